@@ -1,0 +1,1 @@
+//! Audit records, writer, chain.

@@ -1,0 +1,1 @@
+//! Configuration, telemetry, health, shutdown, private servers for the demo and tests.

@@ -1,0 +1,1 @@
+//! Typed keys, the in-process and Redis levels, generations, single flight.

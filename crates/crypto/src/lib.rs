@@ -1,0 +1,1 @@
+//! Sealing, key hierarchy, tokens, digests, signatures; the only user of aws-lc-rs.

@@ -1,0 +1,198 @@
+//! The public half of every error: a stable code, a sentence, a hint. Causes stay in the log.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+macro_rules! error_codes {
+    ($($(#[$doc:meta])* $variant:ident = $code:literal, $status:literal;)+) => {
+        /// The stable code of an error that an agent or operator can meet; `docs/errors.md` lists each.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum ErrorCode { $($(#[$doc])* $variant),+ }
+
+        impl ErrorCode {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The text form, which never changes its meaning.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code),+ }
+            }
+
+            /// The HTTP status where the error is an HTTP answer of its own (before a tool runs).
+            pub const fn http_status(self) -> u16 {
+                match self { $(Self::$variant => $status),+ }
+            }
+        }
+    };
+}
+
+error_codes! {
+    /// The body is not JSON.
+    MalformedJson = "malformed_json", 400;
+    /// The body is JSON but no JSON-RPC 2.0 request.
+    InvalidRequest = "invalid_request", 400;
+    /// An array of requests; batches were removed from MCP in 2025-06-18.
+    BatchUnsupported = "batch_unsupported", 400;
+    /// The body is longer than the limit.
+    BodyTooLarge = "body_too_large", 413;
+    /// The body is nested deeper than the limit.
+    BodyTooDeep = "body_too_deep", 400;
+    /// The body did not arrive in time.
+    BodyTimeout = "body_timeout", 408;
+    /// `Content-Type` is not `application/json`.
+    UnsupportedMediaType = "unsupported_media_type", 415;
+    /// `Accept` allows neither JSON nor an event stream.
+    NotAcceptable = "not_acceptable", 406;
+    /// The method is not allowed on this path.
+    MethodNotAllowed = "method_not_allowed", 405;
+    /// No such path.
+    NotFound = "not_found", 404;
+    /// A header contradicts the body.
+    HeaderMismatch = "header_mismatch", 400;
+    /// A required header is missing or not of its form.
+    InvalidHeader = "invalid_header", 400;
+    /// The protocol version is not supported.
+    UnsupportedVersion = "unsupported_protocol_version", 400;
+    /// The request needs a capability that the client did not declare.
+    MissingCapability = "missing_client_capability", 400;
+    /// `Host` is not one of ours.
+    InvalidHost = "invalid_host", 421;
+    /// `Origin` is not allowed.
+    InvalidOrigin = "invalid_origin", 403;
+    /// No such method.
+    UnknownMethod = "unknown_method", 404;
+    /// No such tool, or none that this key is shown.
+    UnknownTool = "unknown_tool", 200;
+    /// No such resource.
+    UnknownResource = "unknown_resource", 200;
+    /// No such prompt.
+    UnknownPrompt = "unknown_prompt", 200;
+    /// An argument is missing or wrong; the message names the field.
+    InvalidArguments = "invalid_arguments", 200;
+    /// No key, a wrong key, an expired key, another tenant's key: all the same from outside.
+    Unauthenticated = "unauthenticated", 401;
+    /// The key lacks a scope; the challenge lists every scope that is needed.
+    InsufficientScope = "insufficient_scope", 403;
+    /// Too many failed attempts from this network.
+    TooManyAttempts = "too_many_attempts", 429;
+    /// A quota is used up; the answer says which and when there is more.
+    RateLimited = "rate_limited", 429;
+    /// The key is bound to no person, and the tool needs one.
+    UserRequired = "user_required", 200;
+    /// The person has no account of that provider linked.
+    AccountNotLinked = "account_not_linked", 200;
+    /// Several accounts fit; the message lists them.
+    AccountAmbiguous = "account_ambiguous", 200;
+    /// The provider no longer accepts the grant; the account must be linked again.
+    RelinkNeeded = "relink_needed", 200;
+    /// A stored session failed to open.
+    SessionUnreadable = "session_unreadable", 200;
+    /// The tenant has not set this provider up.
+    ProviderNotConfigured = "provider_not_configured", 200;
+    /// No such item at the provider, or not visible to this account.
+    ItemNotFound = "item_not_found", 200;
+    /// The provider forbids it; the message says which scope, mode or ownership is missing.
+    ProviderForbidden = "provider_forbidden", 200;
+    /// The provider refused the request as wrong.
+    ProviderRejected = "provider_rejected", 200;
+    /// The provider asks to wait.
+    ProviderRateLimited = "provider_rate_limited", 200;
+    /// The provider did not answer, or answered with an error of its own.
+    ProviderUnavailable = "provider_unavailable", 200;
+    /// The provider answered with something that is not its API.
+    ProviderInvalidAnswer = "provider_invalid_answer", 200;
+    /// The call took longer than its deadline.
+    DeadlineExceeded = "deadline_exceeded", 200;
+    /// A paging cursor is not ours, is someone else's, or is too old.
+    InvalidCursor = "invalid_cursor", 200;
+    /// Part of a write was done; the message says which part.
+    PartlyDone = "partly_done", 200;
+    /// The server is at its limit or stopping.
+    Overloaded = "overloaded", 503;
+    /// The store is out of reach; nothing was done.
+    StoreUnavailable = "store_unavailable", 503;
+    /// The call cannot be audited, so it was not done.
+    AuditUnavailable = "audit_unavailable", 503;
+    /// A fault of ours; the call id finds it in the log.
+    Internal = "internal", 500;
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for ErrorCode {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// Whose fault an error is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The caller can mend it.
+    Caller,
+    /// The provider's.
+    Provider,
+    /// Ours.
+    Service,
+}
+
+/// What an agent is told. Holds nothing that it must not see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{message}")]
+pub struct PublicError {
+    /// The stable code.
+    pub code: ErrorCode,
+    /// What was wrong, in one sentence.
+    pub message: String,
+    /// What to do instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// When a retry can succeed.
+    #[serde(skip_serializing_if = "Option::is_none", rename = "retry_after_seconds", serialize_with = "whole_seconds")]
+    pub retry_after: Option<Duration>,
+}
+
+#[expect(clippy::ref_option, reason = "serde hands over a reference to the field")]
+fn whole_seconds<S: serde::Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(wait) => serializer.serialize_u64(ceil_seconds(*wait)),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// Whole seconds, rounded up and never 0, as `Retry-After` wants them (RFC 9110 §10.2.3).
+pub fn ceil_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+impl PublicError {
+    /// An error with no hint.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: None, retry_after: None }
+    }
+
+    /// The error with what to do instead.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The error with the time after which a retry can succeed.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// A fault of ours; the cause was logged under the call's id.
+    pub fn internal() -> Self {
+        Self::new(ErrorCode::Internal, "Something failed inside the gateway; the operator can find it by the call id.")
+    }
+}

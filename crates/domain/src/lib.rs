@@ -1,0 +1,24 @@
+//! The words every room shares: ids, tenant context, clock, music model, tool names, policy classes, errors.
+//! No I/O lives here, and no technology: nothing in this crate knows HTTP servers, SQL, Redis or ciphers.
+#![warn(missing_docs)]
+
+pub mod clock;
+pub mod error;
+pub mod ids;
+pub mod music;
+pub mod policy;
+pub mod reference;
+pub mod scope;
+pub mod tenant;
+pub mod text;
+pub mod tool;
+
+pub use clock::{Clock, Entropy, SystemClock};
+pub use error::{ErrorCode, Fault, PublicError};
+pub use ids::{ApiKeyId, CallId, LinkedAccountId, ProviderAppId, SessionId, TenantId, TenantSlug, UserId};
+pub use music::Provider;
+pub use policy::{CacheClass, LimitClass, TenantSettings};
+pub use reference::{EntityKind, ItemRef, Reference};
+pub use scope::{Scope, ScopeSet};
+pub use tenant::{Principal, PrincipalKind, Tenant, TenantContext, TenantStatus};
+pub use tool::{ToolName, Toolset, ToolsetSet};

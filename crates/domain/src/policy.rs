@@ -1,0 +1,122 @@
+//! Policy classes and what a tenant may set: how long an answer may be reused, which limit a call counts on.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::scope::closed_set;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserializer, Serializer};
+
+closed_set!(
+    /// How long an answer may be reused (SEED-T §2.3).
+    CacheClass, CacheClassSet, "A set of cache classes." {
+        Search = "search",
+        Playlist = "playlist",
+        Metadata = "metadata",
+        Track = "track",
+        Never = "never",
+    }
+);
+
+impl CacheClass {
+    /// The default life of an answer; `None` for what is never reused.
+    pub const fn default_ttl(self) -> Option<Duration> {
+        match self {
+            Self::Search => Some(Duration::from_secs(5 * 60)),
+            Self::Playlist => Some(Duration::from_secs(15 * 60)),
+            Self::Metadata => Some(Duration::from_secs(60 * 60)),
+            Self::Track => Some(Duration::from_secs(6 * 60 * 60)),
+            Self::Never => None,
+        }
+    }
+}
+
+closed_set!(
+    /// Which quota a call counts on besides `api`, which every call counts on (SEED-T §3.1).
+    LimitClass, LimitClassSet, "A set of limit classes." {
+        Api = "api",
+        Search = "search",
+        Playlist = "playlist",
+        Auth = "auth",
+    }
+);
+
+/// A quota over one window: `capacity` calls, refilled evenly over `window`.
+///
+/// In any interval of length `t` at most `capacity + capacity·t/window` calls are admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Quota {
+    /// Calls per window, and the burst.
+    pub capacity: u32,
+    /// The window.
+    #[serde(with = "seconds", rename = "window_seconds")]
+    pub window: Duration,
+}
+
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(value.as_secs())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_secs)
+    }
+}
+
+impl Quota {
+    /// `capacity` calls a minute.
+    pub const fn per_minute(capacity: u32) -> Self {
+        Self { capacity, window: Duration::from_secs(60) }
+    }
+
+    /// `capacity` calls an hour.
+    pub const fn per_hour(capacity: u32) -> Self {
+        Self { capacity, window: Duration::from_secs(3600) }
+    }
+}
+
+impl LimitClass {
+    /// SEED-T's defaults, per principal.
+    pub fn default_quotas(self) -> Vec<Quota> {
+        match self {
+            Self::Api => vec![Quota::per_minute(100), Quota::per_hour(1_000)],
+            Self::Search => vec![Quota::per_minute(20), Quota::per_hour(200)],
+            Self::Playlist => vec![Quota::per_minute(10), Quota::per_hour(100)],
+            Self::Auth => vec![Quota { capacity: 5, window: Duration::from_secs(15 * 60) }],
+        }
+    }
+}
+
+/// What a tenant may override; kept in `tenants.settings` as JSON and read again without a restart.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TenantSettings {
+    /// Quotas by class; a class that is absent keeps its default.
+    pub limits: BTreeMap<LimitClass, Vec<Quota>>,
+    /// Seconds that answers of a class live; a class that is absent keeps its default.
+    pub cache_ttl_seconds: BTreeMap<CacheClass, u64>,
+}
+
+impl TenantSettings {
+    /// The quotas that hold for `class`.
+    pub fn quotas(&self, class: LimitClass) -> Vec<Quota> {
+        self.limits.get(&class).cloned().unwrap_or_else(|| class.default_quotas())
+    }
+
+    /// The life of an answer of `class`; `None` means it is not reused.
+    pub fn cache_ttl(&self, class: CacheClass) -> Option<Duration> {
+        match self.cache_ttl_seconds.get(&class) {
+            Some(0) => None,
+            Some(seconds) => Some(Duration::from_secs(*seconds)),
+            None => class.default_ttl(),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Provider and agent text made safe to hand on: control, bidirectional, zero-width and tag characters go,
+//! length is capped. What is left is still data, never instructions.
+
+/// The text without invisible or reordering characters, at most `max_chars` characters long.
+///
+/// Removes C0/C1 controls (a line break or tab becomes a space), bidirectional controls, zero-width
+/// characters other than the joiner, tag characters (U+E0000–U+E007F) and private-use noncharacters.
+pub fn clean(text: &str, max_chars: usize) -> String {
+    let mut cleaned = String::with_capacity(text.len().min(max_chars * 4));
+    for character in text.chars().filter_map(keep).take(max_chars) {
+        cleaned.push(character);
+    }
+    if cleaned.len() == cleaned.trim().len() { cleaned } else { cleaned.trim().to_owned() }
+}
+
+fn keep(character: char) -> Option<char> {
+    match character {
+        '\t' | '\n' | '\r' | '\u{2028}' | '\u{2029}' => Some(' '),
+        character if character.is_control() => None,
+        '\u{200B}' | '\u{200C}' | '\u{200E}' | '\u{200F}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' => None,
+        '\u{202A}'..='\u{202E}' | '\u{061C}' | '\u{180E}' => None,
+        '\u{E0000}'..='\u{E007F}' | '\u{FFF9}'..='\u{FFFB}' => None,
+        character => Some(character),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clean;
+
+    #[test]
+    fn invisible_orders_do_not_survive() {
+        assert_eq!(clean("Blue\u{202E}\u{200B} Train\n\u{E0041}\u{7}", 80), "Blue Train");
+        assert_eq!(clean("日本語 👩‍🎤", 80), "日本語 👩‍🎤");
+        assert_eq!(clean("abcdef", 3), "abc");
+    }
+}

@@ -1,0 +1,1 @@
+//! Token buckets, the Lua script and its in-process twin, leases.

@@ -1,0 +1,1 @@
+//! MusicProvider, the HTTP client, Spotify and Tidal.

@@ -1,0 +1,1 @@
+//! A stateful stand-in for Spotify's and Tidal's APIs.

@@ -1,0 +1,1 @@
+//! Every SQL query, tenant transactions, roles, row types; embeds the migrations.

@@ -1,0 +1,1 @@
+//! TestGateway, builders, frozen clock, fault proxy; a development dependency only.

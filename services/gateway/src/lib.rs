@@ -1,0 +1,1 @@
+//! The HTTP edge: the only user of axum and rmcp; also the demo.
