@@ -53,12 +53,14 @@ error_codes! {
     HeaderMismatch = "header_mismatch", 400;
     /// A required header is missing or not of its form.
     InvalidHeader = "invalid_header", 400;
+    /// `params._meta` lacks a member that the revision requires, or has a wrong one.
+    InvalidRequestMeta = "invalid_request_meta", 400;
     /// The protocol version is not supported.
     UnsupportedVersion = "unsupported_protocol_version", 400;
     /// The request needs a capability that the client did not declare.
     MissingCapability = "missing_client_capability", 400;
     /// `Host` is not one of ours.
-    InvalidHost = "invalid_host", 421;
+    InvalidHost = "invalid_host", 403;
     /// `Origin` is not allowed.
     InvalidOrigin = "invalid_origin", 403;
     /// No such method.
@@ -194,5 +196,21 @@ impl PublicError {
     /// A fault of ours; the cause was logged under the call's id.
     pub fn internal() -> Self {
         Self::new(ErrorCode::Internal, "Something failed inside the gateway; the operator can find it by the call id.")
+    }
+}
+
+/// An error with its causes, outermost first, for the one place where it is logged.
+#[derive(Debug)]
+pub struct Chain<'a>(pub &'a (dyn std::error::Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
     }
 }

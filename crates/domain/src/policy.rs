@@ -26,10 +26,10 @@ impl CacheClass {
     /// The default life of an answer; `None` for what is never reused.
     pub const fn default_ttl(self) -> Option<Duration> {
         match self {
-            Self::Search => Some(Duration::from_secs(5 * 60)),
-            Self::Playlist => Some(Duration::from_secs(15 * 60)),
-            Self::Metadata => Some(Duration::from_secs(60 * 60)),
-            Self::Track => Some(Duration::from_secs(6 * 60 * 60)),
+            Self::Search => Some(Duration::from_mins(5)),
+            Self::Playlist => Some(Duration::from_mins(15)),
+            Self::Metadata => Some(Duration::from_hours(1)),
+            Self::Track => Some(Duration::from_hours(6)),
             Self::Never => None,
         }
     }
@@ -74,12 +74,12 @@ mod seconds {
 impl Quota {
     /// `capacity` calls a minute.
     pub const fn per_minute(capacity: u32) -> Self {
-        Self { capacity, window: Duration::from_secs(60) }
+        Self { capacity, window: Duration::from_mins(1) }
     }
 
     /// `capacity` calls an hour.
     pub const fn per_hour(capacity: u32) -> Self {
-        Self { capacity, window: Duration::from_secs(3600) }
+        Self { capacity, window: Duration::from_hours(1) }
     }
 }
 
@@ -90,7 +90,7 @@ impl LimitClass {
             Self::Api => vec![Quota::per_minute(100), Quota::per_hour(1_000)],
             Self::Search => vec![Quota::per_minute(20), Quota::per_hour(200)],
             Self::Playlist => vec![Quota::per_minute(10), Quota::per_hour(100)],
-            Self::Auth => vec![Quota { capacity: 5, window: Duration::from_secs(15 * 60) }],
+            Self::Auth => vec![Quota { capacity: 5, window: Duration::from_mins(15) }],
         }
     }
 }

@@ -16,12 +16,19 @@ pub fn clean(text: &str, max_chars: usize) -> String {
 fn keep(character: char) -> Option<char> {
     match character {
         '\t' | '\n' | '\r' | '\u{2028}' | '\u{2029}' => Some(' '),
-        character if character.is_control() => None,
-        '\u{200B}' | '\u{200C}' | '\u{200E}' | '\u{200F}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' => None,
-        '\u{202A}'..='\u{202E}' | '\u{061C}' | '\u{180E}' => None,
-        '\u{E0000}'..='\u{E007F}' | '\u{FFF9}'..='\u{FFFB}' => None,
+        character if character.is_control() || is_invisible(character) => None,
         character => Some(character),
     }
+}
+
+/// Bidirectional controls, zero-width characters but for the joiner, tag characters, annotations.
+fn is_invisible(character: char) -> bool {
+    matches!(
+        character,
+        '\u{200B}' | '\u{200C}' | '\u{200E}' | '\u{200F}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}'
+            | '\u{202A}'..='\u{202E}' | '\u{061C}' | '\u{180E}'
+            | '\u{E0000}'..='\u{E007F}' | '\u{FFF9}'..='\u{FFFB}'
+    )
 }
 
 #[cfg(test)]

@@ -1,0 +1,224 @@
+//! API keys of agents (DESIGN §3): their text form, the checksum that spares a look-up, and the digest that is
+//! stored. Who a key belongs to and whether it was revoked is for storage and the gateway.
+//!
+//! `sd_live_` or `sd_test_`, id (12), `_`, secret (43 digits of base 62 for 256 bits), check (6 digits of the
+//! CRC-32 of all before): 70 characters.
+
+use std::fmt;
+
+use stagedoor_domain::{ApiKeyId, Entropy};
+use zeroize::Zeroizing;
+
+use crate::base62;
+use crate::digest::{SHA256_LENGTH, constant_time_eq, hmac_sha256};
+use crate::pepper::Peppers;
+
+const ID: std::ops::Range<usize> = 8..20;
+const SEPARATOR: usize = 20;
+const SECRET: std::ops::Range<usize> = 21..64;
+const LENGTH: usize = 70;
+
+/// Whether a key is for real use; both are equally secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyMode {
+    /// `sd_live_`
+    Live,
+    /// `sd_test_`
+    Test,
+}
+
+impl KeyMode {
+    const fn prefix(self) -> &'static [u8; 8] {
+        match self {
+            Self::Live => b"sd_live_",
+            Self::Test => b"sd_test_",
+        }
+    }
+}
+
+/// Why a text is no API key. Deliberately without the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ApiKeyParseError {
+    /// Wrong length, prefix or characters.
+    #[error("not of the form of an API key")]
+    Form,
+    /// The checksum does not fit: mistyped, cut or made up.
+    #[error("the API key's checksum does not fit")]
+    Checksum,
+}
+
+/// A whole API key in the clear. `Debug` shows its id only; the text is wiped when dropped.
+pub struct PlainApiKey {
+    text: Zeroizing<[u8; LENGTH]>,
+    id: ApiKeyId,
+    mode: KeyMode,
+}
+
+/// What is stored of an API key: HMAC-SHA-256 of its whole text under a pepper.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKeyDigest {
+    /// Which pepper.
+    pub pepper_version: u16,
+    /// The code.
+    pub hmac: [u8; SHA256_LENGTH],
+}
+
+impl PlainApiKey {
+    /// A new key with 256 bits of secret.
+    pub fn generate(entropy: &dyn Entropy, mode: KeyMode) -> Self {
+        let mut text = Zeroizing::new([b'_'; LENGTH]);
+        text[..8].copy_from_slice(mode.prefix());
+        // 128 bits on 12 digits: the id is the remainder, even to within 2^-56.
+        let mut id = [0_u8; 16];
+        entropy.fill(&mut id);
+        base62::encode_bytes(&mut id, &mut text[ID]);
+        let mut secret = Zeroizing::new([0_u8; 32]);
+        entropy.fill(secret.as_mut_slice());
+        base62::encode_bytes(secret.as_mut_slice(), &mut text[SECRET]);
+        let check = base62::encode_u32(crc32fast::hash(&text[..SECRET.end]));
+        text[SECRET.end..].copy_from_slice(&check);
+        Self { id: id_of(&text), text, mode }
+    }
+
+    /// The key in `text`. A text that is no key costs neither an allocation nor a look-up.
+    pub fn parse(text: &str) -> Result<Self, ApiKeyParseError> {
+        let bytes: &[u8; LENGTH] = text.as_bytes().try_into().map_err(|_| ApiKeyParseError::Form)?;
+        let mode = match &bytes[..8] {
+            prefix if prefix == KeyMode::Live.prefix() => KeyMode::Live,
+            prefix if prefix == KeyMode::Test.prefix() => KeyMode::Test,
+            _ => return Err(ApiKeyParseError::Form),
+        };
+        let digits = |range: std::ops::Range<usize>| bytes[range].iter().all(u8::is_ascii_alphanumeric);
+        if bytes[SEPARATOR] != b'_' || !digits(ID) || !digits(SECRET.start..LENGTH) {
+            return Err(ApiKeyParseError::Form);
+        }
+        if base62::encode_u32(crc32fast::hash(&bytes[..SECRET.end])) != bytes[SECRET.end..] {
+            return Err(ApiKeyParseError::Checksum);
+        }
+        Ok(Self { id: id_of(bytes), text: Zeroizing::new(*bytes), mode })
+    }
+
+    /// The public part, by which the key is looked up.
+    pub fn id(&self) -> &ApiKeyId {
+        &self.id
+    }
+
+    /// Whether it is for real use.
+    pub fn mode(&self) -> KeyMode {
+        self.mode
+    }
+
+    /// The digest to store, under the newest pepper.
+    pub fn digest(&self, peppers: &Peppers) -> ApiKeyDigest {
+        let (pepper_version, pepper) = peppers.newest();
+        ApiKeyDigest { pepper_version, hmac: hmac_sha256(pepper, self.text.as_slice()) }
+    }
+
+    /// Whether this is the key that `stored` was made from, in constant time. `false` also if the pepper that
+    /// it was made under is not at hand.
+    pub fn verify(&self, stored: &ApiKeyDigest, peppers: &Peppers) -> bool {
+        peppers
+            .get(stored.pepper_version)
+            .is_some_and(|pepper| constant_time_eq(&hmac_sha256(pepper, self.text.as_slice()), &stored.hmac))
+    }
+
+    /// The whole text, to be shown once to the one who made the key.
+    pub fn expose_secret(&self) -> &str {
+        std::str::from_utf8(self.text.as_slice()).expect("a key is ASCII by construction")
+    }
+}
+
+fn id_of(text: &[u8; LENGTH]) -> ApiKeyId {
+    let id = std::str::from_utf8(&text[ID]).expect("the id was checked to be ASCII");
+    id.parse().expect("the id was checked to be letters and digits")
+}
+
+impl fmt::Debug for PlainApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PlainApiKey({})", self.id)
+    }
+}
+
+impl fmt::Debug for ApiKeyDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ApiKeyDigest(pepper {})", self.pepper_version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SystemEntropy;
+
+    fn peppers(files: &[(&str, &[u8])]) -> Peppers {
+        Peppers::from_files(files.iter().copied()).unwrap()
+    }
+
+    const ONE: &[u8] = b"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\n";
+    const TWO: &[u8] = b"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
+
+    #[test]
+    fn a_generated_key_parses_back() {
+        for mode in [KeyMode::Live, KeyMode::Test] {
+            let key = PlainApiKey::generate(&SystemEntropy, mode);
+            let again = PlainApiKey::parse(key.expose_secret()).unwrap();
+            assert_eq!((again.id(), again.mode()), (key.id(), mode));
+            assert_eq!(again.expose_secret().len(), 70);
+            assert!(!format!("{key:?}").contains(&key.expose_secret()[SECRET]));
+        }
+    }
+
+    #[test]
+    fn every_single_mistyped_character_is_found() {
+        let key = PlainApiKey::generate(&SystemEntropy, KeyMode::Test);
+        for position in 0..LENGTH {
+            let mut text = key.expose_secret().to_owned().into_bytes();
+            text[position] = if text[position] == b'a' { b'b' } else { b'a' };
+            assert!(PlainApiKey::parse(std::str::from_utf8(&text).unwrap()).is_err(), "position {position}");
+        }
+        for text in ["", "sd_live_", &key.expose_secret()[..69], "é"] {
+            assert_eq!(PlainApiKey::parse(text).unwrap_err(), ApiKeyParseError::Form);
+        }
+    }
+
+    /// A fixed sequence (xorshift), so that the outcome is the same on each run.
+    #[test]
+    fn a_million_made_up_keys_stop_at_the_checksum() {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut text = *b"sd_live_000000000000_0000000000000000000000000000000000000000000000000";
+        let digits = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        for _ in 0..1_000_000 {
+            for position in (ID.start..LENGTH).filter(|position| *position != SEPARATOR) {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                text[position] = digits[(state >> 33) as usize % 62];
+            }
+            let parsed = PlainApiKey::parse(std::str::from_utf8(&text).unwrap());
+            assert_eq!(parsed.unwrap_err(), ApiKeyParseError::Checksum);
+        }
+    }
+
+    #[test]
+    fn a_digest_verifies_its_own_key_only() {
+        let peppers = peppers(&[("1", ONE)]);
+        let (key, other) = (
+            PlainApiKey::generate(&SystemEntropy, KeyMode::Test),
+            PlainApiKey::generate(&SystemEntropy, KeyMode::Test),
+        );
+        let stored = key.digest(&peppers);
+        assert!(key.verify(&stored, &peppers));
+        assert!(!other.verify(&stored, &peppers));
+    }
+
+    #[test]
+    fn peppers_rotate_without_losing_old_digests() {
+        let key = PlainApiKey::generate(&SystemEntropy, KeyMode::Test);
+        let old = key.digest(&peppers(&[("v1", ONE)]));
+        let both = peppers(&[("v1", ONE), ("v2.key", TWO)]);
+        assert!(key.verify(&old, &both));
+        assert_eq!(key.digest(&both).pepper_version, 2);
+        assert!(!key.verify(&old, &peppers(&[("v2", TWO)])), "a pepper that is gone verifies nothing");
+        assert!(!key.verify(&ApiKeyDigest { pepper_version: 2, ..old }, &both));
+    }
+}
