@@ -1,1 +1,26 @@
-//! Every SQL query, tenant transactions, roles, row types; embeds the migrations.
+//! Every SQL query of the gateway, the one way into a tenant's data, roles and migrations, and the vault of sealing
+//! keys. Rules about who may do what are `tools`' and the gateway's; ciphers are `crypto`'s.
+#![warn(missing_docs)]
+
+pub mod api_keys;
+pub mod audit;
+pub mod data_keys;
+mod error;
+pub mod keys;
+pub mod linked_accounts;
+mod migrate;
+mod options;
+pub mod provider_apps;
+pub mod provider_sessions;
+pub mod provision;
+mod sign_in;
+mod store;
+pub mod tenants;
+pub mod users;
+
+pub use error::StoreError;
+pub use keys::KeyVault;
+pub use migrate::{MigrationError, RolePasswords, migrate, provision_roles};
+pub use options::StoreOptions;
+pub use sign_in::StoredApiKey;
+pub use store::{Store, TenantTransaction};

@@ -1,0 +1,100 @@
+//! Wrapped keys as they are stored. Unwrapping, caching and making them is `keys`' job.
+
+use stagedoor_crypto::KeyOwner;
+use stagedoor_domain::UserId;
+use uuid::Uuid;
+
+use crate::error::StoreError;
+use crate::store::TenantTransaction;
+
+/// A stored key that was not destroyed.
+#[derive(Debug, Clone)]
+pub struct WrappedKey {
+    /// Its id.
+    pub id: Uuid,
+    /// Whose data it seals.
+    pub owner: KeyOwner,
+    /// The row's revision, which the wrap is bound to.
+    pub revision: i64,
+    /// The envelope.
+    pub wrapped: Vec<u8>,
+    /// The key that wraps it.
+    pub wrapped_by: Uuid,
+}
+
+struct Row {
+    key_id: Uuid,
+    purpose: i16,
+    user_id: Option<Uuid>,
+    revision: i64,
+    wrapped_key: Option<Vec<u8>>,
+    wrapped_by: Uuid,
+}
+
+/// The key that seals for `owner` now.
+pub async fn find_active(
+    transaction: &mut TenantTransaction,
+    owner: KeyOwner,
+) -> Result<Option<WrappedKey>, StoreError> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT key_id, purpose, user_id, revision, wrapped_key, wrapped_by FROM data_keys
+        WHERE tenant_id = $1 AND purpose = $2 AND user_id IS NOT DISTINCT FROM $3 AND state = 'active'",
+        transaction.tenant_id().0,
+        i16::from(owner.purpose()),
+        owner.subject().map(|user| user.0)
+    )
+    .fetch_optional(transaction.connection())
+    .await?;
+    row.map(Row::into_key).transpose()
+}
+
+/// The key of that id, unless it was destroyed.
+pub async fn find(transaction: &mut TenantTransaction, id: Uuid) -> Result<Option<WrappedKey>, StoreError> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT key_id, purpose, user_id, revision, wrapped_key, wrapped_by FROM data_keys
+        WHERE tenant_id = $1 AND key_id = $2 AND state <> 'destroyed'",
+        transaction.tenant_id().0,
+        id
+    )
+    .fetch_optional(transaction.connection())
+    .await?;
+    row.map(Row::into_key).transpose()
+}
+
+/// Stores a new active key, unless its owner has one by now: then the one that is there counts.
+pub async fn insert_active(transaction: &mut TenantTransaction, key: &WrappedKey) -> Result<(), StoreError> {
+    sqlx::query!(
+        "INSERT INTO data_keys (tenant_id, key_id, purpose, user_id, revision, wrapped_key, wrapped_by)
+        VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+        transaction.tenant_id().0,
+        key.id,
+        i16::from(key.owner.purpose()),
+        key.owner.subject().map(|user| user.0),
+        key.revision,
+        &key.wrapped[..],
+        key.wrapped_by
+    )
+    .execute(transaction.connection())
+    .await?;
+    Ok(())
+}
+
+impl Row {
+    fn into_key(self) -> Result<WrappedKey, StoreError> {
+        let owner = match (self.purpose, self.user_id) {
+            (1, None) => KeyOwner::Tenant,
+            (2, Some(user)) => KeyOwner::Subject(UserId(user)),
+            (other, _) => return Err(StoreError::not_understood("data_keys.purpose", other.to_string())),
+        };
+        let wrapped = self.wrapped_key.ok_or(StoreError::Missing("wrapped key"))?;
+        Ok(WrappedKey {
+            id: self.key_id,
+            owner,
+            revision: self.revision,
+            wrapped,
+            wrapped_by: self.wrapped_by,
+        })
+    }
+}

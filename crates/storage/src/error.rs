@@ -1,0 +1,122 @@
+//! What can go wrong in the store, in two halves: what an agent is told, and the cause for the log.
+
+use stagedoor_crypto::OpenError;
+use stagedoor_domain::{ErrorCode, PublicError};
+
+/// Why the store did not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// PostgreSQL is out of reach, stopping, full, or refused more connections. Nothing was done, except that the
+    /// answer to a commit may have got lost.
+    #[error("the store is out of reach")]
+    Unavailable(#[source] sqlx::Error),
+    /// No connection or no answer within the time allowed.
+    #[error("the store did not answer in time")]
+    TimedOut,
+    /// The role of the connection has rights that a serving process must not have.
+    #[error("refusing to run as database role {role:?}: it {reason}; connect as stagedoor_app")]
+    RefusedRole {
+        /// The role.
+        role: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The schema is not there.
+    #[error("the database has no Stagedoor schema; run the migrations first")]
+    NotMigrated,
+    /// The connection's URL is wrong.
+    #[error("the database URL is not usable")]
+    InvalidUrl(#[source] sqlx::Error),
+    /// Something of that name or kind is there already.
+    #[error("{0} exists already")]
+    AlreadyExists(&'static str),
+    /// A row that must be there is not.
+    #[error("no such {0}")]
+    Missing(&'static str),
+    /// There is no partition for that day of the audit trail.
+    #[error("the audit trail has no partition for that day")]
+    NoAuditPartition,
+    /// A sealed value does not open.
+    #[error("{what} does not open")]
+    Unreadable {
+        /// Which value.
+        what: &'static str,
+        /// Why.
+        source: OpenError,
+    },
+    /// A stored value is none that this build understands.
+    #[error("{what} holds {found:?}, which this version does not understand")]
+    NotUnderstood {
+        /// Which column.
+        what: &'static str,
+        /// What it holds.
+        found: String,
+    },
+    /// Anything else the database refused: a fault of ours.
+    #[error("the database refused a query")]
+    Query(#[source] sqlx::Error),
+}
+
+impl StoreError {
+    /// Whether the same call can succeed a moment later.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::TimedOut)
+    }
+
+    /// What an agent is told.
+    pub fn public(&self) -> PublicError {
+        match self {
+            Self::Unavailable(_) | Self::TimedOut => {
+                PublicError::new(ErrorCode::StoreUnavailable, "The gateway's database is out of reach.")
+                    .hint("Try again in a few seconds.")
+                    .retry_after(std::time::Duration::from_secs(2))
+            }
+            Self::Unreadable { .. } => PublicError::new(
+                ErrorCode::SessionUnreadable,
+                "A stored secret of this account could not be opened.",
+            )
+            .hint("Ask the account's owner to link it again, or the operator to restore it."),
+            _ => PublicError::internal(),
+        }
+    }
+
+    pub(crate) fn unreadable(what: &'static str) -> impl FnOnce(OpenError) -> Self {
+        move |source| Self::Unreadable { what, source }
+    }
+
+    pub(crate) fn not_understood(what: &'static str, found: impl Into<String>) -> Self {
+        Self::NotUnderstood { what, found: found.into() }
+    }
+
+    /// The error with a broken uniqueness told as `what` being there already.
+    pub(crate) fn or_exists(what: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
+        move |error| {
+            let duplicate =
+                error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation);
+            if duplicate { Self::AlreadyExists(what) } else { error.into() }
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error as Cause;
+        match &error {
+            Cause::PoolTimedOut => Self::TimedOut,
+            Cause::Io(_) | Cause::Tls(_) | Cause::PoolClosed | Cause::WorkerCrashed | Cause::BeginFailed => {
+                Self::Unavailable(error)
+            }
+            Cause::Database(cause) if cause.code().is_some_and(|code| is_outage(&code)) => {
+                Self::Unavailable(error)
+            }
+            _ => Self::Query(error),
+        }
+    }
+}
+
+/// SQLSTATEs of a server that cannot serve now (PostgreSQL appendix A): connection exceptions, lack of resources,
+/// operator intervention (shutdown, statement timeout), system errors, lock and idle timeouts, read-only standby.
+fn is_outage(code: &str) -> bool {
+    matches!(&code[..2.min(code.len())], "08" | "53" | "57" | "58")
+        || matches!(code, "55P03" | "25P03" | "25006")
+}

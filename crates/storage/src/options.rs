@@ -1,0 +1,36 @@
+//! How the store is reached.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+/// How to reach PostgreSQL. The URL holds a password, hence its type.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// `postgres://role:password@host:port/database`
+    pub url: SecretString,
+    /// Connections at most.
+    pub max_connections: u32,
+    /// How long a call waits for a connection and the begin of its transaction, together.
+    pub acquire_timeout: Duration,
+    /// How long a whole tenant transaction may take.
+    pub transaction_timeout: Duration,
+    /// Whether prepared statements are kept on a connection; `false` behind PgBouncer in transaction mode.
+    pub statement_cache: bool,
+    /// Shown in `pg_stat_activity`.
+    pub application_name: String,
+}
+
+impl StoreOptions {
+    /// The defaults for `url`: 16 connections, 250 ms to begin, 2 s for a transaction, statements kept.
+    pub fn new(url: impl Into<SecretString>) -> Self {
+        Self {
+            url: url.into(),
+            max_connections: 16,
+            acquire_timeout: Duration::from_millis(250),
+            transaction_timeout: Duration::from_secs(2),
+            statement_cache: true,
+            application_name: "stagedoor".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A tenant's own client at a provider. The secret is sealed under the tenant's key.
+
+use secrecy::{ExposeSecret, SecretString};
+use stagedoor_crypto::{KeyOwner, SealContext};
+use stagedoor_domain::{Provider, ProviderAppId, TenantContext, TenantId};
+
+use crate::error::StoreError;
+use crate::keys::KeyVault;
+
+/// The provider's tier of an app, which decides what may be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProviderAppMode {
+    /// Spotify's development mode; Tidal's only mode.
+    Development,
+    /// Spotify's extended quota mode.
+    Extended,
+}
+
+/// A client with its secret opened.
+#[derive(Debug, Clone)]
+pub struct OpenedProviderApp {
+    /// The id.
+    pub id: ProviderAppId,
+    /// The provider.
+    pub provider: Provider,
+    /// The provider's id of the client.
+    pub client_id: String,
+    /// The client's secret; `None` for a public client.
+    pub client_secret: Option<SecretString>,
+    /// Where the API is, version included.
+    pub api_base_url: String,
+    /// Where tokens are given out.
+    pub auth_base_url: String,
+    /// Which tier it has.
+    pub mode: ProviderAppMode,
+}
+
+/// The tenant's client at `provider`, or `None` if the tenant has not set it up.
+pub async fn load(
+    vault: &KeyVault,
+    context: &TenantContext,
+    provider: Provider,
+) -> Result<Option<OpenedProviderApp>, StoreError> {
+    let found = vault
+        .store()
+        .with_tenant(context, async |tx| {
+            let row = sqlx::query!(
+                "SELECT app_id, client_id, client_secret, api_base_url, auth_base_url, mode, revision
+                FROM provider_apps WHERE tenant_id = $1 AND provider = $2",
+                tx.tenant_id().0,
+                provider.as_str()
+            );
+            Ok::<_, StoreError>(row.fetch_optional(tx.connection()).await?)
+        })
+        .await?;
+    let Some(row) = found else { return Ok(None) };
+    let mode = match row.mode.as_str() {
+        "development" => ProviderAppMode::Development,
+        "extended" => ProviderAppMode::Extended,
+        other => return Err(StoreError::not_understood("provider_apps.mode", other)),
+    };
+    let id = ProviderAppId(row.app_id);
+    let client_secret = match &row.client_secret {
+        None => None,
+        Some(sealed) => {
+            let place = place(context.tenant_id(), id, row.revision);
+            let secret = vault.open(context, &place, sealed, "a client secret").await?;
+            Some(secret_text(&secret, "provider_apps.client_secret")?)
+        }
+    };
+    Ok(Some(OpenedProviderApp {
+        id,
+        provider,
+        client_id: row.client_id,
+        client_secret,
+        api_base_url: row.api_base_url,
+        auth_base_url: row.auth_base_url,
+        mode,
+    }))
+}
+
+/// Sets the tenant's client at a provider up; one per provider.
+pub(crate) async fn insert(
+    vault: &KeyVault,
+    context: &TenantContext,
+    app: &OpenedProviderApp,
+) -> Result<(), StoreError> {
+    let revision = 1;
+    let client_secret = match &app.client_secret {
+        None => None,
+        Some(secret) => {
+            let place = place(context.tenant_id(), app.id, revision);
+            Some(vault.seal(context, KeyOwner::Tenant, &place, secret.expose_secret().as_bytes()).await?)
+        }
+    };
+    let mode = match app.mode {
+        ProviderAppMode::Development => "development",
+        ProviderAppMode::Extended => "extended",
+    };
+    vault
+        .store()
+        .with_tenant(context, async |tx| {
+            sqlx::query!(
+                "INSERT INTO provider_apps (tenant_id, app_id, provider, client_id, client_secret, api_base_url, \
+                    auth_base_url, mode, revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                tx.tenant_id().0,
+                app.id.0,
+                app.provider.as_str(),
+                app.client_id,
+                client_secret,
+                app.api_base_url,
+                app.auth_base_url,
+                mode,
+                revision
+            )
+            .execute(tx.connection())
+            .await
+            .map_err(StoreError::or_exists("an app of that provider"))?;
+            Ok(())
+        })
+        .await
+}
+
+/// Changes where the tenant's client at `provider` is reached; `false` if there is none.
+pub(crate) async fn set_base_urls(
+    vault: &KeyVault,
+    context: &TenantContext,
+    provider: Provider,
+    api_base_url: &str,
+    auth_base_url: &str,
+) -> Result<bool, StoreError> {
+    vault
+        .store()
+        .with_tenant(context, async |tx| {
+            let done = sqlx::query!(
+                "UPDATE provider_apps SET api_base_url = $3, auth_base_url = $4, updated_at = now()
+                WHERE tenant_id = $1 AND provider = $2",
+                tx.tenant_id().0,
+                provider.as_str(),
+                api_base_url,
+                auth_base_url
+            )
+            .execute(tx.connection())
+            .await?;
+            Ok(done.rows_affected() == 1)
+        })
+        .await
+}
+
+/// The text of an opened secret.
+pub(crate) fn secret_text(bytes: &[u8], what: &'static str) -> Result<SecretString, StoreError> {
+    let text =
+        std::str::from_utf8(bytes).map_err(|_| StoreError::not_understood(what, "bytes that are no text"))?;
+    Ok(SecretString::from(text))
+}
+
+fn place(tenant: TenantId, app: ProviderAppId, revision: i64) -> SealContext {
+    SealContext { tenant, table: "provider_apps", column: "client_secret", row: app.0, revision }
+}

@@ -1,0 +1,155 @@
+//! Making tenants, people, keys, apps and linked accounts. For a store connected as `stagedoor_admin`: the gateway's
+//! own role may do none of this.
+
+use std::sync::Arc;
+
+use stagedoor_crypto::{KeyMode, Peppers, PlainApiKey};
+use stagedoor_domain::{
+    CallId, LinkedAccountId, ProviderAppId, SessionId, Tenant, TenantContext, TenantId, TenantSettings,
+    TenantSlug, TenantStatus, UserId,
+};
+
+use crate::api_keys::{self, NewApiKey};
+use crate::error::StoreError;
+use crate::keys::KeyVault;
+use crate::linked_accounts::{self, AccountStatus, LinkedAccount};
+use crate::provider_apps::{self, OpenedProviderApp};
+use crate::provider_sessions::{self, OpenedSession, RefreshedTokens};
+use crate::users::{self, User};
+
+/// The context in which provisioning works on one tenant.
+#[expect(clippy::disallowed_methods, reason = "provisioning is a named job")]
+pub fn context(vault: &KeyVault, tenant: Arc<Tenant>) -> TenantContext {
+    TenantContext::for_job(tenant, "provision", CallId::generate(vault.clock(), vault.entropy()))
+}
+
+/// Makes a tenant.
+pub async fn create_tenant(
+    vault: &KeyVault,
+    slug: TenantSlug,
+    name: &str,
+    settings: TenantSettings,
+) -> Result<TenantContext, StoreError> {
+    let id = TenantId::generate(vault.clock(), vault.entropy());
+    let tenant = Arc::new(Tenant { id, slug, status: TenantStatus::Active, settings });
+    let context = context(vault, tenant.clone());
+    vault.store().with_tenant(&context, async |tx| crate::tenants::insert(tx, &tenant, name).await).await?;
+    Ok(context)
+}
+
+/// Adds a person.
+pub async fn create_user(
+    vault: &KeyVault,
+    context: &TenantContext,
+    external_subject: Option<String>,
+    label: &str,
+) -> Result<UserId, StoreError> {
+    let id = UserId::generate(vault.clock(), vault.entropy());
+    let user = User { id, external_subject, label: label.to_owned() };
+    vault.store().with_tenant(context, async |tx| users::insert(tx, &user).await).await?;
+    Ok(id)
+}
+
+/// Makes an API key. The answer is the only copy of its secret.
+pub async fn create_api_key(
+    vault: &KeyVault,
+    context: &TenantContext,
+    peppers: &Peppers,
+    mode: KeyMode,
+    key: &NewApiKey,
+) -> Result<PlainApiKey, StoreError> {
+    let plain = PlainApiKey::generate(vault.entropy(), mode);
+    let digest = plain.digest(peppers);
+    vault
+        .store()
+        .with_tenant(context, async |tx| api_keys::insert(tx, plain.id(), mode, &digest, key).await)
+        .await?;
+    Ok(plain)
+}
+
+/// Sets the tenant's client at a provider up. `app.id` is taken as given.
+pub async fn create_provider_app(
+    vault: &KeyVault,
+    context: &TenantContext,
+    app: &OpenedProviderApp,
+) -> Result<(), StoreError> {
+    provider_apps::insert(vault, context, app).await
+}
+
+/// Changes where the tenant's client at `provider` is reached; `false` if there is none.
+pub async fn move_provider_app(
+    vault: &KeyVault,
+    context: &TenantContext,
+    provider: stagedoor_domain::Provider,
+    api_base_url: &str,
+    auth_base_url: &str,
+) -> Result<bool, StoreError> {
+    provider_apps::set_base_urls(vault, context, provider, api_base_url, auth_base_url).await
+}
+
+/// A new id for [`create_provider_app`].
+pub fn provider_app_id(vault: &KeyVault) -> ProviderAppId {
+    ProviderAppId::generate(vault.clock(), vault.entropy())
+}
+
+/// What is known of an account that a person links.
+#[derive(Debug, Clone)]
+pub struct NewLinkedAccount {
+    /// The person.
+    pub user: UserId,
+    /// The provider.
+    pub provider: stagedoor_domain::Provider,
+    /// The provider's id of the account.
+    pub provider_user_id: String,
+    /// What to show.
+    pub label: String,
+    /// Its market, ISO 3166-1 alpha-2.
+    pub country_code: Option<String>,
+}
+
+/// Links an account with the tokens that the person's consent brought, in one transaction.
+pub async fn link_account(
+    vault: &KeyVault,
+    context: &TenantContext,
+    account: NewLinkedAccount,
+    tokens: &RefreshedTokens,
+) -> Result<LinkedAccountId, StoreError> {
+    let account = LinkedAccount {
+        id: LinkedAccountId::generate(vault.clock(), vault.entropy()),
+        user: account.user,
+        provider: account.provider,
+        provider_user_id: account.provider_user_id,
+        label: account.label,
+        country_code: account.country_code,
+        status: AccountStatus::Active,
+    };
+    let session = OpenedSession {
+        id: SessionId::generate(vault.clock(), vault.entropy()),
+        account: account.id,
+        user: account.user,
+        access_token: tokens.access_token.clone(),
+        refresh_token: tokens.refresh_token.clone(),
+        expires_at: tokens.expires_at,
+        authorized_at: vault.clock().now(),
+        scopes: tokens.scopes.clone().unwrap_or_default(),
+        revision: 1,
+    };
+    let sealed = provider_sessions::seal(
+        vault,
+        context,
+        account.user,
+        session.id,
+        session.revision,
+        &session.access_token,
+        session.refresh_token.as_ref(),
+    )
+    .await?;
+    vault
+        .store()
+        .with_tenant(context, async |tx| {
+            linked_accounts::insert(tx, &account).await?;
+            provider_sessions::insert(tx, &session, sealed).await
+        })
+        .await?;
+    Ok(account.id)
+}

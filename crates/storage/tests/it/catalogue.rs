@@ -1,0 +1,117 @@
+//! Walks the database's catalogue: rules that hold for every tenant table, those of later migrations too.
+
+use stagedoor_domain::Clock as _;
+
+use crate::support::Database;
+
+const POLICY: &str =
+    "(tenant_id = (NULLIF(current_setting('stagedoor.tenant_id'::text, true), ''::text))::uuid)";
+
+/// Every ordinary and partitioned table of ours but these two is a tenant table.
+const TABLES: &str = "SELECT c.oid, c.relname FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace \
+    AND c.relkind IN ('r', 'p') AND c.relname NOT IN ('storage_version', '_sqlx_migrations')";
+
+#[tokio::test]
+async fn every_tenant_table_is_isolated_and_ready_to_be_distributed() {
+    let database = Database::start().await;
+    let today = database.clock.now().date_naive();
+    database.vault.store().ensure_audit_partitions(today, 3).await.unwrap();
+    database.vault.store().ensure_audit_partitions(today, 3).await.unwrap();
+    let rows = async |sql: String| database.tamper(&sql).await;
+
+    let tables = rows(format!("SELECT count(*) FROM ({TABLES}) t")).await;
+    assert_eq!(tables, "17", "11 tables and 2 × 3 partitions");
+    let partitions =
+        rows("SELECT count(*) FROM pg_inherits WHERE inhparent = 'audit_records'::regclass".into()).await;
+    assert_eq!(partitions, "3");
+
+    let unforced = rows(format!(
+        "SELECT t.relname FROM ({TABLES}) t JOIN pg_class c USING (oid)
+        WHERE NOT (c.relrowsecurity AND c.relforcerowsecurity)"
+    ));
+    assert_eq!(unforced.await, "", "row-level security is not enabled and forced on");
+
+    let without_policy = rows(format!(
+        "SELECT t.relname FROM ({TABLES}) t WHERE NOT EXISTS (SELECT FROM pg_policies p
+            WHERE p.schemaname = 'public' AND p.tablename = t.relname AND p.policyname = 'tenant_isolation'
+            AND p.permissive = 'PERMISSIVE' AND p.roles = '{{public}}' AND p.cmd = 'ALL'
+            AND p.qual = $policy${POLICY}$policy$ AND p.with_check = $policy${POLICY}$policy$)"
+    ));
+    assert_eq!(without_policy.await, "", "no policy of the house's form on");
+
+    let wider = rows(
+        "SELECT tablename || ' ' || policyname || ' ' || roles::text FROM pg_policies
+        WHERE schemaname = 'public' AND policyname <> 'tenant_isolation' ORDER BY 1"
+            .into(),
+    );
+    assert_eq!(
+        wider.await,
+        "tenants every_tenant_for_admin {stagedoor_admin}\ntenants look_up_by_slug {stagedoor_owner}",
+        "a policy beside the isolation"
+    );
+
+    let keys = rows(format!(
+        "SELECT t.relname || ' ' || k.conname FROM ({TABLES}) t JOIN pg_constraint k ON k.conrelid = t.oid
+        JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = k.conkey[1]
+        WHERE k.contype IN ('p', 'f') AND a.attname <> 'tenant_id'"
+    ));
+    assert_eq!(keys.await, "", "a primary or foreign key that does not begin with tenant_id");
+    let keyless = rows(format!(
+        "SELECT t.relname FROM ({TABLES}) t WHERE NOT EXISTS
+            (SELECT FROM pg_constraint k WHERE k.conrelid = t.oid AND k.contype = 'p')"
+    ));
+    assert_eq!(keyless.await, "", "no primary key on");
+}
+
+#[tokio::test]
+async fn nobody_holds_more_than_was_granted() {
+    let database = Database::start().await;
+    database.vault.store().ensure_audit_partitions(database.clock.now().date_naive(), 1).await.unwrap();
+
+    let partitions = database.tamper(
+        "SELECT c.relname FROM pg_class c WHERE c.relispartition AND c.relkind = 'r'
+            AND EXISTS (SELECT FROM aclexplode(c.relacl) a WHERE a.grantee <> c.relowner)",
+    );
+    assert_eq!(partitions.await, "", "a grant on a partition goes past its parent's policy");
+
+    let owners = database.tamper(
+        "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace = 'public'::regnamespace",
+    );
+    assert_eq!(owners.await, "stagedoor_owner");
+
+    let app = database.tamper(
+        "SELECT c.relname || ' ' || string_agg(a.privilege_type, ',' ORDER BY a.privilege_type)
+        FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace = 'public'::regnamespace
+            AND a.grantee = 'stagedoor_app'::regrole GROUP BY c.relname ORDER BY 1",
+    );
+    let expected = "audit_chain_heads SELECT\naudit_checkpoints SELECT\naudit_payloads SELECT\naudit_records SELECT\n\
+        data_keys INSERT,SELECT\nlinked_accounts SELECT\nprovider_apps SELECT\nprovider_sessions SELECT,UPDATE\n\
+        storage_version SELECT\ntenants SELECT\nusers SELECT";
+    assert_eq!(sorted_groups(&app.await), expected);
+
+    let public_functions = database.tamper(
+        "SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND (p.proacl IS NULL
+            OR EXISTS (SELECT FROM aclexplode(p.proacl) a WHERE a.grantee = 0))",
+    );
+    assert_eq!(public_functions.await, "", "a function that everyone may execute");
+    let unpinned = database.tamper(
+        "SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef
+            AND NOT COALESCE(p.proconfig::text LIKE '%search_path=pg_catalog%', false)",
+    );
+    assert_eq!(unpinned.await, "", "a definer's function without a pinned search_path");
+}
+
+/// The query's own order depends on the collation; the test's does not.
+fn sorted_groups(rows: &str) -> String {
+    let mut rows: Vec<_> = rows.lines().collect();
+    rows.sort_unstable();
+    rows.join("\n")
+}
+
+#[tokio::test]
+async fn migrating_again_changes_nothing() {
+    let database = Database::start().await;
+    let before = database.tamper("SELECT count(*), max(installed_on) FROM _sqlx_migrations").await;
+    stagedoor_storage::migrate(&database.superuser_url()).await.unwrap();
+    assert_eq!(database.tamper("SELECT count(*), max(installed_on) FROM _sqlx_migrations").await, before);
+}

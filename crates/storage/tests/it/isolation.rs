@@ -1,0 +1,194 @@
+//! Two tenants side by side: whatever one does, it neither sees nor changes the other's rows.
+
+use sqlx::{Connection as _, PgConnection, Row as _};
+use stagedoor_domain::{Clock as _, TenantContext};
+use stagedoor_storage::provider_apps::{self, OpenedProviderApp, ProviderAppMode};
+use stagedoor_storage::provision::{self, provider_app_id};
+use stagedoor_storage::{StoreError, linked_accounts, provider_sessions, tenants, users};
+
+use crate::support::{Database, Inhabited, account_of, tokens};
+
+const TENANT_TABLES: [&str; 11] = [
+    "tenants",
+    "users",
+    "api_keys",
+    "data_keys",
+    "provider_apps",
+    "linked_accounts",
+    "provider_sessions",
+    "audit_records",
+    "audit_payloads",
+    "audit_chain_heads",
+    "audit_checkpoints",
+];
+
+#[tokio::test]
+async fn another_tenants_objects_look_missing() {
+    let database = Database::start().await;
+    let (ada, bob) = (database.inhabit("ada").await, database.inhabit("bob").await);
+    let vault = &database.vault;
+
+    assert!(provider_sessions::load(vault, &bob.context, ada.account).await.unwrap().is_none());
+    let (theirs, accounts, own) = vault
+        .store()
+        .with_tenant(&bob.context, async |tx| {
+            let user = users::find(tx, ada.user).await?;
+            let accounts = linked_accounts::list(tx, ada.user).await?;
+            assert!(!linked_accounts::mark_relink_needed(tx, ada.account).await?);
+            Ok::<_, StoreError>((user, accounts, tenants::current(tx).await?))
+        })
+        .await
+        .unwrap();
+    assert_eq!((theirs, accounts.len()), (None, 0));
+    assert_eq!(own.slug.as_str(), "bob");
+
+    let foreign =
+        provision::link_account(&database.admin, &bob.context, account_of(ada.user), &tokens("x")).await;
+    assert!(matches!(foreign, Err(StoreError::Query(_) | StoreError::Missing(_))), "{foreign:?}");
+    let own = provider_sessions::load(vault, &ada.context, ada.account).await.unwrap().unwrap();
+    assert_eq!(own.user, ada.user);
+}
+
+#[tokio::test]
+async fn an_app_of_one_tenant_is_not_the_others() {
+    let database = Database::start().await;
+    let (ada, bob) = (database.inhabit("ada").await, database.inhabit("bob").await);
+    let provider = stagedoor_domain::Provider::Spotify;
+    let app = OpenedProviderApp {
+        id: provider_app_id(&database.admin),
+        provider,
+        client_id: "client".to_owned(),
+        client_secret: Some("hush".into()),
+        api_base_url: "https://api.example".to_owned(),
+        auth_base_url: "https://auth.example".to_owned(),
+        mode: ProviderAppMode::Extended,
+    };
+    provision::create_provider_app(&database.admin, &ada.context, &app).await.unwrap();
+    let again = provision::create_provider_app(&database.admin, &ada.context, &app).await;
+    assert!(matches!(again, Err(StoreError::AlreadyExists(_))), "{again:?}");
+
+    let loaded = provider_apps::load(&database.vault, &ada.context, provider).await.unwrap().unwrap();
+    assert_eq!((loaded.id, loaded.mode), (app.id, ProviderAppMode::Extended));
+    assert_eq!(secrecy::ExposeSecret::expose_secret(&loaded.client_secret.unwrap()), "hush");
+    assert!(provider_apps::load(&database.vault, &bob.context, provider).await.unwrap().is_none());
+    assert!(!format!("{app:?}").contains("hush"));
+}
+
+/// Random statements of both tenants interleaved on one connection of the gateway's role, past the store's own
+/// queries: what holds here holds for every query that will ever be written. The sequence is fixed.
+#[tokio::test]
+async fn random_statements_of_two_tenants_meet_no_foreign_row() {
+    let database = Database::start().await;
+    let both = [database.inhabit("ada").await, database.inhabit("bob").await];
+    let mut connection = database.bare("stagedoor_admin").await;
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    let (mut own, mut refused) = (0_u64, 0_u64);
+    for round in 0..3_000 {
+        let (me, other) = if random(2) == 0 { (&both[0], &both[1]) } else { (&both[1], &both[0]) };
+        let mut transaction = connection.begin().await.unwrap();
+        set_tenant(&mut transaction, &me.context).await;
+        match random(4) {
+            0 => own += read(&mut transaction, TENANT_TABLES[1 + random(10)], me).await,
+            1 => {
+                let statement = ["users", "linked_accounts", "provider_sessions"][random(3)];
+                let sql = format!("UPDATE {statement} SET created_at = now() WHERE tenant_id = $1");
+                let mine = sqlx::query(sqlx::AssertSqlSafe(sql.clone())).bind(me.context.tenant_id().0);
+                own += mine.execute(&mut *transaction).await.unwrap().rows_affected();
+                let theirs = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(other.context.tenant_id().0);
+                assert_eq!(theirs.execute(&mut *transaction).await.unwrap().rows_affected(), 0);
+            }
+            2 => {
+                let theirs =
+                    sqlx::query("INSERT INTO users (tenant_id, user_id) VALUES ($1, gen_random_uuid())")
+                        .bind(other.context.tenant_id().0)
+                        .execute(&mut *transaction)
+                        .await;
+                assert!(theirs.unwrap_err().to_string().contains("row-level security"));
+                refused += 1;
+            }
+            _ => {
+                let mine = sqlx::query(
+                    "INSERT INTO users (tenant_id, user_id, label) VALUES ($1, gen_random_uuid(), $2)",
+                )
+                .bind(me.context.tenant_id().0)
+                .bind(round.to_string());
+                own += mine.execute(&mut *transaction).await.unwrap().rows_affected();
+            }
+        }
+        if random(2) == 0 {
+            transaction.commit().await.unwrap();
+        } else {
+            transaction.rollback().await.unwrap();
+        }
+    }
+    assert!(own > 500 && refused > 500, "the test itself did its part: {own} own, {refused} refused");
+    let per_tenant = database.tamper("SELECT count(DISTINCT tenant_id) FROM users").await;
+    assert_eq!(per_tenant, "2");
+}
+
+#[tokio::test]
+async fn without_a_tenant_there_is_nothing() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let mut connection = database.bare("stagedoor_app").await;
+    // Before any setting, and after a transaction whose setting was local: absent, then the empty string.
+    for _ in 0..2 {
+        for table in TENANT_TABLES.iter().filter(|table| **table != "api_keys") {
+            let sql = format!("SELECT count(*) FROM {table}");
+            let count: i64 =
+                sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap();
+            assert_eq!(count, 0, "{table}");
+        }
+        let mut transaction = connection.begin().await.unwrap();
+        set_tenant(&mut transaction, &ada.context).await;
+        transaction.commit().await.unwrap();
+    }
+    let keys = sqlx::query("SELECT 1 FROM api_keys").fetch_all(&mut connection).await;
+    assert!(keys.unwrap_err().to_string().contains("permission denied"), "keys are read by the sign-in only");
+}
+
+#[tokio::test]
+async fn the_gateways_role_cannot_rewrite_the_audit_trail() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let day = database.clock.now().date_naive();
+    database.vault.store().ensure_audit_partitions(day, 1).await.unwrap();
+    let partition = format!("audit_records_p{}", day.format("%Y%m%d"));
+    for sql in [
+        "UPDATE audit_records SET type = 1".to_owned(),
+        "DELETE FROM audit_records".to_owned(),
+        "INSERT INTO audit_chain_heads VALUES (gen_random_uuid(), '2026-11-21', 9, sha256('x'))".to_owned(),
+        "UPDATE audit_chain_heads SET seq = 0".to_owned(),
+        "DELETE FROM audit_payloads".to_owned(),
+        format!("SELECT 1 FROM {partition}"),
+    ] {
+        let mut connection = database.bare("stagedoor_app").await;
+        let mut transaction = connection.begin().await.unwrap();
+        set_tenant(&mut transaction, &ada.context).await;
+        let refused = sqlx::query(sqlx::AssertSqlSafe(sql.clone())).execute(&mut *transaction).await;
+        assert!(refused.unwrap_err().to_string().contains("permission denied"), "{sql}");
+    }
+}
+
+async fn set_tenant(connection: &mut PgConnection, context: &TenantContext) {
+    sqlx::query("SELECT set_config('stagedoor.tenant_id', $1, true)")
+        .bind(context.tenant_id().to_string())
+        .execute(connection)
+        .await
+        .unwrap();
+}
+
+async fn read(connection: &mut PgConnection, table: &str, me: &Inhabited) -> u64 {
+    let sql = format!("SELECT tenant_id FROM {table}");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(connection).await.unwrap();
+    for row in &rows {
+        assert_eq!(row.get::<sqlx::types::Uuid, _>(0), me.context.tenant_id().0, "a foreign row in {table}");
+    }
+    rows.len() as u64
+}

@@ -1,0 +1,79 @@
+//! The vault: one key per owner however many ask at once, and none opens for longer than a minute.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stagedoor_crypto::{KeyEncryptionKeys, SystemEntropy};
+use stagedoor_storage::keys::OPEN_FOR;
+use stagedoor_storage::{KeyVault, Store, StoreError};
+
+use crate::support::{Database, KEY};
+
+const OTHER_KEY: &[u8] = b"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
+
+async fn vault(database: &Database, files: &[(&str, &[u8])]) -> Arc<KeyVault> {
+    let store = Store::connect(&database.options("stagedoor_app")).await.unwrap();
+    let keks = KeyEncryptionKeys::from_files(files.iter().copied()).unwrap();
+    Arc::new(KeyVault::new(store, keks, database.clock.clone(), Arc::new(SystemEntropy)))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn racing_replicas_agree_on_one_key() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let user =
+        stagedoor_storage::provision::create_user(&database.admin, &ada.context, None, "New").await.unwrap();
+    let mut replicas = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (vault, context) = (vault(&database, &[("1", KEY)]).await, ada.context.clone());
+        replicas.spawn(async move { vault.subject_key(&context, user).await.unwrap().id() });
+    }
+    let ids = replicas.join_all().await;
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    let stored = database.tamper(&format!("SELECT count(*) FROM data_keys WHERE user_id = '{user}'")).await;
+    assert_eq!(stored, "1");
+}
+
+#[tokio::test]
+async fn keys_open_for_a_minute_and_not_without_the_right_key_above() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let first = vault(&database, &[("1", KEY)]).await;
+    let id = first.subject_key(&ada.context, ada.user).await.unwrap().id();
+
+    database.tamper("UPDATE data_keys SET state = 'destroyed', wrapped_key = NULL WHERE purpose = 2").await;
+    database.clock.advance(OPEN_FOR.checked_sub(Duration::from_millis(1)).unwrap());
+    assert_eq!(first.subject_key(&ada.context, ada.user).await.unwrap().id(), id, "still open");
+    database.clock.advance(Duration::from_millis(1));
+    let sealed_before = stagedoor_storage::provider_sessions::load(&first, &ada.context, ada.account).await;
+    assert!(
+        matches!(sealed_before, Err(StoreError::Missing(_))),
+        "a destroyed key opens nothing: {sealed_before:?}"
+    );
+
+    let wrong = vault(&database, &[("1", OTHER_KEY)]).await;
+    let outcome = wrong.tenant_key(&ada.context).await;
+    assert!(matches!(outcome, Err(StoreError::Unreadable { .. })), "{outcome:?}");
+    let rotated = vault(&database, &[("1", KEY), ("2", OTHER_KEY)]).await;
+    rotated.tenant_key(&ada.context).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_row_that_was_swapped_does_not_open() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let eve =
+        stagedoor_storage::provision::create_user(&database.admin, &ada.context, None, "Eve").await.unwrap();
+    database.vault.subject_key(&ada.context, eve).await.unwrap();
+    database
+        .tamper(&format!(
+            "UPDATE data_keys SET state = 'decrypt_only' WHERE purpose = 2;
+            UPDATE data_keys SET user_id = CASE user_id WHEN '{eve}' THEN '{ada}'::uuid ELSE '{eve}' END,
+                state = 'active' WHERE purpose = 2",
+            ada = ada.user
+        ))
+        .await;
+    let fresh = vault(&database, &[("1", KEY)]).await;
+    let outcome = fresh.subject_key(&ada.context, ada.user).await;
+    assert!(matches!(outcome, Err(StoreError::Unreadable { .. })), "{outcome:?}");
+}
