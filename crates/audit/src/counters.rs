@@ -1,0 +1,44 @@
+//! What the writer counts, for metrics and alerts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Totals since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct AuditCounts {
+    /// Records handed to the queue.
+    pub queued: u64,
+    /// Records in the database, by either way.
+    pub written: u64,
+    /// Records lost: refused by the database, or not written before the process ended.
+    pub dropped: u64,
+    /// Closing records of class A that failed at once and went to the queue instead.
+    pub late_closings: u64,
+    /// Batches tried again.
+    pub retries: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) queued: AtomicU64,
+    pub(crate) written: AtomicU64,
+    pub(crate) dropped: AtomicU64,
+    pub(crate) late_closings: AtomicU64,
+    pub(crate) retries: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn snapshot(&self) -> AuditCounts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        AuditCounts {
+            queued: read(&self.queued),
+            written: read(&self.written),
+            dropped: read(&self.dropped),
+            late_closings: read(&self.late_closings),
+            retries: read(&self.retries),
+        }
+    }
+}
+
+pub(crate) fn add(counter: &AtomicU64, count: usize) {
+    counter.fetch_add(count as u64, Ordering::Relaxed);
+}

@@ -1,0 +1,29 @@
+//! Why a call cannot be audited, which means that it is not done.
+
+use std::time::Duration;
+
+use stagedoor_domain::{ErrorCode, PublicError};
+use stagedoor_storage::StoreError;
+
+/// Why a record could not be opened or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The record of a call that changes something could not be written.
+    #[error("the audit record could not be written")]
+    NotWritten(#[source] StoreError),
+    /// The queue stayed full for as long as a call may wait.
+    #[error("the audit queue is full")]
+    QueueFull,
+    /// The writer has stopped, as it does when the process ends.
+    #[error("the audit writer has stopped")]
+    Stopped,
+}
+
+impl AuditError {
+    /// What an agent is told.
+    pub fn public(&self) -> PublicError {
+        PublicError::new(ErrorCode::AuditUnavailable, "The call cannot be recorded now, so it was not done.")
+            .hint("Try again in a few seconds.")
+            .retry_after(Duration::from_secs(2))
+    }
+}

@@ -1,0 +1,221 @@
+//! What a record is about, in closed vocabularies (SEED-T §5.2). How it is written out is `payload`'s job.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use stagedoor_domain::{CallId, ErrorCode, ItemRef, SessionId, TenantContext, ToolName};
+
+/// What was done or tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditAction {
+    /// A tool call.
+    Tool(ToolName),
+    /// A request that was refused before it was known what it asks for.
+    Request,
+    /// Proving who one is.
+    Authenticate,
+    /// Exchanging a refresh token at a provider.
+    TokenRefresh,
+    /// Opening a stored session that turned out to be damaged.
+    SessionOpen,
+}
+
+impl AuditAction {
+    /// The stable text form.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tool(tool) => tool.as_str(),
+            Self::Request => "request",
+            Self::Authenticate => "authenticate",
+            Self::TokenRefresh => "token_refresh",
+            Self::SessionOpen => "session_open",
+        }
+    }
+
+    /// Reads are class B; whatever changes something, or is about credentials, is class A.
+    pub const fn class(self) -> AuditClass {
+        match self {
+            Self::Tool(tool) if !tool.writes() => AuditClass::Deferred,
+            Self::Request => AuditClass::Deferred,
+            _ => AuditClass::Synchronous,
+        }
+    }
+
+    pub(crate) const fn event_type(self) -> &'static str {
+        match self {
+            Self::Tool(_) | Self::Request => "api_call",
+            Self::Authenticate | Self::TokenRefresh => "auth",
+            Self::SessionOpen => "data_access",
+        }
+    }
+}
+
+/// When a record must be in the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditClass {
+    /// Class A: an opening record before the work and a closing one after it. No record, no effect.
+    Synchronous,
+    /// Class B: one record, written in a batch within the flush interval after the work.
+    Deferred,
+}
+
+/// Why the person's data was touched (SEED-T §5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is its own text")]
+pub enum GdprCategory {
+    Necessary,
+    Analytics,
+    Marketing,
+    Preferences,
+}
+
+impl GdprCategory {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Necessary => "necessary",
+            Self::Analytics => "analytics",
+            Self::Marketing => "marketing",
+            Self::Preferences => "preferences",
+        }
+    }
+}
+
+/// The thing that a call was about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditResource {
+    /// Its kind: `track`, `playlist`, `account`, …
+    pub kind: &'static str,
+    /// Its id.
+    pub id: Box<str>,
+}
+
+impl AuditResource {
+    /// An item at a provider.
+    pub fn item(item: &ItemRef) -> Self {
+        Self { kind: item.kind().as_str(), id: item.to_string().into() }
+    }
+}
+
+/// Where a call came from. Only keyed codes of both are stored (HMAC under the tenant's key), never the values.
+#[derive(Debug, Clone, Default)]
+pub struct AuditClient {
+    /// The client's address.
+    pub address: Option<IpAddr>,
+    /// The text of its `User-Agent`.
+    pub user_agent: Option<Arc<str>>,
+}
+
+/// What is known of a call before its work.
+#[derive(Debug, Clone)]
+pub struct AuditOpening {
+    /// What is about to be done.
+    pub action: AuditAction,
+    /// When its record must be in the database.
+    pub class: AuditClass,
+    /// What it is about, if that is known by now.
+    pub resource: Option<AuditResource>,
+    /// Where it came from.
+    pub client: AuditClient,
+    /// Why.
+    pub category: GdprCategory,
+}
+
+impl AuditOpening {
+    /// A necessary action of its own class, about nothing in particular.
+    pub fn new(action: AuditAction, client: AuditClient) -> Self {
+        Self { action, class: action.class(), resource: None, client, category: GdprCategory::Necessary }
+    }
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy)]
+pub struct AuditOutcome {
+    /// The error's code; `None` for success.
+    pub error: Option<ErrorCode>,
+    /// The HTTP status of the answer.
+    pub response_code: u16,
+    /// How long the work took.
+    pub duration: Duration,
+    /// Whether the answer came from the cache.
+    pub cached: bool,
+}
+
+/// A request that was turned away before it became a call.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// The id that its log line carries.
+    pub call: CallId,
+    /// What was tried.
+    pub action: AuditAction,
+    /// Who it claimed to be, as a principal's label (`key:…`); unproven.
+    pub claimed: Option<Box<str>>,
+    /// Why it was turned away.
+    pub error: ErrorCode,
+    /// The HTTP status of the answer.
+    pub response_code: u16,
+    /// Where it came from.
+    pub client: AuditClient,
+}
+
+/// Which part of a call a record holds. The numbers are in the chain's hashes and never change their meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordKind {
+    /// A class A call before its work.
+    Opened,
+    /// A class A call after its work.
+    Closed,
+    /// A class B call.
+    Call,
+    /// A refusal.
+    Refusal,
+}
+
+impl RecordKind {
+    /// The number in the table and in the hash.
+    pub const fn number(self) -> i16 {
+        match self {
+            Self::Opened => 1,
+            Self::Closed => 2,
+            Self::Call => 3,
+            Self::Refusal => 4,
+        }
+    }
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Closed => "closed",
+            Self::Call => "call",
+            Self::Refusal => "refusal",
+        }
+    }
+}
+
+/// A record before it is written out.
+#[derive(Debug, Clone)]
+pub(crate) struct Event {
+    pub(crate) context: TenantContext,
+    pub(crate) kind: RecordKind,
+    /// Whole microseconds, as the database keeps them.
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) action: AuditAction,
+    pub(crate) resource: Option<AuditResource>,
+    pub(crate) session: Option<SessionId>,
+    pub(crate) client: AuditClient,
+    pub(crate) category: GdprCategory,
+    pub(crate) claimed: Option<Box<str>>,
+    pub(crate) ending: Ending,
+}
+
+/// How far a call has come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ending {
+    /// Not ended.
+    Pending,
+    /// Dropped before it ended, after this long.
+    Cancelled(Duration),
+    /// Ended.
+    Done(AuditOutcome),
+}

@@ -1,0 +1,172 @@
+//! The way in: opening records, recording refusals, flushing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, SubsecRound, Utc};
+use stagedoor_domain::{Tenant, TenantContext};
+use stagedoor_storage::KeyVault;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::bundle::Batch;
+use crate::counters::{AuditCounts, Counters, add};
+use crate::entry::AuditEntry;
+use crate::error::AuditError;
+use crate::event::{
+    AuditClass, AuditOpening, AuditOutcome, Ending, Event, GdprCategory, RecordKind, Refusal,
+};
+use crate::worker::{AuditWorker, Message};
+
+/// How records are batched.
+#[derive(Debug, Clone, Copy)]
+pub struct AuditOptions {
+    /// The longest that a class B record waits for its batch: the window that a crash can lose.
+    pub flush_interval: Duration,
+    /// Calls that may be open or waiting to be written. When all places are taken, calls wait.
+    pub queue_capacity: usize,
+    /// Records at most in one batch.
+    pub batch: usize,
+    /// How long a call waits for a place before it is refused.
+    pub enqueue_timeout: Duration,
+    /// How long the writer keeps trying once the process ends.
+    pub drain_timeout: Duration,
+}
+
+impl Default for AuditOptions {
+    fn default() -> Self {
+        Self {
+            flush_interval: Duration::from_millis(200),
+            queue_capacity: 16_384,
+            batch: 4_096,
+            enqueue_timeout: Duration::from_millis(250),
+            drain_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The audit trail. Clones share it.
+#[derive(Debug, Clone)]
+pub struct AuditLog {
+    pub(crate) shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) vault: Arc<KeyVault>,
+    pub(crate) options: AuditOptions,
+    pub(crate) counters: Counters,
+    queue: mpsc::Sender<Message>,
+    flushes: mpsc::Sender<oneshot::Sender<()>>,
+}
+
+impl AuditLog {
+    /// The trail and its writer, which the caller runs as a task until the process ends.
+    pub fn new(vault: Arc<KeyVault>, options: AuditOptions) -> (Self, AuditWorker) {
+        let (queue, received) = mpsc::channel(options.queue_capacity);
+        let (flushes, flush_requests) = mpsc::channel(16);
+        let shared = Arc::new(Shared { vault, options, counters: Counters::default(), queue, flushes });
+        let worker = AuditWorker::new(&shared, received, flush_requests);
+        (Self { shared }, worker)
+    }
+
+    /// Opens the record of a call; only then may its work begin. Class A: the opening is in the database. Class B: a
+    /// place in the queue is taken, so that the record cannot be refused later.
+    pub async fn open(
+        &self,
+        context: &TenantContext,
+        opening: AuditOpening,
+    ) -> Result<AuditEntry, AuditError> {
+        let place = self.place().await?;
+        let event = Event {
+            context: context.clone(),
+            kind: RecordKind::Opened,
+            at: self.now(),
+            action: opening.action,
+            resource: opening.resource,
+            session: None,
+            client: opening.client,
+            category: opening.category,
+            claimed: None,
+            ending: Ending::Pending,
+        };
+        if opening.class == AuditClass::Synchronous {
+            Box::pin(self.write_now(&event)).await?;
+        }
+        Ok(AuditEntry::new(self.clone(), place, event, opening.class))
+    }
+
+    /// Records that a request to `tenant` was turned away, under no person.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nobody was authenticated: the audit trail itself is the caller"
+    )]
+    pub async fn refuse(&self, tenant: Arc<Tenant>, refusal: Refusal) -> Result<(), AuditError> {
+        let place = self.place().await?;
+        let event = Event {
+            context: TenantContext::for_job(tenant, "audit", refusal.call),
+            kind: RecordKind::Refusal,
+            at: self.now(),
+            action: refusal.action,
+            resource: None,
+            session: None,
+            client: refusal.client,
+            category: GdprCategory::Necessary,
+            claimed: refusal.claimed,
+            ending: Ending::Done(AuditOutcome {
+                error: Some(refusal.error),
+                response_code: refusal.response_code,
+                duration: Duration::ZERO,
+                cached: false,
+            }),
+        };
+        self.enqueue(place, Message::Event(Box::new(event)));
+        Ok(())
+    }
+
+    /// Waits until everything that was closed before is in the database.
+    pub async fn flush(&self) -> Result<(), AuditError> {
+        let (reply, written) = oneshot::channel();
+        self.shared.flushes.send(reply).await.map_err(|_| AuditError::Stopped)?;
+        written.await.map_err(|_| AuditError::Stopped)
+    }
+
+    /// Totals since the start.
+    pub fn counts(&self) -> AuditCounts {
+        self.shared.counters.snapshot()
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.shared.vault.clock().now().trunc_subsecs(6)
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.shared.vault.clock().elapsed()
+    }
+
+    pub(crate) fn enqueue(&self, place: mpsc::OwnedPermit<Message>, message: Message) {
+        add(&self.shared.counters.queued, message.len());
+        place.send(message);
+    }
+
+    async fn write_now(&self, event: &Event) -> Result<(), AuditError> {
+        let vault = &self.shared.vault;
+        let batch =
+            Batch::prepare(vault, std::slice::from_ref(event)).await.map_err(AuditError::NotWritten)?;
+        batch.append(vault).await.map_err(AuditError::NotWritten)?;
+        add(&self.shared.counters.written, 1);
+        Ok(())
+    }
+
+    async fn place(&self) -> Result<mpsc::OwnedPermit<Message>, AuditError> {
+        let queue = match self.shared.queue.clone().try_reserve_owned() {
+            Ok(place) => return Ok(place),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(AuditError::Stopped),
+            Err(mpsc::error::TrySendError::Full(queue)) => queue,
+        };
+        match tokio::time::timeout(self.shared.options.enqueue_timeout, queue.reserve_owned()).await {
+            Ok(Ok(place)) => Ok(place),
+            Ok(Err(_)) => Err(AuditError::Stopped),
+            Err(_) => Err(AuditError::QueueFull),
+        }
+    }
+}
