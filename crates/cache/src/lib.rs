@@ -1,1 +1,28 @@
-//! Typed keys, the in-process and Redis levels, generations, single flight.
+//! Answers that may be given again: in this process (level 1) and in Redis (level 2), for exactly the readers
+//! they were fetched for. Knows neither the tools nor the providers; values are bytes.
+//!
+//! A key names tenant, provider, operation, parameters and reader, and is built from types only. What a person's
+//! token fetched carries that person's *generation*, which every write raises before its reply, so that whoever
+//! reads afterwards, through any replica, cannot meet what was fetched before.
+#![warn(missing_docs)]
+
+mod answer;
+mod cache;
+mod counters;
+mod entry;
+mod flight;
+mod generation;
+mod key;
+mod level_one;
+mod level_two;
+mod seal;
+#[cfg(test)]
+mod tests;
+
+pub use answer::{CacheOptions, Cached, Level};
+pub use cache::Cache;
+pub use counters::CacheCounters;
+pub use generation::{BumpDeferred, DataScope};
+pub use key::{CacheKey, InvalidParams, Reader};
+pub use seal::{SealError, Sealer};
+pub use stagedoor_redis_link::{InvalidRedisUrl, RedisOptions};

@@ -1,0 +1,70 @@
+//! Single flight: one fetch for all who miss, one error for all who wait, and no wedge when the leader goes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{join_all, pending};
+use tokio::sync::Notify;
+
+use super::{MINUTE, ask, catalogue, context, local, manual_clock, server};
+use crate::Level;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_who_miss_make_one_fetch() {
+    let (server, clock, ctx) = (server().await, manual_clock(), context(1));
+    let cache = Arc::new(server.cache(&clock));
+    let fetches = Arc::new(AtomicU32::new(0));
+    let tasks = (0..1_000).map(|_| {
+        let (cache, ctx, fetches) = (Arc::clone(&cache), ctx.clone(), Arc::clone(&fetches));
+        #[expect(clippy::disallowed_methods, reason = "the test wants real concurrency and awaits each task")]
+        tokio::spawn(async move {
+            let fetch = async {
+                fetches.fetch_add(1, Ordering::SeqCst);
+                tokio::task::yield_now().await;
+                Ok::<_, ()>(Bytes::from_static(b"answer"))
+            };
+            cache.get_or_fetch(&ctx, &catalogue(&ctx, "miles"), Some(MINUTE), fetch).await.unwrap()
+        })
+    });
+    let answers = join_all(tasks).await;
+    assert!(answers.iter().all(|answer| &answer.as_ref().unwrap().body[..] == b"answer"));
+    assert_eq!(fetches.load(Ordering::SeqCst), 1);
+    let counters = cache.counters();
+    assert_eq!((counters.misses, counters.hits_l1 + counters.coalesced), (1, 999));
+}
+
+#[tokio::test]
+async fn an_error_is_everyones_and_is_not_kept() {
+    let (clock, ctx) = (manual_clock(), context(1));
+    let cache = local(&clock);
+    let key = catalogue(&ctx, "miles");
+    let gate = Notify::new();
+    let failing = cache.get_or_fetch(&ctx, &key, Some(MINUTE), async {
+        gate.notified().await;
+        Err::<Bytes, _>("the provider is down")
+    });
+    let waiting =
+        cache.get_or_fetch(&ctx, &key, Some(MINUTE), async { unreachable!("it waits for the first") });
+    let (failed, waited, ()) = tokio::join!(failing, waiting, async { gate.notify_one() });
+    assert_eq!((failed, waited), (Err("the provider is down"), Err("the provider is down")));
+    assert_eq!(ask(&cache, &ctx, &key, "well").await.level, Level::Fetched);
+}
+
+#[tokio::test]
+async fn a_cancelled_leader_hands_over() {
+    let (clock, ctx) = (manual_clock(), context(1));
+    let cache = local(&clock);
+    let key = catalogue(&ctx, "miles");
+    let mut leader = Box::pin(cache.get_or_fetch(&ctx, &key, Some(MINUTE), pending::<Result<Bytes, ()>>()));
+    assert!((&mut leader).now_or_never().is_none(), "it fetches for ever");
+    let mut followers: Vec<_> = (0..10).map(|_| Box::pin(ask(&cache, &ctx, &key, "answer"))).collect();
+    for follower in &mut followers {
+        assert!(follower.now_or_never().is_none(), "it waits for the leader");
+    }
+    drop(leader);
+    let answers = join_all(followers).await;
+    assert!(answers.iter().all(|answer| &answer.body[..] == b"answer"));
+    assert_eq!(answers.iter().filter(|answer| answer.level == Level::Fetched).count(), 1);
+}
