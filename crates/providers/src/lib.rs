@@ -1,1 +1,24 @@
-//! MusicProvider, the HTTP client, Spotify and Tidal.
+//! What Stagedoor knows of music services: the `MusicProvider` trait, the one HTTP client, Spotify and Tidal.
+//! Nothing here stores tokens, caches answers or counts quotas of ours; callers hand in an open token.
+#![warn(missing_docs)]
+
+mod breaker;
+mod call;
+mod error;
+mod http;
+mod oauth;
+mod provider;
+mod public;
+mod retry;
+mod spotify;
+mod text;
+mod tidal;
+mod types;
+
+pub use error::{ForbiddenReason, MalformedAnswer, ProviderError, TransportError};
+pub use http::{HttpOptions, HttpSetupError, ProviderHttp};
+pub use provider::{MusicProvider, Providers};
+pub use types::{
+    Access, Added, Deadline, NewPlaylist, ProviderApp, SearchQuery, SearchResults, Skipped, SpotifyMode,
+    TokenGrant,
+};

@@ -1,0 +1,347 @@
+//! The one HTTP client: timeouts, body cap, one retry of reads, the breaker. Knows status codes and headers, and no
+//! provider's shapes; those come in as `Call::explain`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use chrono::DateTime;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Method, StatusCode, redirect};
+use secrecy::ExposeSecret;
+use serde::de::DeserializeOwned;
+use stagedoor_domain::{Clock, Entropy, Provider, TenantContext};
+use url::{Host, Url};
+
+use crate::breaker::{BreakerKey, Breakers, jitter};
+use crate::call::{Authorization, Call};
+use crate::error::{MalformedAnswer, ProviderError, TransportError};
+use crate::retry::RetryBudget;
+
+/// How the HTTP client behaves.
+#[derive(Debug, Clone)]
+pub struct HttpOptions {
+    /// How long a connection may take, TLS included.
+    pub connect_timeout: Duration,
+    /// How long one request may take, body included; a nearer deadline shortens it.
+    pub request_timeout: Duration,
+    /// Longest answer in bytes, after decompression.
+    pub body_limit: usize,
+    /// The `User-Agent`.
+    pub user_agent: String,
+    /// Whether base URLs may be plain `http` on a loopback host; for the sandbox.
+    pub allow_plain_http_loopback: bool,
+    /// For deadlines and waits.
+    pub clock: Arc<dyn Clock>,
+    /// For jitter.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl HttpOptions {
+    /// 3 s to connect, 10 s a request, 4 MiB a body, TLS only.
+    pub fn new(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(3),
+            request_timeout: Duration::from_secs(10),
+            body_limit: 4 * 1024 * 1024,
+            user_agent: concat!("stagedoor/", env!("CARGO_PKG_VERSION")).to_owned(),
+            allow_plain_http_loopback: false,
+            clock,
+            entropy,
+        }
+    }
+}
+
+/// Why there is no HTTP client.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpSetupError {
+    /// The process has installed no cipher suite provider for TLS.
+    #[error("no default rustls crypto provider is installed in this process")]
+    NoCryptoProvider,
+    /// The client cannot be built, for one because the system has no trusted certificates.
+    #[error("the HTTP client for providers cannot be built")]
+    Client(#[source] reqwest::Error),
+}
+
+/// The HTTP client that both providers share.
+#[derive(Debug)]
+pub struct ProviderHttp {
+    client: Client,
+    options: HttpOptions,
+    breakers: Breakers,
+    spotify_retries: RetryBudget,
+    tidal_retries: RetryBudget,
+}
+
+struct Answer {
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    body: Bytes,
+}
+
+impl ProviderHttp {
+    /// A client with no redirects, no proxies and no cookies.
+    pub fn new(options: HttpOptions) -> Result<Self, HttpSetupError> {
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            return Err(HttpSetupError::NoCryptoProvider);
+        }
+        let client = Client::builder()
+            .user_agent(&options.user_agent)
+            .connect_timeout(options.connect_timeout)
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .referer(false)
+            .gzip(true)
+            .build()
+            .map_err(HttpSetupError::Client)?;
+        Ok(Self {
+            client,
+            options,
+            breakers: Breakers::default(),
+            spotify_retries: RetryBudget::default(),
+            tidal_retries: RetryBudget::default(),
+        })
+    }
+
+    /// Sends `call` and reads its JSON answer.
+    pub(crate) async fn json<T: DeserializeOwned>(
+        &self,
+        ctx: &TenantContext,
+        call: &Call<'_>,
+    ) -> Result<T, ProviderError> {
+        let provider = call.app.provider;
+        let answer = self.send(ctx, call).await?;
+        if !answer.status.is_success() {
+            return Err(self.failure(call, &answer));
+        }
+        serde_json::from_slice(&answer.body).map_err(|error| ProviderError::InvalidAnswer {
+            provider,
+            uncertain: !call.repeatable,
+            cause: MalformedAnswer::from(&error),
+        })
+    }
+
+    /// One request, and a second one if the first was a read that failed in passing and the budget allows.
+    async fn send(&self, ctx: &TenantContext, call: &Call<'_>) -> Result<Answer, ProviderError> {
+        let provider = call.app.provider;
+        self.check_base(provider, &call.url)?;
+        let key = breaker_key(call);
+        if let Some(retry_after) = self.breakers.remaining(&key, self.options.clock.elapsed()) {
+            return Err(ProviderError::RateLimited { provider, retry_after });
+        }
+        let budget = match provider {
+            Provider::Spotify => &self.spotify_retries,
+            Provider::Tidal => &self.tidal_retries,
+        };
+        budget.earn();
+        let mut outcome = self.attempt(call).await;
+        let mut retried = false;
+        if call.method == Method::GET && is_passing(&outcome) && budget.spend() && self.pause(call).await {
+            retried = true;
+            outcome = self.attempt(call).await;
+        }
+        if let Ok(answer) = &outcome
+            && answer.status != StatusCode::TOO_MANY_REQUESTS
+        {
+            self.breakers.close(&key, self.options.clock.elapsed());
+        }
+        tracing::debug!(
+            tenant = %ctx.tenant_id(),
+            call = %ctx.call(),
+            %provider,
+            operation = call.operation,
+            status = outcome.as_ref().ok().map(|answer| answer.status.as_u16()),
+            retried,
+            "provider request"
+        );
+        outcome
+    }
+
+    async fn attempt(&self, call: &Call<'_>) -> Result<Answer, ProviderError> {
+        let provider = call.app.provider;
+        let left = call.deadline.map(|deadline| deadline.remaining(&*self.options.clock));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Err(ProviderError::DeadlineExceeded { provider, uncertain: false });
+        }
+        let own = self.options.request_timeout;
+        let limit = left.map_or(own, |left| left.min(own));
+        match tokio::time::timeout(limit, self.exchange(call)).await {
+            Ok(outcome) => outcome,
+            Err(_) if left.is_some_and(|left| left <= own) => {
+                Err(ProviderError::DeadlineExceeded { provider, uncertain: !call.repeatable })
+            }
+            Err(_) => Err(ProviderError::Unavailable {
+                provider,
+                uncertain: !call.repeatable,
+                cause: TransportError::TimedOut(limit),
+            }),
+        }
+    }
+
+    async fn exchange(&self, call: &Call<'_>) -> Result<Answer, ProviderError> {
+        let provider = call.app.provider;
+        let mut request =
+            self.client.request(call.method.clone(), call.url.clone()).header(ACCEPT, call.accept);
+        request = match &call.authorization {
+            Authorization::Bearer(token) => request.bearer_auth(token.expose_secret()),
+            Authorization::Basic { user, password } => {
+                request.basic_auth(user, Some(password.expose_secret()))
+            }
+            Authorization::None => request,
+        };
+        if let Some(key) = call.idempotency_key {
+            request = request.header("Idempotency-Key", key);
+        }
+        if let Some((content_type, content)) = &call.body {
+            request = request.header(CONTENT_TYPE, *content_type).body(content.clone());
+        }
+        let mut response = request.send().await.map_err(|error| broken(call, error))?;
+        let status = response.status();
+        let retry_after = self.retry_after(response.headers());
+        let too_large = ProviderError::BodyTooLarge {
+            provider,
+            uncertain: !call.repeatable,
+            limit: self.options.body_limit,
+        };
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| broken(call, error))? {
+            if body.len() + chunk.len() > self.options.body_limit {
+                return Err(too_large);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, retry_after, body: body.freeze() })
+    }
+
+    /// What an answer that is no success means. Opens the breaker on a 429.
+    fn failure(&self, call: &Call<'_>, answer: &Answer) -> ProviderError {
+        let provider = call.app.provider;
+        let status = answer.status.as_u16();
+        let explained = (call.explain)(&answer.body, call.scopes);
+        if explained.invalid_grant {
+            return ProviderError::InvalidGrant { provider };
+        }
+        if explained.invalid_client {
+            return ProviderError::Misconfigured {
+                provider,
+                what: "the provider refused the client id or secret",
+            };
+        }
+        let message = explained.message.filter(|message| !call.authorization.is_revealed_by(message));
+        match status {
+            401 if explained.forbidden.is_none() => ProviderError::Unauthorized { provider },
+            401 | 403 => ProviderError::Forbidden {
+                provider,
+                reason: explained.forbidden.unwrap_or(call.forbidden),
+                message,
+            },
+            404 => ProviderError::NotFound { provider },
+            429 => {
+                let now = self.options.clock.elapsed();
+                let entropy = &*self.options.entropy;
+                let wait = self.breakers.open(breaker_key(call), answer.retry_after, now, entropy);
+                if explained.quota {
+                    ProviderError::QuotaExceeded { provider, retry_after: answer.retry_after.map(|_| wait) }
+                } else {
+                    ProviderError::RateLimited { provider, retry_after: wait }
+                }
+            }
+            400..=499 => ProviderError::Rejected { provider, status, message },
+            500..=599 => ProviderError::Unavailable {
+                provider,
+                uncertain: !call.repeatable,
+                cause: TransportError::Status(status),
+            },
+            _ => ProviderError::InvalidAnswer {
+                provider,
+                uncertain: !call.repeatable,
+                cause: MalformedAnswer::Status(status),
+            },
+        }
+    }
+
+    /// Waits a moment before a retry; false if there is no time for it.
+    async fn pause(&self, call: &Call<'_>) -> bool {
+        let wait = Duration::from_millis(50) + jitter(Duration::from_millis(200), &*self.options.entropy);
+        let in_time = call.deadline.is_none_or(|deadline| deadline.remaining(&*self.options.clock) > wait);
+        if in_time {
+            tokio::time::sleep(wait).await;
+        }
+        in_time
+    }
+
+    /// Seconds or a date (RFC 9110 §10.2.3).
+    fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
+        let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        if let Ok(seconds) = text.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let date = DateTime::parse_from_rfc2822(text).ok()?;
+        Some((date.to_utc() - self.options.clock.now()).to_std().unwrap_or_default())
+    }
+
+    fn check_base(&self, provider: Provider, url: &Url) -> Result<(), ProviderError> {
+        let plain_allowed = self.options.allow_plain_http_loopback && is_loopback(url);
+        let what = match url.scheme() {
+            "https" => None,
+            "http" if plain_allowed => None,
+            _ => Some("its base URL must be https"),
+        };
+        let credentials = !url.username().is_empty() || url.password().is_some();
+        match what.or(credentials.then_some("its base URL must not hold a user name or password")) {
+            Some(what) => Err(ProviderError::Misconfigured { provider, what }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn broken(call: &Call<'_>, error: reqwest::Error) -> ProviderError {
+    let error = error.without_url();
+    let connect = error.is_connect();
+    ProviderError::Unavailable {
+        provider: call.app.provider,
+        uncertain: !connect && !call.repeatable,
+        cause: if connect { TransportError::Connect(error) } else { TransportError::Broken(error) },
+    }
+}
+
+/// Whether a repeated read can succeed at once.
+fn is_passing(outcome: &Result<Answer, ProviderError>) -> bool {
+    match outcome {
+        Ok(answer) => matches!(answer.status.as_u16(), 502..=504),
+        Err(ProviderError::Unavailable { cause: TransportError::Connect(_), .. }) => true,
+        Err(_) => false,
+    }
+}
+
+fn breaker_key(call: &Call<'_>) -> BreakerKey {
+    BreakerKey { origin: call.url.origin().ascii_serialization(), client_id: call.app.client_id.clone() }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
+        Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_decided_by_the_host_alone() {
+        for (text, expected) in [
+            ("http://127.0.0.1:9/", true),
+            ("http://[::1]:9/", true),
+            ("http://localhost/", true),
+            ("http://127.0.0.1.evil.example/", false),
+            ("http://10.0.0.1/", false),
+        ] {
+            assert_eq!(is_loopback(&Url::parse(text).unwrap()), expected, "{text}");
+        }
+    }
+}

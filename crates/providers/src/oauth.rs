@@ -1,0 +1,174 @@
+//! The token endpoint of both providers (RFC 6749 §4.4, §5, §6). Tokens live in secret types from here on.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use stagedoor_domain::{TenantContext, text::clean};
+use url::{Url, form_urlencoded};
+
+use crate::call::{Authorization, Call, Explanation};
+use crate::error::{ForbiddenReason, MalformedAnswer, ProviderError};
+use crate::http::ProviderHttp;
+use crate::text;
+use crate::types::{ProviderApp, TokenGrant};
+
+/// What a client asks a token for.
+pub(crate) enum GrantType<'a> {
+    RefreshToken(&'a SecretString),
+    ClientCredentials,
+}
+
+/// Asks `endpoint` for a token. A client with a secret authenticates with HTTP Basic, one without names its id
+/// in the form (RFC 6749 §2.3.1, §3.2.1).
+pub(crate) async fn token(
+    http: &ProviderHttp,
+    ctx: &TenantContext,
+    app: &ProviderApp,
+    endpoint: Url,
+    grant_type: GrantType<'_>,
+) -> Result<TokenGrant, ProviderError> {
+    let (operation, mut form) = match grant_type {
+        GrantType::RefreshToken(token) => {
+            ("refresh token", vec![("grant_type", "refresh_token"), ("refresh_token", token.expose_secret())])
+        }
+        GrantType::ClientCredentials => ("client credentials", vec![("grant_type", "client_credentials")]),
+    };
+    let authorization = match &app.client_secret {
+        Some(password) => Authorization::Basic { user: &app.client_id, password },
+        None if matches!(grant_type, GrantType::ClientCredentials) => {
+            let what = "it has no client secret, which catalogue calls without an account need";
+            return Err(ProviderError::Misconfigured { provider: app.provider, what });
+        }
+        None => {
+            form.push(("client_id", &app.client_id));
+            Authorization::None
+        }
+    };
+    let call = Call {
+        app,
+        operation,
+        method: Method::POST,
+        url: endpoint,
+        authorization,
+        accept: "application/json",
+        body: Some(("application/x-www-form-urlencoded", encode(&form))),
+        idempotency_key: None,
+        repeatable: true,
+        deadline: None,
+        scopes: &[],
+        forbidden: ForbiddenReason::Unknown,
+        explain,
+    };
+    let answer: TokenAnswer = http.json(ctx, &call).await.map_err(meaning)?;
+    answer.into_grant().map_err(|cause| ProviderError::InvalidAnswer {
+        provider: app.provider,
+        uncertain: false,
+        cause,
+    })
+}
+
+/// No token is sent to a token endpoint and nothing is looked up there, so a bare 401 or 404 is about the app.
+fn meaning(error: ProviderError) -> ProviderError {
+    match error {
+        ProviderError::Unauthorized { provider } => {
+            ProviderError::Misconfigured { provider, what: "the provider refused the client id or secret" }
+        }
+        ProviderError::NotFound { provider } => {
+            ProviderError::Misconfigured { provider, what: "its token endpoint does not exist" }
+        }
+        other => other,
+    }
+}
+
+fn encode(form: &[(&str, &str)]) -> Vec<u8> {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish().into_bytes()
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    access_token: SecretString,
+    token_type: String,
+    expires_in: Option<u64>,
+    refresh_token: Option<SecretString>,
+    scope: Option<String>,
+}
+
+impl TokenAnswer {
+    fn into_grant(self) -> Result<TokenGrant, MalformedAnswer> {
+        if !self.token_type.eq_ignore_ascii_case("bearer") {
+            return Err(MalformedAnswer::Missing("a token_type of Bearer"));
+        }
+        if self.access_token.expose_secret().is_empty() {
+            return Err(MalformedAnswer::Missing("access_token"));
+        }
+        let expires_in = self.expires_in.ok_or(MalformedAnswer::Missing("expires_in"))?;
+        let scopes = self.scope.as_deref().unwrap_or_default();
+        Ok(TokenGrant {
+            access_token: self.access_token,
+            refresh_token: self.refresh_token.filter(|token| !token.expose_secret().is_empty()),
+            expires_in: Duration::from_secs(expires_in),
+            scopes: scopes.split_whitespace().map(|scope| clean(scope, 80)).collect(),
+        })
+    }
+}
+
+/// RFC 6749 §5.2.
+#[derive(Deserialize)]
+struct TokenErrorAnswer {
+    error: String,
+}
+
+fn explain(body: &[u8], _scopes: &'static [&'static str]) -> Explanation {
+    let Ok(answer) = serde_json::from_slice::<TokenErrorAnswer>(body) else {
+        return Explanation::default();
+    };
+    Explanation {
+        // The description is prose that could repeat what was sent; the code is a word of the standard.
+        message: text::word(&answer.error)
+            .filter(|word| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')),
+        invalid_grant: answer.error == "invalid_grant",
+        invalid_client: matches!(answer.error.as_str(), "invalid_client" | "unauthorized_client"),
+        ..Explanation::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(json: &str) -> Result<TokenGrant, MalformedAnswer> {
+        serde_json::from_str::<TokenAnswer>(json).map_err(|error| MalformedAnswer::from(&error))?.into_grant()
+    }
+
+    #[test]
+    fn an_answer_without_rotation_keeps_the_old_refresh_token() {
+        let grant =
+            grant(r#"{"access_token":"a","token_type":"bearer","expires_in":3600,"scope":"x y"}"#).unwrap();
+        assert!(grant.refresh_token.is_none());
+        assert_eq!(grant.scopes, ["x", "y"]);
+        assert!(!format!("{grant:?}").contains("\"a\""));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_no_grant() {
+        for json in [
+            r#"{"access_token":"a","token_type":"mac","expires_in":3600}"#,
+            r#"{"access_token":"","token_type":"Bearer","expires_in":3600}"#,
+            r#"{"access_token":"a","token_type":"Bearer"}"#,
+            r#"{"access_token":"a","token_type":"Bearer","expires_in":"soon"}"#,
+        ] {
+            assert!(grant(json).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn the_standard_errors_are_told_apart() {
+        assert!(explain(br#"{"error":"invalid_grant"}"#, &[]).invalid_grant);
+        assert!(explain(br#"{"error":"invalid_client"}"#, &[]).invalid_client);
+        let other = explain(br#"{"error":"invalid_scope","error_description":"token abc"}"#, &[]);
+        assert_eq!(other.message.as_deref(), Some("invalid_scope"));
+        assert!(explain(br#"{"error":"You sent abc"}"#, &[]).message.is_none());
+    }
+}

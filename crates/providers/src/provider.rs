@@ -1,0 +1,178 @@
+//! The trait that tools call, and the pair of providers behind it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use stagedoor_domain::music::{Album, Artist, Page, Playlist, PlaylistItem, Track};
+use stagedoor_domain::{EntityKind, ItemRef, Provider, TenantContext};
+
+use crate::error::ProviderError;
+use crate::http::ProviderHttp;
+use crate::spotify::Spotify;
+use crate::tidal::Tidal;
+use crate::types::{Access, Added, NewPlaylist, ProviderApp, SearchQuery, SearchResults, TokenGrant};
+
+/// A music service. Every call takes the tenant's context first. A `page` is a `Page::next` of an earlier
+/// answer of the same method; anything else is `ProviderError::InvalidPage`. A `limit` is an upper bound: a page
+/// can be shorter without being the last.
+#[async_trait]
+pub trait MusicProvider: Send + Sync {
+    /// Which service this is.
+    fn provider(&self) -> Provider;
+
+    /// Searches the catalogue.
+    async fn search(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        query: &SearchQuery<'_>,
+    ) -> Result<SearchResults, ProviderError>;
+
+    /// One track.
+    async fn track(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        item: &ItemRef,
+    ) -> Result<Track, ProviderError>;
+
+    /// One album with its first page of tracks.
+    async fn album(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        item: &ItemRef,
+    ) -> Result<Album, ProviderError>;
+
+    /// One artist.
+    async fn artist(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        item: &ItemRef,
+    ) -> Result<Artist, ProviderError>;
+
+    /// The tracks that carry an ISRC (12 characters, upper case); reissues make it several.
+    async fn tracks_by_isrc(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        isrc: &str,
+    ) -> Result<Vec<Track>, ProviderError>;
+
+    /// The albums that carry a UPC or EAN (digits only).
+    async fn albums_by_upc(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        upc: &str,
+    ) -> Result<Vec<Album>, ProviderError>;
+
+    /// The account's own playlists.
+    async fn playlists(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        limit: u32,
+        page: Option<&str>,
+    ) -> Result<Page<Playlist>, ProviderError>;
+
+    /// One playlist and a page of its items.
+    async fn playlist(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        item: &ItemRef,
+        limit: u32,
+        page: Option<&str>,
+    ) -> Result<(Playlist, Page<PlaylistItem>), ProviderError>;
+
+    /// Makes a playlist. `idempotency_key` is 1–100 visible ASCII characters; only Tidal honours it.
+    async fn create_playlist(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        playlist: &NewPlaylist<'_>,
+        idempotency_key: &str,
+    ) -> Result<Playlist, ProviderError>;
+
+    /// Adds tracks in the given order, at `position` (from 0) or at the end, in as many batches as the provider
+    /// needs. If a later batch fails, `ProviderError::PartlyDone` says what is in.
+    async fn add_to_playlist(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        playlist: &ItemRef,
+        items: &[ItemRef],
+        position: Option<u32>,
+        idempotency_key: &str,
+    ) -> Result<Added, ProviderError>;
+
+    /// A new access token for a refresh token (RFC 6749 §6).
+    async fn refresh(
+        &self,
+        ctx: &TenantContext,
+        app: &ProviderApp,
+        refresh_token: &SecretString,
+    ) -> Result<TokenGrant, ProviderError>;
+
+    /// A token of the client itself, for catalogue calls (RFC 6749 §4.4).
+    async fn client_credentials(
+        &self,
+        ctx: &TenantContext,
+        app: &ProviderApp,
+    ) -> Result<TokenGrant, ProviderError>;
+}
+
+/// Every provider there is, over one HTTP client. Cheap to clone.
+#[derive(Clone)]
+pub struct Providers {
+    spotify: Arc<dyn MusicProvider>,
+    tidal: Arc<dyn MusicProvider>,
+}
+
+impl Providers {
+    /// The providers over `http`.
+    pub fn new(http: ProviderHttp) -> Self {
+        let http = Arc::new(http);
+        Self { spotify: Arc::new(Spotify::new(Arc::clone(&http))), tidal: Arc::new(Tidal::new(http)) }
+    }
+
+    /// The one of that name.
+    pub fn get(&self, provider: Provider) -> &dyn MusicProvider {
+        match provider {
+            Provider::Spotify => self.spotify.as_ref(),
+            Provider::Tidal => self.tidal.as_ref(),
+        }
+    }
+}
+
+/// The id of `item`, if it is a `kind` of this provider. Tools check references first; this keeps a mix-up from
+/// reaching a URL.
+pub(crate) fn id_of(provider: Provider, item: &ItemRef, kind: EntityKind) -> Result<&str, ProviderError> {
+    if item.provider() == provider && item.kind() == kind {
+        Ok(item.id())
+    } else {
+        Err(ProviderError::UnsupportedByProvider { provider, what: format!("use {item} as its {kind}") })
+    }
+}
+
+/// The ids of `items`, if all are tracks of this provider.
+pub(crate) fn track_ids(provider: Provider, items: &[ItemRef]) -> Result<Vec<&str>, ProviderError> {
+    items.iter().map(|item| id_of(provider, item, EntityKind::Track)).collect()
+}
+
+/// The error of a write whose batches before `failed_at` are in; the bare cause if nothing was sent before it.
+pub(crate) fn partly(
+    provider: Provider,
+    done: Added,
+    failed_at: usize,
+    cause: ProviderError,
+) -> ProviderError {
+    if failed_at == 0 {
+        return cause;
+    }
+    let Added { added, skipped, .. } = done;
+    ProviderError::PartlyDone { provider, added, skipped, failed_at, cause: Box::new(cause) }
+}

@@ -1,0 +1,173 @@
+//! Spotify over its Web API, contract of May 2026. Both modes use the same paths; the mode only sets how many search
+//! results a call may ask for. Nothing that development mode lacks is called.
+
+mod playlists;
+mod request;
+mod search;
+mod wire;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use stagedoor_domain::music::{Album, Artist, Page, Playlist, PlaylistItem, Track};
+use stagedoor_domain::{EntityKind, ItemRef, Provider, TenantContext};
+
+use crate::call::address;
+use crate::error::ProviderError;
+use crate::http::ProviderHttp;
+use crate::oauth::{self, GrantType};
+use crate::provider::{MusicProvider, id_of};
+use crate::types::{Access, Added, NewPlaylist, ProviderApp, SearchQuery, SearchResults, TokenGrant};
+use request::{get, market, missing};
+use wire::{AlbumObject, ArtistObject, TrackObject};
+
+pub(crate) struct Spotify {
+    http: Arc<ProviderHttp>,
+}
+
+impl Spotify {
+    pub(crate) fn new(http: Arc<ProviderHttp>) -> Self {
+        Self { http }
+    }
+}
+
+#[async_trait]
+impl MusicProvider for Spotify {
+    fn provider(&self) -> Provider {
+        Provider::Spotify
+    }
+
+    async fn search(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        query: &SearchQuery<'_>,
+    ) -> Result<SearchResults, ProviderError> {
+        search::search(self, ctx, access, query).await
+    }
+
+    async fn track(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        item: &ItemRef,
+    ) -> Result<Track, ProviderError> {
+        let id = id_of(Provider::Spotify, item, EntityKind::Track)?;
+        let query: Vec<_> = market(access).into_iter().collect();
+        let answer: TrackObject = self.http.json(ctx, &get(access, "track", &["tracks", id], &query)).await?;
+        answer.into_track().ok_or_else(|| missing("the track's id or name"))
+    }
+
+    async fn album(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        item: &ItemRef,
+    ) -> Result<Album, ProviderError> {
+        let id = id_of(Provider::Spotify, item, EntityKind::Album)?;
+        let query: Vec<_> = market(access).into_iter().collect();
+        let answer: AlbumObject = self.http.json(ctx, &get(access, "album", &["albums", id], &query)).await?;
+        answer.into_album().ok_or_else(|| missing("the album's id or name"))
+    }
+
+    async fn artist(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        item: &ItemRef,
+    ) -> Result<Artist, ProviderError> {
+        let id = id_of(Provider::Spotify, item, EntityKind::Artist)?;
+        let answer: ArtistObject = self.http.json(ctx, &get(access, "artist", &["artists", id], &[])).await?;
+        answer.into_artist().ok_or_else(|| missing("the artist's id or name"))
+    }
+
+    async fn tracks_by_isrc(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        isrc: &str,
+    ) -> Result<Vec<Track>, ProviderError> {
+        let page = search::fetch_tracks(self, ctx, access, &format!("isrc:{isrc}")).await?;
+        let tracks = page.into_page(0, TrackObject::into_track).items;
+        // The search may answer with lookalikes; a track that names another code is none of them.
+        Ok(tracks.into_iter().filter(|track| track.isrc.as_deref().is_none_or(|code| code == isrc)).collect())
+    }
+
+    async fn albums_by_upc(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        upc: &str,
+    ) -> Result<Vec<Album>, ProviderError> {
+        let page = search::fetch_albums(self, ctx, access, &format!("upc:{upc}")).await?;
+        let albums = page.into_page(0, AlbumObject::into_album).items;
+        let same = |code: &str| code.trim_start_matches('0') == upc.trim_start_matches('0');
+        Ok(albums.into_iter().filter(|album| album.upc.as_deref().is_none_or(same)).collect())
+    }
+
+    async fn playlists(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        limit: u32,
+        page: Option<&str>,
+    ) -> Result<Page<Playlist>, ProviderError> {
+        playlists::list(self, ctx, access, limit, page).await
+    }
+
+    async fn playlist(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        item: &ItemRef,
+        limit: u32,
+        page: Option<&str>,
+    ) -> Result<(Playlist, Page<PlaylistItem>), ProviderError> {
+        playlists::read(self, ctx, access, item, limit, page).await
+    }
+
+    async fn create_playlist(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        playlist: &NewPlaylist<'_>,
+        _idempotency_key: &str,
+    ) -> Result<Playlist, ProviderError> {
+        playlists::create(self, ctx, access, playlist).await
+    }
+
+    async fn add_to_playlist(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        playlist: &ItemRef,
+        items: &[ItemRef],
+        position: Option<u32>,
+        _idempotency_key: &str,
+    ) -> Result<Added, ProviderError> {
+        playlists::add(self, ctx, access, playlist, items, position).await
+    }
+
+    async fn refresh(
+        &self,
+        ctx: &TenantContext,
+        app: &ProviderApp,
+        refresh_token: &SecretString,
+    ) -> Result<TokenGrant, ProviderError> {
+        let grant_type = GrantType::RefreshToken(refresh_token);
+        oauth::token(&self.http, ctx, app, endpoint(app), grant_type).await
+    }
+
+    async fn client_credentials(
+        &self,
+        ctx: &TenantContext,
+        app: &ProviderApp,
+    ) -> Result<TokenGrant, ProviderError> {
+        oauth::token(&self.http, ctx, app, endpoint(app), GrantType::ClientCredentials).await
+    }
+}
+
+fn endpoint(app: &ProviderApp) -> url::Url {
+    address(&app.auth_base, &["api", "token"], &[])
+}

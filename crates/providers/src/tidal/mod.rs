@@ -1,0 +1,182 @@
+//! Tidal over its API v2 (JSON:API). Related resources come along by `include`, so a call is one request; lengths of
+//! pages are Tidal's choice.
+
+mod document;
+mod paging;
+mod playlists;
+mod request;
+mod search;
+mod wire;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+use stagedoor_domain::music::{Album, Artist, Page, Playlist, PlaylistItem, Track};
+use stagedoor_domain::{EntityKind, ItemRef, Provider, TenantContext};
+
+use crate::call::address;
+use crate::error::ProviderError;
+use crate::http::ProviderHttp;
+use crate::oauth::{self, GrantType};
+use crate::provider::{MusicProvider, id_of};
+use crate::types::{Access, Added, NewPlaylist, ProviderApp, SearchQuery, SearchResults, TokenGrant};
+use document::{Document, Resource};
+use request::{get, missing};
+
+pub(crate) struct Tidal {
+    http: Arc<ProviderHttp>,
+}
+
+impl Tidal {
+    pub(crate) fn new(http: Arc<ProviderHttp>) -> Self {
+        Self { http }
+    }
+}
+
+#[async_trait]
+impl MusicProvider for Tidal {
+    fn provider(&self) -> Provider {
+        Provider::Tidal
+    }
+
+    async fn search(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        query: &SearchQuery<'_>,
+    ) -> Result<SearchResults, ProviderError> {
+        search::search(self, ctx, access, query).await
+    }
+
+    async fn track(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        item: &ItemRef,
+    ) -> Result<Track, ProviderError> {
+        let id = id_of(Provider::Tidal, item, EntityKind::Track)?;
+        let call = get(access, "track", &["tracks", id], &[("include", "artists,albums")]);
+        let document: Document<Resource> = self.http.json(ctx, &call).await?;
+        wire::track(&document.data, &document.included()).ok_or_else(|| missing("the track's title"))
+    }
+
+    async fn album(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        item: &ItemRef,
+    ) -> Result<Album, ProviderError> {
+        let id = id_of(Provider::Tidal, item, EntityKind::Album)?;
+        let include = ("include", "artists,items,items.artists");
+        let document: Document<Resource> =
+            self.http.json(ctx, &get(access, "album", &["albums", id], &[include])).await?;
+        let included = document.included();
+        let mut album = wire::album(&document.data, &included).ok_or_else(|| missing("the album's title"))?;
+        album.tracks = wire::album_tracks(&document.data, &album, &included);
+        Ok(album)
+    }
+
+    async fn artist(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        item: &ItemRef,
+    ) -> Result<Artist, ProviderError> {
+        let id = id_of(Provider::Tidal, item, EntityKind::Artist)?;
+        let document: Document<Resource> =
+            self.http.json(ctx, &get(access, "artist", &["artists", id], &[])).await?;
+        wire::artist(&document.data).ok_or_else(|| missing("the artist's name"))
+    }
+
+    async fn tracks_by_isrc(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        isrc: &str,
+    ) -> Result<Vec<Track>, ProviderError> {
+        let query = [("filter[isrc]", isrc), ("include", "artists,albums")];
+        let document: Document<Vec<Resource>> =
+            self.http.json(ctx, &get(access, "tracks by ISRC", &["tracks"], &query)).await?;
+        let included = document.included();
+        Ok(document.data.iter().filter_map(|resource| wire::track(resource, &included)).collect())
+    }
+
+    async fn albums_by_upc(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        upc: &str,
+    ) -> Result<Vec<Album>, ProviderError> {
+        let query = [("filter[barcodeId]", upc), ("include", "artists")];
+        let document: Document<Vec<Resource>> =
+            self.http.json(ctx, &get(access, "albums by UPC", &["albums"], &query)).await?;
+        let included = document.included();
+        Ok(document.data.iter().filter_map(|resource| wire::album(resource, &included)).collect())
+    }
+
+    async fn playlists(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        limit: u32,
+        page: Option<&str>,
+    ) -> Result<Page<Playlist>, ProviderError> {
+        playlists::list(self, ctx, access, limit, page).await
+    }
+
+    async fn playlist(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        item: &ItemRef,
+        limit: u32,
+        page: Option<&str>,
+    ) -> Result<(Playlist, Page<PlaylistItem>), ProviderError> {
+        playlists::read(self, ctx, access, item, limit, page).await
+    }
+
+    async fn create_playlist(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        playlist: &NewPlaylist<'_>,
+        idempotency_key: &str,
+    ) -> Result<Playlist, ProviderError> {
+        playlists::create(self, ctx, access, playlist, idempotency_key).await
+    }
+
+    async fn add_to_playlist(
+        &self,
+        ctx: &TenantContext,
+        access: &Access<'_>,
+        playlist: &ItemRef,
+        items: &[ItemRef],
+        position: Option<u32>,
+        idempotency_key: &str,
+    ) -> Result<Added, ProviderError> {
+        playlists::add(self, ctx, access, playlist, items, position, idempotency_key).await
+    }
+
+    async fn refresh(
+        &self,
+        ctx: &TenantContext,
+        app: &ProviderApp,
+        refresh_token: &SecretString,
+    ) -> Result<TokenGrant, ProviderError> {
+        let grant_type = GrantType::RefreshToken(refresh_token);
+        oauth::token(&self.http, ctx, app, endpoint(app), grant_type).await
+    }
+
+    async fn client_credentials(
+        &self,
+        ctx: &TenantContext,
+        app: &ProviderApp,
+    ) -> Result<TokenGrant, ProviderError> {
+        oauth::token(&self.http, ctx, app, endpoint(app), GrantType::ClientCredentials).await
+    }
+}
+
+fn endpoint(app: &ProviderApp) -> url::Url {
+    address(&app.auth_base, &["v1", "oauth2", "token"], &[])
+}

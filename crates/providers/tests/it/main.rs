@@ -1,0 +1,13 @@
+//! The providers over real HTTP: a scripted server for what happens on the wire, the sandbox for both APIs, and the
+//! published contracts for what is sent.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops, helpers included")]
+
+mod both;
+mod contract;
+mod every;
+mod failures;
+mod fixture;
+mod scripted;
+mod spotify;
+mod tidal;
+mod wire;
