@@ -1,1 +1,31 @@
-//! A stateful stand-in for Spotify's and Tidal's APIs.
+//! A stateful stand-in for Spotify's Web API and Tidal's API v2 over an invented catalogue: real HTTP on
+//! loopback, tokens that expire and rotate, faults on script. For `stagedoor demo` and tests, never for production.
+//!
+//! One listener serves `/spotify/v1` and `/spotify/accounts/api/token`, `/tidal/v2` and
+//! `/tidal/auth/v1/oauth2/token`, and the controls under `/_sandbox`.
+
+mod catalogue;
+mod config;
+mod control;
+mod exchange;
+mod faults;
+mod gate;
+mod journal;
+mod model;
+mod playlist;
+mod sample;
+mod sandbox;
+mod server;
+mod snapshot;
+mod spotify;
+mod text;
+mod tidal;
+mod tokens;
+
+pub use config::{RefreshRotation, SandboxConfig, SystemEntropy};
+pub use faults::{Effect, FaultId, FaultRule, Faults, Stage};
+pub use journal::LoggedRequest;
+pub use sample::{CatalogueView, SampleTrack};
+pub use sandbox::Sandbox;
+pub use server::serve;
+pub use tokens::Grant;

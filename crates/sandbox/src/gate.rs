@@ -1,0 +1,140 @@
+//! What every provider request passes first and its answer last: the journal, idempotency (Tidal), the faults.
+
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use stagedoor_domain::Provider;
+
+use crate::faults::{Effect, Stage};
+use crate::journal::LoggedRequest;
+use crate::sandbox::Sandbox;
+use crate::{spotify, tidal};
+
+const MAX_REQUEST_BODY: usize = 1 << 20;
+
+/// Marks an answer that must not be sent: the server closes the connection instead.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CloseConnection;
+
+/// Who the request is for, as the middleware's state.
+#[derive(Debug, Clone)]
+pub(crate) struct Gate {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) provider: Provider,
+}
+
+/// Journal, then idempotency, then faults around the work.
+pub(crate) async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let Gate { sandbox, provider } = gate;
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, MAX_REQUEST_BODY).await else {
+        return error(provider, StatusCode::PAYLOAD_TOO_LARGE);
+    };
+    let path = below(parts.uri.path());
+    let pattern = parts.extensions.get::<MatchedPath>().map_or("*", MatchedPath::as_str);
+    let pattern =
+        below(pattern.strip_prefix("/spotify").or(pattern.strip_prefix("/tidal")).unwrap_or(pattern));
+    let operation = format!("{} {pattern}", parts.method);
+    sandbox.journal().record(LoggedRequest {
+        provider,
+        operation: operation.clone(),
+        method: parts.method.to_string(),
+        path: path.to_owned(),
+        query: parts.uri.query().map(str::to_owned),
+        body: loggable(path, &body),
+        headers: parts.headers.keys().map(ToString::to_string).collect(),
+    });
+    let struck = sandbox.faults().strike(provider, &operation, path);
+    let reservation = match provider {
+        Provider::Tidal => tidal::reserve(&sandbox, &parts, &body),
+        Provider::Spotify => tidal::Reservation::Free,
+    };
+    let work = reservation.run(next.run(Request::from_parts(parts, Body::from(body))));
+    match struck {
+        None => work.await,
+        Some((Stage::BeforeWork, Effect::Delay { milliseconds })) => {
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            work.await
+        }
+        Some((Stage::AfterWork, Effect::Delay { milliseconds })) => {
+            let answer = work.await;
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            answer
+        }
+        Some((Stage::BeforeWork, effect)) => spoil(provider, effect).await,
+        Some((Stage::AfterWork, effect)) => {
+            drop(work.await);
+            spoil(provider, effect).await
+        }
+    }
+}
+
+/// The path without the API's version, which both providers put first.
+fn below(path: &str) -> &str {
+    let bare = path.strip_prefix("/v1").or_else(|| path.strip_prefix("/v2")).unwrap_or(path);
+    if bare.is_empty() { "/" } else { bare }
+}
+
+fn loggable(path: &str, body: &[u8]) -> String {
+    if !path.ends_with("/token") {
+        return String::from_utf8_lossy(body).into_owned();
+    }
+    url::form_urlencoded::parse(body)
+        .find(|(name, _)| name == "grant_type")
+        .map(|(_, value)| format!("grant_type={value}"))
+        .unwrap_or_default()
+}
+
+async fn spoil(provider: Provider, effect: Effect) -> Response {
+    match effect {
+        Effect::Status { status, retry_after } => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let mut answer = error(provider, status);
+            if let Some(seconds) = retry_after {
+                answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+            }
+            answer
+        }
+        Effect::Garbage => as_json(provider, Body::from("<html><body>upstream connect error</body></html>")),
+        Effect::WrongShape => as_json(provider, Body::from(r#"{"unexpected":[1,{"shape":true}]}"#)),
+        Effect::HugeBody { bytes } => as_json(provider, huge(bytes)),
+        Effect::CloseConnection => {
+            let mut answer = Body::from_stream(stream::once(async { Err::<Bytes, _>("closed on script") }))
+                .into_response();
+            answer.extensions_mut().insert(CloseConnection);
+            answer
+        }
+        Effect::Hang | Effect::Delay { .. } => std::future::pending().await,
+    }
+}
+
+fn as_json(provider: Provider, body: Body) -> Response {
+    let media_type = match provider {
+        Provider::Spotify => "application/json; charset=utf-8",
+        Provider::Tidal => tidal::MEDIA_TYPE,
+    };
+    ([(CONTENT_TYPE, media_type)], body).into_response()
+}
+
+fn huge(bytes: u64) -> Body {
+    let block = Bytes::from(vec![b' '; 64 * 1024]);
+    Body::from_stream(stream::unfold(bytes, move |left| {
+        let length = left.min(block.len() as u64);
+        let part = block.slice(..usize::try_from(length).unwrap_or(0));
+        async move { (left > 0).then(|| (Ok::<_, std::io::Error>(part), left - length)) }
+    }))
+}
+
+fn error(provider: Provider, status: StatusCode) -> Response {
+    match provider {
+        Provider::Spotify => spotify::Failure::of_status(status).into_response(),
+        Provider::Tidal => tidal::Failure::of_status(status).into_response(),
+    }
+}

@@ -1,0 +1,110 @@
+//! What changes while the sandbox runs: apps, accounts, tokens and playlists, one set a provider.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use stagedoor_domain::Provider;
+
+use crate::playlist::Playlist;
+
+/// Both providers' state. Serialised as it is into the state file.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct Model {
+    pub(crate) spotify: Side,
+    pub(crate) tidal: Side,
+}
+
+/// One provider's state.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Side {
+    /// By client id.
+    pub(crate) apps: BTreeMap<String, App>,
+    /// By account id.
+    pub(crate) accounts: BTreeMap<String, Account>,
+    /// By token.
+    pub(crate) refresh_tokens: BTreeMap<String, RefreshToken>,
+    /// By playlist id.
+    pub(crate) playlists: BTreeMap<String, Playlist>,
+    /// Playlists of others that an account keeps in its collection, by account id.
+    pub(crate) collections: BTreeMap<String, Vec<Collected>>,
+    /// By token. Not kept across restarts: clients then refresh, as after an outage.
+    #[serde(skip)]
+    pub(crate) access_tokens: HashMap<String, AccessToken>,
+    /// The provider's own playlists; made anew from the seed.
+    #[serde(skip)]
+    pub(crate) editorial: BTreeMap<String, Playlist>,
+}
+
+/// A registered application.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct App {
+    pub(crate) client_secret: String,
+}
+
+/// A person's account.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Account {
+    /// What accounts are linked by: Spotify's `account_id`, Tidal's user id.
+    #[expect(clippy::struct_field_names, reason = "`id` would be taken for the user id beside it")]
+    pub(crate) account_id: String,
+    /// What playlists name their owner by; the same as `account_id` at Tidal.
+    pub(crate) user_id: String,
+    pub(crate) display_name: String,
+    /// ISO 3166-1 alpha-2.
+    pub(crate) country: String,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct RefreshToken {
+    pub(crate) account_id: String,
+    pub(crate) client_id: String,
+    pub(crate) scopes: Vec<String>,
+    /// When the person first agreed; refreshing does not move it.
+    pub(crate) authorized_at: DateTime<Utc>,
+    /// Set once it was replaced by another but is still good for a while.
+    pub(crate) dies_at: Option<DateTime<Utc>>,
+}
+
+#[derive(Clone)]
+pub(crate) struct AccessToken {
+    /// `None` for a client-credentials token.
+    pub(crate) account_id: Option<String>,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) expires_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Collected {
+    pub(crate) playlist_id: String,
+    pub(crate) added_at: DateTime<Utc>,
+}
+
+impl Model {
+    pub(crate) fn side(&self, provider: Provider) -> &Side {
+        match provider {
+            Provider::Spotify => &self.spotify,
+            Provider::Tidal => &self.tidal,
+        }
+    }
+
+    pub(crate) fn side_mut(&mut self, provider: Provider) -> &mut Side {
+        match provider {
+            Provider::Spotify => &mut self.spotify,
+            Provider::Tidal => &mut self.tidal,
+        }
+    }
+}
+
+impl Side {
+    /// A playlist of a person or of the provider itself.
+    pub(crate) fn playlist(&self, id: &str) -> Option<&Playlist> {
+        self.playlists.get(id).or_else(|| self.editorial.get(id))
+    }
+
+    /// The name of a playlist's owner; the provider's own playlists belong to no account.
+    pub(crate) fn owner_of(&self, playlist: &Playlist) -> Option<&Account> {
+        self.accounts.get(&playlist.owner)
+    }
+}

@@ -1,0 +1,268 @@
+//! The sandbox as its users hold it: set-up of apps, accounts and grants, faults, counters. Cheap to clone.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use chrono::{DateTime, TimeDelta, Utc};
+use stagedoor_domain::Provider;
+
+use crate::catalogue::{self, Catalogue, Dice};
+use crate::config::SandboxConfig;
+use crate::faults::Faults;
+use crate::journal::{Journal, LoggedRequest};
+use crate::model::{Account, App, Model};
+use crate::playlist::{Entry, Playlist};
+use crate::sample::CatalogueView;
+use crate::text::{base62, uuid_text};
+use crate::tidal::Idempotency;
+use crate::tokens::Grant;
+use crate::{control, snapshot, spotify, tidal};
+
+/// A running stand-in for both services. Clones share one state.
+#[derive(Clone)]
+pub struct Sandbox {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: SandboxConfig,
+    spotify: Catalogue,
+    tidal: Catalogue,
+    model: Mutex<Model>,
+    faults: Faults,
+    journal: Journal,
+    idempotency: Idempotency,
+}
+
+impl Sandbox {
+    /// Makes the catalogue and loads the state file, if there is one. Takes tens of milliseconds.
+    pub fn new(config: SandboxConfig) -> Self {
+        let master = catalogue::compose(config.seed);
+        let spotify = Catalogue::of(&master, Provider::Spotify, config.seed);
+        let tidal = Catalogue::of(&master, Provider::Tidal, config.seed);
+        let mut model = config.state_file.as_deref().map(snapshot::load).unwrap_or_default();
+        model.spotify.editorial = editorial(&spotify, Provider::Spotify, config.seed);
+        model.tidal.editorial = editorial(&tidal, Provider::Tidal, config.seed);
+        Self {
+            inner: Arc::new(Inner {
+                faults: Faults::default(),
+                journal: Journal::default(),
+                idempotency: Idempotency::default(),
+                model: Mutex::new(model),
+                config,
+                spotify,
+                tidal,
+            }),
+        }
+    }
+
+    /// Everything on one router: both APIs, their token endpoints and `/_sandbox`.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .nest("/spotify", spotify::router(self))
+            .nest("/tidal", tidal::router(self))
+            .nest("/_sandbox", control::router(self))
+    }
+
+    /// Makes an application known, or changes its secret.
+    pub fn register_app(&self, provider: Provider, client_id: &str, client_secret: &str) {
+        let app = App { client_secret: client_secret.to_owned() };
+        self.write(|model| model.side_mut(provider).apps.insert(client_id.to_owned(), app));
+    }
+
+    /// Makes an account with no playlists; `country` is ISO 3166-1 alpha-2. Returns its account id: what
+    /// Spotify calls `account_id` and Tidal the user id.
+    pub fn create_account(&self, provider: Provider, display_name: &str, country: &str) -> String {
+        let (account_id, user_id) = match provider {
+            Provider::Spotify => (self.random_id()[12..].to_owned(), format!("31{}", &self.random_id()[2..])),
+            Provider::Tidal => {
+                let id = (180_000_000 + self.random_number() % 20_000_000).to_string();
+                (id.clone(), id)
+            }
+        };
+        let account = Account {
+            account_id: account_id.clone(),
+            user_id,
+            display_name: display_name.to_owned(),
+            country: country.to_owned(),
+        };
+        self.write(|model| model.side_mut(provider).accounts.insert(account_id.clone(), account));
+        account_id
+    }
+
+    /// What a person's agreement to `client_id` yields, without the browser. App and account must exist for the
+    /// tokens to be good for anything.
+    pub fn grant(&self, provider: Provider, account_id: &str, client_id: &str, scopes: &[&str]) -> Grant {
+        let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        self.new_grant(provider, account_id, client_id, scopes)
+    }
+
+    /// Ends every grant of the account, as a person does in the provider's settings.
+    pub fn revoke(&self, provider: Provider, account_id: &str) {
+        self.write(|model| {
+            let side = model.side_mut(provider);
+            side.refresh_tokens.retain(|_, held| held.account_id != account_id);
+            side.access_tokens.retain(|_, held| held.account_id.as_deref() != Some(account_id));
+        });
+    }
+
+    /// Makes every access token of the provider expired; refresh tokens stay good.
+    pub fn expire_access_tokens(&self, provider: Provider) {
+        let past = self.now() - TimeDelta::seconds(1);
+        self.write_unsaved(|model| {
+            for held in model.side_mut(provider).access_tokens.values_mut() {
+                held.expires_at = held.expires_at.min(past);
+            }
+        });
+    }
+
+    /// Lets another account write to a playlist. Returns whether the playlist exists.
+    pub fn add_collaborator(&self, provider: Provider, playlist_id: &str, account_id: &str) -> bool {
+        self.write(|model| {
+            let Some(playlist) = model.side_mut(provider).playlists.get_mut(playlist_id) else {
+                return false;
+            };
+            playlist.collaborative = true;
+            playlist.collaborators.push(account_id.to_owned());
+            true
+        })
+    }
+
+    /// Faults on script.
+    pub fn faults(&self) -> &Faults {
+        &self.inner.faults
+    }
+
+    /// How many requests each operation got, e.g. `GET /tracks/{id}`, since the start or the last reset.
+    pub fn requests(&self, provider: Provider) -> BTreeMap<String, u64> {
+        self.inner.journal.counts(provider)
+    }
+
+    /// The latest requests, oldest first.
+    pub fn request_log(&self) -> Vec<LoggedRequest> {
+        self.inner.journal.latest()
+    }
+
+    /// Forgets counters and log.
+    pub fn reset_requests(&self) {
+        self.inner.journal.reset();
+    }
+
+    /// Tracks of the provider's catalogue, in catalogue order, for tests that need a known one.
+    pub fn catalogue(&self, provider: Provider) -> CatalogueView<'_> {
+        CatalogueView::of(self.songs(provider))
+    }
+
+    pub(crate) fn songs(&self, provider: Provider) -> &Catalogue {
+        match provider {
+            Provider::Spotify => &self.inner.spotify,
+            Provider::Tidal => &self.inner.tidal,
+        }
+    }
+
+    pub(crate) fn config(&self) -> &SandboxConfig {
+        &self.inner.config
+    }
+
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.inner.journal
+    }
+
+    pub(crate) fn idempotency(&self) -> &Idempotency {
+        &self.inner.idempotency
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.inner.config.clock.now()
+    }
+
+    pub(crate) fn token_lifetime(&self) -> TimeDelta {
+        TimeDelta::from_std(self.inner.config.token_lifetime).unwrap_or(TimeDelta::MAX)
+    }
+
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&Model) -> T) -> T {
+        look(&self.inner.model.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes what is kept, and saves it before anyone sees the change.
+    pub(crate) fn write<T>(&self, change: impl FnOnce(&mut Model) -> T) -> T {
+        let mut model = self.inner.model.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = change(&mut model);
+        if let Some(file) = &self.inner.config.state_file
+            && let Err(error) = snapshot::save(file, &model)
+        {
+            tracing::error!(file = %file.display(), %error, "the sandbox's state was not saved");
+        }
+        outcome
+    }
+
+    /// Changes what is not kept across restarts.
+    pub(crate) fn write_unsaved<T>(&self, change: impl FnOnce(&mut Model) -> T) -> T {
+        change(&mut self.inner.model.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// 22 characters in base 62.
+    pub(crate) fn random_id(&self) -> String {
+        let mut random = [0_u8; 16];
+        self.inner.config.entropy.fill(&mut random);
+        base62(u128::from_be_bytes(random))
+    }
+
+    /// A version 4 UUID (RFC 9562 §5.4), as Tidal names playlists and their items.
+    pub(crate) fn random_uuid(&self) -> String {
+        let mut random = [0_u8; 16];
+        self.inner.config.entropy.fill(&mut random);
+        uuid_text(random)
+    }
+
+    fn random_number(&self) -> u64 {
+        let mut random = [0_u8; 8];
+        self.inner.config.entropy.fill(&mut random);
+        u64::from_be_bytes(random)
+    }
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandbox").field("seed", &self.inner.config.seed).finish_non_exhaustive()
+    }
+}
+
+/// The provider's own playlists, which third parties may find but, at Spotify, not read.
+fn editorial(catalogue: &Catalogue, provider: Provider, seed: u64) -> BTreeMap<String, Playlist> {
+    let mut dice = Dice::new(catalogue::mix(seed ^ 0xED17));
+    let made_at = DateTime::from_timestamp(1_700_000_000, 0).unwrap_or_default();
+    (0..24_u64)
+        .map(|number| {
+            let salt = u128::from(dice.roll()) << 64 | u128::from(dice.roll());
+            let id = match provider {
+                Provider::Spotify => format!("37i9dQZF1D{}", &base62(salt)[10..]),
+                Provider::Tidal => uuid_text(salt.to_be_bytes()),
+            };
+            let name = catalogue::playlist_name(&mut dice);
+            let mut playlist = Playlist::new(
+                id.clone(),
+                String::new(),
+                name,
+                made_at + TimeDelta::days(number.cast_signed()),
+            );
+            playlist.description = Some("Picked by the house.".to_owned());
+            playlist.entries = (0..30)
+                .map(|_| {
+                    let track = dice.position(catalogue.tracks.len());
+                    Entry {
+                        item_id: uuid_text(
+                            (u128::from(dice.roll()) << 64 | u128::from(dice.roll())).to_be_bytes(),
+                        ),
+                        track_id: catalogue.tracks[track].id.clone(),
+                        added_at: playlist.created_at,
+                        added_by: String::new(),
+                    }
+                })
+                .collect();
+            (id, playlist)
+        })
+        .collect()
+}
