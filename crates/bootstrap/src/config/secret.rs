@@ -1,0 +1,115 @@
+//! An address that may hold a password: kept from logs, and shown without it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use url::Url;
+
+const HIDDEN: &str = "***";
+
+/// A connection's address with its password. Empty means that none was given.
+#[derive(Clone, Default)]
+pub struct SecretUrl(SecretString);
+
+impl SecretUrl {
+    /// Wraps an address.
+    pub fn new(address: impl Into<String>) -> Self {
+        Self(SecretString::from(address.into()))
+    }
+
+    /// The address with its password: for opening a connection only.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// Whether none was given.
+    pub fn is_empty(&self) -> bool {
+        self.expose().is_empty()
+    }
+
+    /// The address without what is secret in it.
+    pub fn redacted(&self) -> String {
+        if self.is_empty() {
+            return String::new();
+        }
+        let Ok(mut address) = Url::parse(self.expose()) else { return HIDDEN.to_owned() };
+        if address.password().is_some() && address.set_password(Some(HIDDEN)).is_err() {
+            return HIDDEN.to_owned();
+        }
+        // Drivers take passwords as parameters too, under names of their own.
+        if address.query().is_some() {
+            address.set_query(Some(HIDDEN));
+        }
+        address.to_string()
+    }
+}
+
+impl From<&str> for SecretUrl {
+    fn from(address: &str) -> Self {
+        Self::new(address)
+    }
+}
+
+impl From<String> for SecretUrl {
+    fn from(address: String) -> Self {
+        Self::new(address)
+    }
+}
+
+impl fmt::Debug for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretUrl({})", self.redacted())
+    }
+}
+
+impl Serialize for SecretUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.redacted())
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // The parser's own message would repeat the value.
+        String::deserialize(deserializer)
+            .map(Self::new)
+            .map_err(|_| serde::de::Error::custom("it is not text"))
+    }
+}
+
+impl JsonSchema for SecretUrl {
+    fn schema_name() -> Cow<'static, str> {
+        "SecretUrl".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "writeOnly": true })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SecretUrl;
+
+    #[test]
+    fn nothing_shows_a_password() {
+        for (address, shown) in [
+            ("postgres://app:pa55@db:5432/stagedoor", "postgres://app:***@db:5432/stagedoor"),
+            ("postgres://db/stagedoor?user=app&password=pa55", "postgres://db/stagedoor?***"),
+            ("redis://:pa55@cache:6379/", "redis://:***@cache:6379/"),
+            ("pa55 without any form", "***"),
+            ("", ""),
+        ] {
+            let secret = SecretUrl::new(address);
+            assert_eq!(secret.redacted(), shown);
+            assert!(!format!("{secret:?} {}", serde_json::to_string(&secret).unwrap()).contains("pa55"));
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! The sections of the configuration: fields, defaults, ranges. Their doc comments are the schema's descriptions
+//! and the advice in error messages. Rules that join several fields are in `validate`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::secret::SecretUrl;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+macro_rules! milliseconds {
+    ($section:ident { $($method:ident = $field:ident),+ $(,)? }) => {
+        impl $section {
+            $(#[doc = concat!("`", stringify!($field), "` as a duration.")]
+            pub const fn $method(&self) -> Duration {
+                Duration::from_millis(self.$field)
+            })+
+        }
+    };
+}
+
+/// The public endpoint.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Address and port of the public endpoint, such as `0.0.0.0:8080`.
+    pub listen: SocketAddr,
+    /// The address that clients use, such as `https://music.example.com`; it is in the resource metadata.
+    #[schemars(with = "String", url)]
+    pub public_url: Url,
+    /// More values of `Host` to accept than that of `public_url`, such as `stagedoor.internal:8080`.
+    pub allowed_hosts: Vec<String>,
+    /// Values of `Origin` to accept from browsers, such as `https://app.example.com`.
+    pub allowed_origins: Vec<String>,
+    /// Networks whose `X-Forwarded-For` is believed, such as `10.0.0.0/8`.
+    #[schemars(with = "Vec<String>")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Longest request body in bytes.
+    #[schemars(range(min = 1024, max = 67_108_864))]
+    pub body_limit_bytes: usize,
+    /// Milliseconds in which a request's head and body must arrive.
+    #[schemars(range(min = 100, max = 600_000))]
+    pub body_timeout_ms: u64,
+    /// Milliseconds that a call may take.
+    #[schemars(range(min = 100, max = 600_000))]
+    pub request_deadline_ms: u64,
+    /// Deepest nesting of a JSON body.
+    #[schemars(range(min = 8, max = 120))]
+    pub max_depth: usize,
+    /// Milliseconds between "not ready" and closing the listener, for load balancers to notice.
+    #[schemars(range(max = 120_000))]
+    pub drain_grace_ms: u64,
+    /// Milliseconds that running calls get to finish after the listener is closed.
+    #[schemars(range(max = 600_000))]
+    pub drain_finish_ms: u64,
+}
+
+milliseconds!(ServerConfig {
+    body_timeout = body_timeout_ms,
+    request_deadline = request_deadline_ms,
+    drain_grace = drain_grace_ms,
+    drain_finish = drain_finish_ms,
+});
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            public_url: Url::parse("http://127.0.0.1:8080").expect("a constant address"),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            body_limit_bytes: MIB,
+            body_timeout_ms: 10_000,
+            request_deadline_ms: 30_000,
+            max_depth: 64,
+            drain_grace_ms: 5_000,
+            drain_finish_ms: 20_000,
+        }
+    }
+}
+
+/// The port of health checks and metrics.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OpsConfig {
+    /// Address and port of `/livez`, `/readyz`, `/startupz` and `/metrics`, such as `0.0.0.0:9090`.
+    pub listen: SocketAddr,
+}
+
+impl Default for OpsConfig {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)) }
+    }
+}
+
+/// PostgreSQL.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StorageConfig {
+    /// The service's connection, such as `postgres://stagedoor_app:…@db:5432/stagedoor`. A secret.
+    pub database_url: SecretUrl,
+    /// The owner's connection, for migrations only, such as `postgres://stagedoor_owner:…@db:5432/stagedoor`. A secret.
+    pub owner_database_url: Option<SecretUrl>,
+    /// Connections of one process.
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_connections: u32,
+    /// Milliseconds to wait for a free connection before the call is refused.
+    #[schemars(range(min = 1, max = 60_000))]
+    pub acquire_timeout_ms: u64,
+    /// Prepared statements kept per connection; 0 behind PgBouncer in transaction mode.
+    #[schemars(range(max = 10_000))]
+    pub statement_cache: usize,
+}
+
+milliseconds!(StorageConfig { acquire_timeout = acquire_timeout_ms });
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self {
+            database_url: SecretUrl::default(),
+            owner_database_url: None,
+            max_connections: 10,
+            acquire_timeout_ms: 250,
+            statement_cache: 100,
+        }
+    }
+}
+
+/// Where the keys are.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EncryptionConfig {
+    /// A file with one key-encryption key.
+    pub key_file: Option<PathBuf>,
+    /// A folder with one file for each version of the key-encryption key, such as a mounted Secret.
+    pub key_directory: Option<PathBuf>,
+    /// A file with the pepper under which API keys are stored.
+    pub api_key_pepper_file: Option<PathBuf>,
+}
+
+/// The cache of answers.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheConfig {
+    /// Whether answers are reused: true or false.
+    pub enabled: bool,
+    /// Bytes of answers kept in the process.
+    #[schemars(range(max = 68_719_476_736_u64))]
+    pub l1_max_bytes: u64,
+    /// The evicting Redis that replicas share, such as `redis://cache:6379/`; without it each process caches alone. A secret.
+    pub redis_url: Option<SecretUrl>,
+    /// Milliseconds that a command of the shared cache may take.
+    #[schemars(range(min = 1, max = 5_000))]
+    pub command_timeout_ms: u64,
+}
+
+milliseconds!(CacheConfig { command_timeout = command_timeout_ms });
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        Self { enabled: true, l1_max_bytes: 100 * MIB as u64, redis_url: None, command_timeout_ms: 50 }
+    }
+}
+
+/// Limits of calls.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RateLimitingConfig {
+    /// Whether quotas are enforced: true or false.
+    pub enabled: bool,
+    /// The Redis (`noeviction`) that replicas share, such as `redis://limits:6379/`; without it only one replica may run. A secret.
+    pub redis_url: Option<SecretUrl>,
+    /// Milliseconds that a command of the shared limiter may take.
+    #[schemars(range(min = 1, max = 5_000))]
+    pub command_timeout_ms: u64,
+    /// Requests a second of one client address, before authentication.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub per_ip_per_second: u32,
+    /// Requests of one client address at once, before authentication.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub per_ip_burst: u32,
+    /// Tokens that a replica takes ahead from the shared limiter; 0 asks it at each call.
+    #[schemars(range(max = 10_000))]
+    pub lease_tokens: u32,
+}
+
+milliseconds!(RateLimitingConfig { command_timeout = command_timeout_ms });
+
+impl Default for RateLimitingConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            redis_url: None,
+            command_timeout_ms: 50,
+            per_ip_per_second: 100,
+            per_ip_burst: 200,
+            lease_tokens: 10,
+        }
+    }
+}
+
+/// The audit trail.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuditConfig {
+    /// Whether calls are recorded: true or false.
+    pub enabled: bool,
+    /// Milliseconds after which the records of reads are written at the latest.
+    #[schemars(range(min = 1, max = 200))]
+    pub flush_interval_ms: u64,
+    /// Records of reads that wait in memory; a full queue slows calls down, then refuses them.
+    #[schemars(range(min = 16, max = 1_000_000))]
+    pub queue_capacity: usize,
+}
+
+milliseconds!(AuditConfig { flush_interval = flush_interval_ms });
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self { enabled: true, flush_interval_ms: 100, queue_capacity: 8_192 }
+    }
+}
+
+/// Metrics.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsConfig {
+    /// Whether `/metrics` is served: true or false.
+    pub enabled: bool,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Pretty on a terminal, else JSON.
+    #[default]
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Pretty,
+}
+
+/// Logs and traces.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetryConfig {
+    /// The collector's address for OTLP over HTTP, such as `http://collector:4318`; without it nothing is exported.
+    #[schemars(with = "Option<String>", url)]
+    pub otlp_endpoint: Option<Url>,
+    /// The share of traces kept that no caller decided on; 1 keeps all.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub sampling_ratio: f64,
+    /// `auto` (pretty on a terminal, else JSON), `json` or `pretty`.
+    pub log_format: LogFormat,
+    /// Which log lines are written, such as `info,stagedoor_providers=debug`.
+    pub log_filter: String,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self {
+            otlp_endpoint: None,
+            sampling_ratio: 1.0,
+            log_format: LogFormat::Auto,
+            log_filter: "info,rmcp=warn,sqlx=warn,hyper=warn,reqwest=warn,opentelemetry=warn".to_owned(),
+        }
+    }
+}
+
+/// Calls to Spotify and Tidal.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProvidersConfig {
+    /// Milliseconds that a connection may take.
+    #[schemars(range(min = 10, max = 60_000))]
+    pub connect_timeout_ms: u64,
+    /// Milliseconds that a provider's whole answer may take.
+    #[schemars(range(min = 10, max = 600_000))]
+    pub request_timeout_ms: u64,
+    /// Longest answer in bytes.
+    #[schemars(range(min = 1024, max = 268_435_456))]
+    pub body_limit_bytes: usize,
+    /// Whether tenants' apps may name plain `http` addresses on this machine: for the sandbox only, true or false.
+    pub allow_plain_http_loopback: bool,
+}
+
+milliseconds!(ProvidersConfig { connect_timeout = connect_timeout_ms, request_timeout = request_timeout_ms });
+
+impl Default for ProvidersConfig {
+    fn default() -> Self {
+        Self {
+            connect_timeout_ms: 2_000,
+            request_timeout_ms: 10_000,
+            body_limit_bytes: 4 * MIB,
+            allow_plain_http_loopback: false,
+        }
+    }
+}
