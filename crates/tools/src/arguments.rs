@@ -1,0 +1,89 @@
+//! Arguments of a call read into a tool's own type; what is wrong is said by field.
+
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use stagedoor_domain::{EntityKind, ErrorCode, ItemRef, PublicError};
+
+/// Reads the arguments object; a missing one counts as empty.
+pub(crate) fn read<T: DeserializeOwned>(arguments: Option<&RawValue>) -> Result<T, PublicError> {
+    let text = arguments.map_or("{}", RawValue::get);
+    if !text.starts_with('{') {
+        return Err(invalid("`arguments` must be an object."));
+    }
+    let deserializer = &mut serde_json::Deserializer::from_str(text);
+    serde_path_to_error::deserialize(deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let cause = without_position(&error.inner().to_string());
+        if path == "." { invalid(format!("{cause}.")) } else { invalid(format!("`{path}`: {cause}.")) }
+    })
+}
+
+/// An `invalid_arguments` error.
+pub(crate) fn invalid(message: impl Into<String>) -> PublicError {
+    PublicError::new(ErrorCode::InvalidArguments, message).hint("Correct the argument and call again.")
+}
+
+/// A reference to an item of one kind, in any of the forms that people paste.
+pub(crate) fn item(field: &str, text: &str, wanted: EntityKind) -> Result<ItemRef, PublicError> {
+    let parsed = text.parse::<ItemRef>().and_then(|item| item.of_kind(wanted));
+    parsed.map_err(|error| invalid(format!("`{field}`: {error}.")))
+}
+
+/// A number within bounds, or its default.
+pub(crate) fn bounded(field: &str, value: Option<u32>, default: u32, max: u32) -> Result<u32, PublicError> {
+    let value = value.unwrap_or(default);
+    if (1..=max).contains(&value) {
+        Ok(value)
+    } else {
+        Err(invalid(format!("`{field}` is {value}, but must be from 1 to {max}.")))
+    }
+}
+
+/// A text that is not blank and not too long.
+pub(crate) fn text<'a>(field: &str, value: &'a str, max_chars: usize) -> Result<&'a str, PublicError> {
+    let trimmed = value.trim();
+    let length = trimmed.chars().count();
+    if length == 0 {
+        return Err(invalid(format!("`{field}` is empty.")));
+    }
+    if length > max_chars {
+        return Err(invalid(format!(
+            "`{field}` has {length} characters, but at most {max_chars} are allowed."
+        )));
+    }
+    Ok(trimmed)
+}
+
+/// The positions in a text that nobody sees help nobody.
+fn without_position(message: &str) -> String {
+    message.rfind(" at line ").map_or(message, |at| &message[..at]).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only the errors are read")]
+    struct Example {
+        query: String,
+        limit: Option<u32>,
+    }
+
+    fn message(text: &str) -> String {
+        let raw = RawValue::from_string(text.to_owned()).unwrap();
+        read::<Example>(Some(&raw)).unwrap_err().message
+    }
+
+    #[test]
+    fn the_field_and_the_fault_are_named() {
+        assert_eq!(
+            message(r#"{"query":"a","limit":"x"}"#),
+            "`limit`: invalid type: string \"x\", expected u32."
+        );
+        assert_eq!(message(r#"{"qery":"a"}"#), "`qery`: unknown field `qery`, expected `query` or `limit`.");
+        assert_eq!(message("{}"), "missing field `query`.");
+        assert_eq!(message("[]"), "`arguments` must be an object.");
+    }
+}

@@ -1,0 +1,119 @@
+//! What agents are told about each tool: title, description, schemas, hints. The texts are for a model that
+//! has to choose and to act; each token of them is paid by every agent.
+
+use serde_json::{Map, Value};
+use stagedoor_domain::ToolName;
+
+use crate::accounts::{AccountsOutput, NoArguments};
+use crate::items::{AlbumOutput, ArtistOutput, ItemArguments, TrackOutput};
+use crate::playlist_reads::{GetArguments, GetOutput, ListArguments, ListOutput};
+use crate::playlist_writes::{AddArguments, AddOutput, CreateArguments, CreateOutput};
+use crate::resolve::{ResolveArguments, ResolveOutput};
+use crate::schema;
+use crate::search::{SearchArguments, SearchOutput};
+use crate::usage::UsageOutput;
+
+/// One tool as agents see it.
+#[derive(Debug, Clone)]
+pub struct Descriptor {
+    /// Its name.
+    pub name: ToolName,
+    /// A few words for people.
+    pub title: &'static str,
+    /// What it does and when to use it, for a model.
+    pub description: &'static str,
+    /// JSON Schema (2020-12) of the arguments.
+    pub input_schema: Map<String, Value>,
+    /// JSON Schema (2020-12) of the structured answer.
+    pub output_schema: Map<String, Value>,
+    /// Whether the same call twice does no more than once.
+    pub idempotent: bool,
+    /// Whether it reaches beyond Stagedoor.
+    pub open_world: bool,
+}
+
+/// Every tool, in the order in which lists show them.
+pub fn all() -> Vec<Descriptor> {
+    ToolName::ALL.iter().copied().map(descriptor).collect()
+}
+
+fn descriptor(name: ToolName) -> Descriptor {
+    let (title, description) = texts(name);
+    let (input_schema, output_schema) = schemas(name);
+    Descriptor {
+        name,
+        title,
+        description,
+        input_schema,
+        output_schema,
+        idempotent: !name.writes(),
+        open_world: !matches!(name, ToolName::AccountsList | ToolName::UsageStatus),
+    }
+}
+
+fn texts(name: ToolName) -> (&'static str, &'static str) {
+    match name {
+        ToolName::Search => (
+            "Search music",
+            "Find tracks, albums, artists or playlists by text at one service. Returns references (`ref`) that the \
+             other tools take.",
+        ),
+        ToolName::TrackGet => ("Get track", "Show one track: artists, album, ISRC, length."),
+        ToolName::AlbumGet => ("Get album", "Show one album with its first tracks."),
+        ToolName::ArtistGet => ("Get artist", "Show one artist."),
+        ToolName::Resolve => (
+            "Resolve code or link",
+            "Turn an ISRC, a UPC or a pasted link into items. Use it to find the same recording at another service.",
+        ),
+        ToolName::PlaylistsList => ("List playlists", "List the playlists of the person you act for."),
+        ToolName::PlaylistGet => ("Get playlist", "Show a playlist and its items, page by page."),
+        ToolName::PlaylistCreate => (
+            "Create playlist",
+            "Make an empty playlist for the person you act for. Each call makes another one. Fill it with playlist_add.",
+        ),
+        ToolName::PlaylistAdd => (
+            "Add to playlist",
+            "Add tracks to a playlist, at its end or at a position. Each call adds them again; tell the person if \
+             some were skipped.",
+        ),
+        ToolName::AccountsList => (
+            "List linked accounts",
+            "Show which music accounts the person has linked, and whether they work.",
+        ),
+        ToolName::UsageStatus => {
+            ("Show usage", "Show what this key may do and how many calls are left. Costs one call itself.")
+        }
+    }
+}
+
+fn schemas(name: ToolName) -> (Map<String, Value>, Map<String, Value>) {
+    match name {
+        ToolName::Search => (schema::of::<SearchArguments>(), schema::of::<SearchOutput>()),
+        ToolName::TrackGet => (schema::of::<ItemArguments>(), schema::of::<TrackOutput>()),
+        ToolName::AlbumGet => (schema::of::<ItemArguments>(), schema::of::<AlbumOutput>()),
+        ToolName::ArtistGet => (schema::of::<ItemArguments>(), schema::of::<ArtistOutput>()),
+        ToolName::Resolve => (schema::of::<ResolveArguments>(), schema::of::<ResolveOutput>()),
+        ToolName::PlaylistsList => (schema::of::<ListArguments>(), schema::of::<ListOutput>()),
+        ToolName::PlaylistGet => (schema::of::<GetArguments>(), schema::of::<GetOutput>()),
+        ToolName::PlaylistCreate => (schema::of::<CreateArguments>(), schema::of::<CreateOutput>()),
+        ToolName::PlaylistAdd => (schema::of::<AddArguments>(), schema::of::<AddOutput>()),
+        ToolName::AccountsList => (schema::of::<NoArguments>(), schema::of::<AccountsOutput>()),
+        ToolName::UsageStatus => (schema::of::<NoArguments>(), schema::of::<UsageOutput>()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_schema_is_an_object_without_noise() {
+        for tool in all() {
+            for schema in [&tool.input_schema, &tool.output_schema] {
+                let text = Value::Object(schema.clone()).to_string();
+                assert_eq!(schema["type"], "object", "{}", tool.name);
+                assert!(!text.contains("\"format\"") && !text.contains("null"), "{}: {text}", tool.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! What every use-case works with: the cache around a fetch, the account and token of a provider call, keys.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use secrecy::SecretString;
+use serde::Serialize;
+use stagedoor_cache::{Cache, CacheKey, DataScope, Level, Reader};
+use stagedoor_crypto::DataKey;
+use stagedoor_domain::{Clock, Entropy, Provider, PublicError, TenantContext, ToolName, UserId};
+use stagedoor_limits::Limiter;
+use stagedoor_providers::{Access, Deadline, MusicProvider, ProviderApp, ProviderError, Providers};
+use stagedoor_storage::KeyVault;
+
+use crate::access::Tokens;
+use crate::accounts::{self, Account};
+use crate::records::Records;
+
+/// A finished answer and where it came from, or what went wrong.
+pub(crate) type Produced = Result<(Bytes, Level), PublicError>;
+
+/// How long a provider call may take, all retries included.
+const PROVIDER_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What a desk is made of.
+pub struct DeskOptions {
+    /// The keys that tokens and cursors are sealed under.
+    pub vault: Arc<KeyVault>,
+    /// The music services.
+    pub providers: Providers,
+    /// Answers that may be given again.
+    pub cache: Arc<Cache>,
+    /// The quotas, for `usage_status`.
+    pub limiter: Arc<Limiter>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Turns the JSON of an answer into the form that is cached and written out.
+    pub render: fn(&[u8]) -> Bytes,
+}
+
+/// On whose behalf one provider call goes out; owned, so that the call's future may hold it.
+#[derive(Clone)]
+pub(crate) struct CallAccess {
+    app: Arc<ProviderApp>,
+    token: SecretString,
+    country: Option<String>,
+    deadline: Deadline,
+}
+
+impl CallAccess {
+    /// The same as providers take it.
+    pub(crate) fn borrow(&self) -> Access<'_> {
+        Access {
+            app: &self.app,
+            token: &self.token,
+            country: self.country.as_deref(),
+            deadline: Some(self.deadline),
+        }
+    }
+}
+
+/// What every use-case works with.
+pub struct Desk {
+    pub(crate) limiter: Arc<Limiter>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    cache: Arc<Cache>,
+    providers: Providers,
+    vault: Arc<KeyVault>,
+    records: Arc<Records>,
+    tokens: Tokens,
+    render: fn(&[u8]) -> Bytes,
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Desk").finish_non_exhaustive()
+    }
+}
+
+impl Desk {
+    /// A desk.
+    pub fn new(options: DeskOptions) -> Self {
+        let records = Arc::new(Records::new(Arc::clone(&options.vault)));
+        let tokens = Tokens::new(
+            Arc::clone(&options.vault),
+            options.providers.clone(),
+            Arc::clone(&records),
+            Arc::clone(&options.clock),
+        );
+        Self {
+            limiter: options.limiter,
+            clock: options.clock,
+            entropy: options.entropy,
+            cache: options.cache,
+            providers: options.providers,
+            vault: options.vault,
+            records,
+            tokens,
+            render: options.render,
+        }
+    }
+
+    /// The answer from the cache, or made by `fetch` and kept as long as the tool's class says.
+    pub(crate) async fn cached<T, F, Fut>(
+        &self,
+        ctx: &TenantContext,
+        tool: ToolName,
+        key: &CacheKey,
+        fetch: F,
+    ) -> Produced
+    where
+        T: Serialize + Send,
+        F: FnOnce() -> Fut + Send,
+        Fut: Future<Output = Result<T, PublicError>> + Send,
+    {
+        let ttl = ctx.tenant().settings.cache_ttl(tool.cache_class());
+        let fetch = async move {
+            // On the heap, and only on a miss: a hit should not carry the weight of a provider call.
+            let answer = Box::pin(fetch()).await?;
+            self.rendered(&answer)
+        };
+        let cached = self.cache.get_or_fetch(ctx, key, ttl, fetch).await?;
+        Ok((cached.body, cached.level))
+    }
+
+    /// An answer that is not reused.
+    pub(crate) fn fresh<T: Serialize>(&self, answer: &T) -> Produced {
+        Ok((self.rendered(answer)?, Level::Bypassed))
+    }
+
+    /// A catalogue call with the tenant's own client, for everyone in the tenant. A refused token is replaced once.
+    pub(crate) async fn catalogue<'a, T, F, Fut>(
+        &'a self,
+        ctx: &TenantContext,
+        provider: Provider,
+        country: Option<&str>,
+        call: F,
+    ) -> Result<T, PublicError>
+    where
+        F: Fn(&'a dyn MusicProvider, CallAccess) -> Fut,
+        Fut: Future<Output = Result<T, ProviderError>>,
+    {
+        let app = self.app(ctx, provider).await?;
+        let music = self.providers.get(provider);
+        let access = CallAccess {
+            token: self.tokens.of_client(ctx, &app).await?,
+            app,
+            country: country.map(str::to_owned),
+            deadline: Deadline::after(self.clock.as_ref(), PROVIDER_DEADLINE),
+        };
+        let result = match call(music, access.clone()).await {
+            Err(ProviderError::Unauthorized { .. }) => {
+                self.tokens.forget_client(&access.app).await;
+                let token = self.tokens.of_client(ctx, &access.app).await?;
+                call(music, CallAccess { token, ..access }).await
+            }
+            result => result,
+        };
+        result.map_err(|error| report(&error))
+    }
+
+    /// A call with a person's own token. A refused token is refreshed once.
+    pub(crate) async fn personal<'a, T, F, Fut>(
+        &'a self,
+        ctx: &TenantContext,
+        account: &Account,
+        call: F,
+    ) -> Result<T, PublicError>
+    where
+        F: Fn(&'a dyn MusicProvider, CallAccess) -> Fut,
+        Fut: Future<Output = Result<T, ProviderError>>,
+    {
+        let app = self.app(ctx, account.provider).await?;
+        let music = self.providers.get(account.provider);
+        let access = CallAccess {
+            token: self.tokens.of_account(ctx, &app, account).await?,
+            app,
+            country: account.country.clone(),
+            deadline: Deadline::after(self.clock.as_ref(), PROVIDER_DEADLINE),
+        };
+        let result = match call(music, access.clone()).await {
+            Err(ProviderError::Unauthorized { .. }) => {
+                let token = self.tokens.refreshed(ctx, &access.app, account, &access.token).await?;
+                call(music, CallAccess { token, ..access }).await
+            }
+            result => result,
+        };
+        result.map_err(|error| report(&error))
+    }
+
+    /// Makes what was fetched of the account's playlists unfindable, before a write is answered.
+    pub(crate) async fn after_write(&self, ctx: &TenantContext, account: &Account) {
+        let bumped = self.cache.bump(ctx, account.user, account.provider, DataScope::Playlists).await;
+        if let Err(error) = bumped {
+            tracing::warn!(
+                error = %stagedoor_domain::error::Chain(&error),
+                "other replicas may serve playlists from before a write"
+            );
+        }
+    }
+
+    /// The linked account that a call means.
+    pub(crate) async fn account(
+        &self,
+        ctx: &TenantContext,
+        provider: Option<Provider>,
+        id: Option<&str>,
+    ) -> Result<Account, PublicError> {
+        let user = acting_for(ctx)?;
+        let accounts = self.records.accounts(ctx, user).await?;
+        accounts::choose(&accounts, provider, id).cloned()
+    }
+
+    /// A person's linked accounts as the database has them now.
+    pub(crate) async fn load_accounts(
+        &self,
+        ctx: &TenantContext,
+        user: UserId,
+    ) -> Result<Vec<Account>, PublicError> {
+        self.records.load_accounts(ctx, user).await
+    }
+
+    /// The tenant's clients at the services.
+    pub(crate) async fn apps(&self, ctx: &TenantContext) -> Result<Arc<[Arc<ProviderApp>]>, PublicError> {
+        self.records.apps(ctx).await
+    }
+
+    /// The service that a catalogue call means: the one it names, or the only one there is.
+    pub(crate) async fn choose_provider(
+        &self,
+        ctx: &TenantContext,
+        named: Option<Provider>,
+    ) -> Result<Provider, PublicError> {
+        if let Some(named) = named {
+            return Ok(named);
+        }
+        let apps = self.apps(ctx).await?;
+        match &*apps {
+            [only] => Ok(only.provider),
+            [] => Err(crate::records::not_configured(None)),
+            several => {
+                let names: Vec<&str> = several.iter().map(|app| app.provider.as_str()).collect();
+                Err(crate::arguments::invalid(format!(
+                    "`provider` is missing; it can be {}.",
+                    names.join(" or ")
+                )))
+            }
+        }
+    }
+
+    /// The market that the person's account at a service is in; part of what a catalogue answer depends on.
+    pub(crate) async fn country(
+        &self,
+        ctx: &TenantContext,
+        provider: Provider,
+    ) -> Result<Option<String>, PublicError> {
+        let Some(user) = ctx.user() else { return Ok(None) };
+        let accounts = self.records.accounts(ctx, user).await?;
+        let of_provider = accounts.iter().find(|account| account.provider == provider);
+        Ok(of_provider.and_then(|account| account.country.clone()))
+    }
+
+    /// The tenant's own data key.
+    pub(crate) async fn tenant_key(&self, ctx: &TenantContext) -> Result<Arc<DataKey>, PublicError> {
+        self.vault.tenant_key(ctx).await.map_err(|error| crate::records::store_failure(&error))
+    }
+
+    /// The time as answers carry it (RFC 3339, seconds).
+    pub(crate) fn now_text(&self) -> String {
+        self.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+    }
+
+    /// Logs a fault of ours where it is handled, and says no more than that it was one.
+    pub(crate) fn internal(&self, error: &(dyn std::error::Error + 'static)) -> PublicError {
+        tracing::error!(error, "a tool call failed inside");
+        PublicError::internal()
+    }
+
+    async fn app(&self, ctx: &TenantContext, provider: Provider) -> Result<Arc<ProviderApp>, PublicError> {
+        let apps = self.apps(ctx).await?;
+        let app = apps.iter().find(|app| app.provider == provider).cloned();
+        app.ok_or_else(|| crate::records::not_configured(Some(provider)))
+    }
+
+    fn rendered<T: Serialize>(&self, answer: &T) -> Result<Bytes, PublicError> {
+        let json = serde_json::to_vec(answer).map_err(|error| self.internal(&error))?;
+        Ok((self.render)(&json))
+    }
+}
+
+/// The key of a catalogue answer: the same for everyone in the tenant who asks for the same market.
+pub(crate) fn catalogue_key(
+    ctx: &TenantContext,
+    tool: ToolName,
+    provider: Provider,
+    parameters: &impl Serialize,
+) -> Result<CacheKey, PublicError> {
+    key(ctx, tool, provider, parameters, Reader::Tenant)
+}
+
+/// The key of an answer that a person's own token fetched.
+pub(crate) fn personal_key(
+    ctx: &TenantContext,
+    tool: ToolName,
+    account: &Account,
+    parameters: &impl Serialize,
+) -> Result<CacheKey, PublicError> {
+    let reader = Reader::User { user: account.user, scope: DataScope::Playlists };
+    key(ctx, tool, account.provider, parameters, reader)
+}
+
+fn key(
+    ctx: &TenantContext,
+    tool: ToolName,
+    provider: Provider,
+    parameters: &impl Serialize,
+    reader: Reader,
+) -> Result<CacheKey, PublicError> {
+    let domain = tool.cache_class().as_str();
+    CacheKey::new(ctx, domain, tool.as_str(), parameters, reader, provider).map_err(|error| {
+        tracing::error!(error = %stagedoor_domain::error::Chain(&error), "a cache key could not be built");
+        PublicError::internal()
+    })
+}
+
+fn acting_for(ctx: &TenantContext) -> Result<UserId, PublicError> {
+    ctx.user().ok_or_else(|| {
+        PublicError::new(stagedoor_domain::ErrorCode::UserRequired, "This key acts for no person.")
+            .hint("Ask the tenant's operator for a key that is bound to a person.")
+    })
+}
+
+/// Logs a provider's failure where it is handled, and says what the agent may know.
+pub(crate) fn report(error: &ProviderError) -> PublicError {
+    let public = error.public();
+    tracing::info!(code = %public.code, error = %stagedoor_domain::error::Chain(error), "a provider call failed");
+    public
+}

@@ -1,0 +1,134 @@
+//! `playlists_list` and `playlist_get`: a person's own playlists, and one playlist's items.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stagedoor_domain::music::{Playlist, PlaylistItem};
+use stagedoor_domain::{EntityKind, Provider, TenantContext, ToolName};
+
+use crate::arguments::{bounded, item};
+use crate::cursor;
+use crate::desk::{Desk, Produced, personal_key};
+
+/// Whose playlists.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ListArguments {
+    /// Which service; may be left out if only one account is linked.
+    provider: Option<Provider>,
+    /// Which linked account, by the `id` that accounts_list shows; needed only if a service has several.
+    account: Option<String>,
+    /// How many, 1-50; 20 if left out.
+    limit: Option<u32>,
+    /// The `next_cursor` of an earlier answer.
+    cursor: Option<String>,
+}
+
+/// Which playlist, and which part of it.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GetArguments {
+    /// The playlist: `spotify:playlist:ID`, `tidal:playlist:ID`, or its link.
+    #[serde(rename = "ref")]
+    reference: String,
+    /// Which linked account to look through; needed only if a service has several.
+    account: Option<String>,
+    /// How many items, 1-100; 50 if left out.
+    limit: Option<u32>,
+    /// The `next_cursor` of an earlier answer.
+    cursor: Option<String>,
+}
+
+/// A page of playlists.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ListOutput {
+    provider: Provider,
+    playlists: Vec<Playlist>,
+    /// Hand this in as `cursor` for the next page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    /// How many there are in all, where the provider tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<u32>,
+    /// When the provider said so (RFC 3339).
+    cached_at: String,
+}
+
+/// A playlist and a page of its items.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct GetOutput {
+    playlist: Playlist,
+    items: Vec<PlaylistItem>,
+    /// Hand this in as `cursor` for the next page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    /// When the provider said so (RFC 3339).
+    cached_at: String,
+}
+
+/// What an answer depends on.
+#[derive(Serialize)]
+struct Parameters<'a> {
+    account: String,
+    id: Option<&'a str>,
+    limit: u32,
+    page: Option<&'a str>,
+}
+
+pub(crate) async fn list(desk: &Desk, ctx: &TenantContext, arguments: ListArguments) -> Produced {
+    let limit = bounded("limit", arguments.limit, 20, 50)?;
+    let account = desk.account(ctx, arguments.provider, arguments.account.as_deref()).await?;
+    let binding = account.id.to_string();
+    let page = match &arguments.cursor {
+        Some(sealed) => Some(cursor::open(desk, ctx, ToolName::PlaylistsList, &binding, sealed).await?),
+        None => None,
+    };
+    let page = page.as_deref();
+    let parameters = Parameters { account: binding.clone(), id: None, limit, page };
+    let key = personal_key(ctx, ToolName::PlaylistsList, &account, &parameters)?;
+    desk.cached(ctx, ToolName::PlaylistsList, &key, || async {
+        let found = desk
+            .personal(ctx, &account, |music, access| async move {
+                music.playlists(ctx, &access.borrow(), limit, page).await
+            })
+            .await?;
+        let next_cursor = match &found.next {
+            Some(next) => Some(cursor::seal(desk, ctx, ToolName::PlaylistsList, &binding, next).await?),
+            None => None,
+        };
+        Ok(ListOutput {
+            provider: account.provider,
+            playlists: found.items,
+            next_cursor,
+            total: found.total,
+            cached_at: desk.now_text(),
+        })
+    })
+    .await
+}
+
+pub(crate) async fn get(desk: &Desk, ctx: &TenantContext, arguments: GetArguments) -> Produced {
+    let playlist = &item("ref", &arguments.reference, EntityKind::Playlist)?;
+    let limit = bounded("limit", arguments.limit, 50, 100)?;
+    let account = desk.account(ctx, Some(playlist.provider()), arguments.account.as_deref()).await?;
+    let binding = format!("{} {playlist}", account.id);
+    let page = match &arguments.cursor {
+        Some(sealed) => Some(cursor::open(desk, ctx, ToolName::PlaylistGet, &binding, sealed).await?),
+        None => None,
+    };
+    let page = page.as_deref();
+    let parameters = Parameters { account: account.id.to_string(), id: Some(playlist.id()), limit, page };
+    let key = personal_key(ctx, ToolName::PlaylistGet, &account, &parameters)?;
+    desk.cached(ctx, ToolName::PlaylistGet, &key, || async {
+        let (found, items) = desk
+            .personal(ctx, &account, |music, access| async move {
+                music.playlist(ctx, &access.borrow(), playlist, limit, page).await
+            })
+            .await?;
+        let next_cursor = match &items.next {
+            Some(next) => Some(cursor::seal(desk, ctx, ToolName::PlaylistGet, &binding, next).await?),
+            None => None,
+        };
+        Ok(GetOutput { playlist: found, items: items.items, next_cursor, cached_at: desk.now_text() })
+    })
+    .await
+}

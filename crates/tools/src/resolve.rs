@@ -1,0 +1,123 @@
+//! `resolve`: what an ISRC, a UPC or a link stands for at a provider.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stagedoor_domain::music::{Album, Artist, Track};
+use stagedoor_domain::{EntityKind, Provider, PublicError, Reference, TenantContext, ToolName};
+
+use crate::arguments::invalid;
+use crate::desk::{Desk, Produced, catalogue_key};
+
+/// What to resolve.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ResolveArguments {
+    /// `isrc:CODE`, `upc:CODE`, a Spotify or Tidal link, or a reference.
+    #[serde(rename = "ref")]
+    reference: String,
+    /// Where to look an ISRC or UPC up; may be left out if only one service is set up.
+    provider: Option<Provider>,
+}
+
+/// What it stands for. Several tracks may carry one ISRC; none at all is an empty answer, not an error.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub(crate) struct ResolveOutput {
+    /// The reference in its plain form.
+    #[serde(rename = "ref")]
+    reference: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tracks: Vec<Track>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    albums: Vec<Album>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    artists: Vec<Artist>,
+    /// When the provider said so (RFC 3339).
+    cached_at: String,
+}
+
+/// What the answer depends on.
+#[derive(Serialize)]
+struct Parameters<'a> {
+    reference: &'a str,
+    country: Option<&'a str>,
+}
+
+pub(crate) async fn run(desk: &Desk, ctx: &TenantContext, arguments: ResolveArguments) -> Produced {
+    let reference: Reference =
+        arguments.reference.parse().map_err(|error| invalid(format!("`ref`: {error}.")))?;
+    let provider = match (&reference, arguments.provider) {
+        (Reference::Item(item), Some(named)) if item.provider() != named => {
+            return Err(invalid(format!(
+                "`ref` is an item of {}, but `provider` is {named}.",
+                item.provider()
+            )));
+        }
+        (Reference::Item(item), _) => item.provider(),
+        (Reference::Isrc(_) | Reference::Upc(_), named) => desk.choose_provider(ctx, named).await?,
+    };
+    let country = desk.country(ctx, provider).await?;
+    let text = reference.to_string();
+    let parameters = Parameters { reference: &text, country: country.as_deref() };
+    let key = catalogue_key(ctx, ToolName::Resolve, provider, &parameters)?;
+    desk.cached(ctx, ToolName::Resolve, &key, || {
+        look_up(desk, ctx, provider, country.as_deref(), &reference)
+    })
+        .await
+}
+
+async fn look_up(
+    desk: &Desk,
+    ctx: &TenantContext,
+    provider: Provider,
+    country: Option<&str>,
+    reference: &Reference,
+) -> Result<ResolveOutput, PublicError> {
+    let mut output =
+        ResolveOutput { reference: reference.to_string(), cached_at: desk.now_text(), ..Default::default() };
+    match reference {
+        Reference::Isrc(code) => {
+            output.tracks = desk
+                .catalogue(ctx, provider, country, |music, access| async move {
+                    music.tracks_by_isrc(ctx, &access.borrow(), code).await
+                })
+                .await?;
+        }
+        Reference::Upc(code) => {
+            output.albums = desk
+                .catalogue(ctx, provider, country, |music, access| async move {
+                    music.albums_by_upc(ctx, &access.borrow(), code).await
+                })
+                .await?;
+        }
+        Reference::Item(item) => match item.kind() {
+            EntityKind::Track => {
+                let found = desk
+                    .catalogue(ctx, provider, country, async |music, access| {
+                        music.track(ctx, &access.borrow(), item).await
+                    })
+                    .await?;
+                output.tracks.push(found);
+            }
+            EntityKind::Album => {
+                let found = desk
+                    .catalogue(ctx, provider, country, async |music, access| {
+                        music.album(ctx, &access.borrow(), item).await
+                    })
+                    .await?;
+                output.albums.push(found);
+            }
+            EntityKind::Artist => {
+                let found = desk
+                    .catalogue(ctx, provider, country, async |music, access| {
+                        music.artist(ctx, &access.borrow(), item).await
+                    })
+                    .await?;
+                output.artists.push(found);
+            }
+            EntityKind::Playlist => {
+                return Err(invalid("`ref` is a playlist; playlist_get shows it.".to_owned()));
+            }
+        },
+    }
+    Ok(output)
+}

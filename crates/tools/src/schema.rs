@@ -1,0 +1,84 @@
+//! JSON Schemas of inputs and outputs without the noise that Rust types bring along: agents pay for each
+//! token, and validators warn about `format: uint32`.
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value};
+
+/// The schema of `T` as one object, subschemas inlined.
+pub(crate) fn of<T: JsonSchema>() -> Map<String, Value> {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.meta_schema = None;
+    });
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+    tidy(&mut schema);
+    match schema {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    }
+}
+
+fn tidy(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            object.remove("title");
+            object.remove("format");
+            nullable_to_optional(object);
+            for (name, value) in object.iter_mut() {
+                match name.as_str() {
+                    "properties" => {
+                        value.as_object_mut().into_iter().flat_map(Map::values_mut).for_each(tidy)
+                    }
+                    "description" | "enum" | "const" | "default" | "required" => {}
+                    _ => tidy(value),
+                }
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(tidy),
+        _ => {}
+    }
+}
+
+/// `["string", "null"]` becomes `"string"`: what is optional is already not `required`.
+fn nullable_to_optional(object: &mut Map<String, Value>) {
+    if let Some(Value::Array(types)) = object.get("type") {
+        let rest: Vec<Value> = types.iter().filter(|name| *name != "null").cloned().collect();
+        if let [only] = rest.as_slice() {
+            object.insert("type".to_owned(), only.clone());
+        }
+    }
+    let branches = object.get("anyOf").and_then(Value::as_array).cloned().unwrap_or_default();
+    let rest: Vec<Value> = branches.iter().filter(|branch| branch["type"] != "null").cloned().collect();
+    if branches.len() == 2
+        && let [Value::Object(only)] = rest.as_slice()
+    {
+        object.remove("anyOf");
+        for (name, value) in only {
+            object.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is read")]
+    struct Example {
+        /// Named like a keyword on purpose.
+        title: Option<String>,
+        count: u8,
+        provider: Option<stagedoor_domain::Provider>,
+    }
+
+    #[test]
+    fn no_noise_is_left() {
+        let schema = Value::Object(of::<Example>());
+        assert_eq!(schema["properties"]["title"]["type"], "string");
+        assert_eq!(schema["properties"]["count"].get("format"), None);
+        assert_eq!(schema["properties"]["provider"]["type"], "string");
+        assert!(!schema.to_string().contains("null"), "{schema}");
+    }
+}

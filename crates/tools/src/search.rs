@@ -1,0 +1,159 @@
+//! `search`: one provider's catalogue, by text.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stagedoor_domain::music::{Album, Artist, Page, Playlist, Track};
+use stagedoor_domain::reference::EntityKindSet;
+use stagedoor_domain::{EntityKind, Provider, PublicError, TenantContext, ToolName};
+use stagedoor_providers::SearchQuery;
+
+use crate::arguments::{bounded, invalid, text};
+use crate::cursor;
+use crate::desk::{Desk, Produced, catalogue_key};
+
+/// What to search for.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SearchArguments {
+    /// Free text: title, artist, album, or several of them.
+    query: String,
+    /// Where to search; may be left out if only one service is set up.
+    provider: Option<Provider>,
+    /// What to look for; tracks if left out.
+    kinds: Option<Vec<Kind>>,
+    /// How many of each kind, 1-50; 10 if left out.
+    limit: Option<u32>,
+    /// The `next_cursor` of an earlier answer to the same query, for the next page of that kind.
+    cursor: Option<String>,
+}
+
+/// A kind of item.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Track,
+    Album,
+    Artist,
+    Playlist,
+}
+
+/// What was found, by kind; a kind that was not asked for is left out.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct SearchOutput {
+    /// Where it was found.
+    provider: Provider,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracks: Option<Section<Track>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    albums: Option<Section<Album>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artists: Option<Section<Artist>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    playlists: Option<Section<Playlist>>,
+    /// When the provider said so (RFC 3339).
+    cached_at: String,
+    /// What to know about this answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+/// One page of one kind.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Section<T> {
+    items: Vec<T>,
+    /// Hand this in as `cursor` for the next page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    /// How many there are in all, where the provider tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<u32>,
+}
+
+/// What the answer depends on.
+#[derive(Serialize)]
+struct Parameters<'a> {
+    query: &'a str,
+    kinds: u32,
+    limit: u32,
+    page: Option<&'a str>,
+    country: Option<&'a str>,
+}
+
+pub(crate) async fn run(desk: &Desk, ctx: &TenantContext, arguments: SearchArguments) -> Produced {
+    let query = text("query", &arguments.query, 250)?;
+    let limit = bounded("limit", arguments.limit, 10, 50)?;
+    let provider = desk.choose_provider(ctx, arguments.provider).await?;
+    let kinds = wanted(arguments.kinds.as_deref())?;
+    let binding = format!("{provider} {query}");
+    let page = match &arguments.cursor {
+        Some(sealed) => Some(cursor::open(desk, ctx, ToolName::Search, &binding, sealed).await?),
+        None => None,
+    };
+    let country = desk.country(ctx, provider).await?;
+    let parameters =
+        Parameters { query, kinds: kinds.bits(), limit, page: page.as_deref(), country: country.as_deref() };
+    let key = catalogue_key(ctx, ToolName::Search, provider, &parameters)?;
+    desk.cached(ctx, ToolName::Search, &key, || async {
+        let query = SearchQuery { text: query, kinds, limit, page: page.as_deref() };
+        let found = desk
+            .catalogue(ctx, provider, country.as_deref(), |music, access| async move {
+                music.search(ctx, &access.borrow(), &query).await
+            })
+            .await?;
+        let sealer = Sealer { desk, ctx, binding: &binding, asked: kinds, page: page.is_some() };
+        Ok(SearchOutput {
+            provider,
+            tracks: sealer.section(EntityKind::Track, found.tracks).await?,
+            albums: sealer.section(EntityKind::Album, found.albums).await?,
+            artists: sealer.section(EntityKind::Artist, found.artists).await?,
+            playlists: sealer.section(EntityKind::Playlist, found.playlists).await?,
+            cached_at: desk.now_text(),
+            warnings: found.warnings,
+        })
+    })
+    .await
+}
+
+fn wanted(kinds: Option<&[Kind]>) -> Result<EntityKindSet, PublicError> {
+    let Some(kinds) = kinds else { return Ok(EntityKindSet::empty().with(EntityKind::Track)) };
+    if kinds.is_empty() {
+        return Err(invalid(
+            "`kinds` is empty; leave it out for tracks, or name track, album, artist or playlist.",
+        ));
+    }
+    Ok(kinds
+        .iter()
+        .map(|kind| match kind {
+            Kind::Track => EntityKind::Track,
+            Kind::Album => EntityKind::Album,
+            Kind::Artist => EntityKind::Artist,
+            Kind::Playlist => EntityKind::Playlist,
+        })
+        .collect())
+}
+
+struct Sealer<'a> {
+    desk: &'a Desk,
+    ctx: &'a TenantContext,
+    binding: &'a str,
+    asked: EntityKindSet,
+    page: bool,
+}
+
+impl Sealer<'_> {
+    /// The kind's page with its cursor sealed; a next page holds only the kind that its cursor belongs to.
+    async fn section<T>(&self, kind: EntityKind, page: Page<T>) -> Result<Option<Section<T>>, PublicError> {
+        let absent =
+            !self.asked.contains(kind) || (self.page && page.items.is_empty() && page.next.is_none());
+        if absent {
+            return Ok(None);
+        }
+        let next_cursor = match &page.next {
+            Some(next) => {
+                Some(cursor::seal(self.desk, self.ctx, ToolName::Search, self.binding, next).await?)
+            }
+            None => None,
+        };
+        Ok(Some(Section { items: page.items, next_cursor, total: page.total }))
+    }
+}
