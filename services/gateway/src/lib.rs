@@ -1,1 +1,25 @@
-//! The HTTP edge: the only user of axum and rmcp; also the demo.
+//! The HTTP edge: the only user of axum and rmcp. Wires the rooms together; the tools themselves are in
+//! `stagedoor-tools`. `main` is the command line over it.
+
+pub mod access_log;
+pub mod assembly;
+pub mod authn;
+pub mod client;
+pub mod demo;
+pub mod gauges;
+pub mod health;
+pub mod mcp;
+pub mod problem;
+pub mod quota;
+pub mod router;
+pub mod sealer;
+pub mod server;
+pub mod shield;
+pub mod state;
+pub mod tenancy;
+
+/// Installs the process's TLS cipher suites; once, before anything connects.
+pub fn install_cipher_suites() {
+    // An error means that they are installed already, which is what is wanted.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}

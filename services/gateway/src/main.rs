@@ -1,1 +1,124 @@
-fn main() {}
+//! The command line: `serve`, `demo`, `config`, `migrate`. Wires only.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use stagedoor_bootstrap::config::{Config, LoadOptions};
+use stagedoor_crypto::SystemEntropy;
+use stagedoor_domain::SystemClock;
+use stagedoor_gateway::assembly;
+use stagedoor_gateway::demo;
+
+/// The stage door between AI agents and music services.
+#[derive(Debug, Parser)]
+#[command(name = "stagedoor", version, about)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve MCP to agents; needs PostgreSQL, and Redis if there is more than one replica.
+    Serve {
+        /// The configuration file; without it, the one that STAGEDOOR_CONFIG names, or defaults and environment.
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+    /// Run everything on this machine, with its own PostgreSQL and sandbox music services.
+    Demo(demo::DemoArguments),
+    /// Look at the configuration.
+    Config {
+        /// The configuration file.
+        #[arg(long, global = true)]
+        config: Option<PathBuf>,
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Bring the database's roles and schema up to date, as its owner (`storage.owner_database_url`).
+    Migrate {
+        /// The configuration file.
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Say whether the configuration is valid, and everything that is not.
+    Check,
+    /// Print the configuration in force, and where each value comes from; secrets are left out.
+    Show,
+    /// Print the JSON Schema of the configuration file.
+    Schema,
+}
+
+fn main() -> ExitCode {
+    let command_line = CommandLine::parse();
+    match run(command_line.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Serve { config } => {
+            let config = load(config)?;
+            runtime()?.block_on(serve(&config))
+        }
+        Command::Demo(arguments) => runtime()?.block_on(demo::run(arguments)),
+        Command::Config { config, command } => inspect(config, &command),
+        Command::Migrate { config } => {
+            let config = load(config)?;
+            let url = config.storage.owner_database_url.context("storage.owner_database_url is not set")?;
+            let url = secrecy::SecretString::from(url.expose());
+            Ok(runtime()?.block_on(stagedoor_storage::migrate(&url))?)
+        }
+    }
+}
+
+async fn serve(config: &Config) -> anyhow::Result<()> {
+    let telemetry = stagedoor_bootstrap::telemetry::init(&config.telemetry, "stagedoor")?;
+    let clock = Arc::new(SystemClock::new());
+    let gateway = assembly::assemble(config, clock, Arc::new(SystemEntropy)).await?;
+    let listeners = assembly::bind(config).await?;
+    let shutdown = gateway.shutdown(assembly::shutdown_options(config));
+    shutdown.listen_for_signals()?;
+    gateway.run(listeners, shutdown).await;
+    telemetry.flush().await;
+    Ok(())
+}
+
+fn load(file: Option<PathBuf>) -> anyhow::Result<Config> {
+    Ok(Config::load(&LoadOptions::from_process(file))?)
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    stagedoor_gateway::install_cipher_suites();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime could be started")
+}
+
+#[expect(clippy::print_stdout, reason = "the output is the command's job")]
+fn inspect(file: Option<PathBuf>, command: &ConfigCommand) -> anyhow::Result<()> {
+    match command {
+        ConfigCommand::Check => {
+            load(file)?;
+            println!("The configuration is valid.");
+        }
+        ConfigCommand::Show => print!("{}", load(file)?.show()),
+        ConfigCommand::Schema => println!("{:#}", Config::schema()),
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "the last word of a command that failed")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("stagedoor: {error:#}");
+}

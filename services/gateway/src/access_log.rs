@@ -1,0 +1,78 @@
+//! One line and one set of metrics for each request, written where the answer leaves. What handlers learned
+//! on the way is in the record that they put into the response's extensions.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use stagedoor_bootstrap::metrics::HttpOutcome;
+use stagedoor_domain::{TenantContext, ToolName};
+
+use crate::state::AppState;
+
+/// What is learned about an authenticated request while it is served.
+#[derive(Debug)]
+pub struct RequestRecord {
+    ctx: TenantContext,
+    tool: OnceLock<ToolReport>,
+}
+
+/// How a tool call ended.
+#[derive(Debug, Clone, Copy)]
+pub struct ToolReport {
+    /// Which tool.
+    pub tool: ToolName,
+    /// `ok` or a stable error code.
+    pub outcome: &'static str,
+    /// Where the answer came from.
+    pub source: Option<&'static str>,
+}
+
+impl RequestRecord {
+    /// The record of a request.
+    pub fn new(ctx: TenantContext) -> Arc<Self> {
+        Arc::new(Self { ctx, tool: OnceLock::new() })
+    }
+
+    /// Notes how the request's tool call ended; a request has at most one.
+    pub fn report(&self, report: ToolReport) {
+        // The first report stands: a request that was refused is not also answered.
+        let _ = self.tool.set(report);
+    }
+}
+
+/// Measures a request and writes its line.
+pub async fn layer(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
+    let started = state.clock.elapsed();
+    let method = request.method().clone();
+    let response = next.run(request).await;
+    let duration = state.clock.elapsed().saturating_sub(started);
+    state.metrics.http_requests.count(HttpOutcome::of_status(response.status().as_u16()));
+    write(&method, &response, duration);
+    response
+}
+
+fn write(method: &http::Method, response: &Response, duration: Duration) {
+    let status = response.status().as_u16();
+    let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    let Some(record) = response.extensions().get::<Arc<RequestRecord>>() else {
+        tracing::info!(target: "stagedoor::request", %method, status, duration_us, "request");
+        return;
+    };
+    let report = record.tool.get();
+    tracing::info!(
+        target: "stagedoor::request",
+        %method,
+        status,
+        duration_us,
+        call = %record.ctx.call(),
+        tenant = record.ctx.tenant().slug.as_str(),
+        principal = %record.ctx.principal().label(),
+        tool = report.map(|report| report.tool.as_str()),
+        outcome = report.map(|report| report.outcome),
+        source = report.and_then(|report| report.source),
+        "request"
+    );
+}

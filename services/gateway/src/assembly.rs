@@ -1,0 +1,333 @@
+//! From a valid configuration to a gateway that serves: opens the rooms in order and hands each what it needs.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use secrecy::SecretString;
+use stagedoor_audit::{AuditLog, AuditOptions, AuditWorker};
+use stagedoor_bootstrap::config::{Config, EncryptionConfig, SecretUrl};
+use stagedoor_bootstrap::health::Importance;
+use stagedoor_bootstrap::{Health, Metrics, Shutdown, ShutdownOptions, tasks};
+use stagedoor_cache::{Cache, CacheOptions};
+use stagedoor_crypto::{KeyEncryptionKeys, Peppers};
+use stagedoor_domain::{Clock, Entropy};
+use stagedoor_limits::{AttemptGuard, AttemptPolicy, LeaseOptions, Limiter, SharedOptions};
+use stagedoor_providers::{HttpOptions, ProviderHttp, Providers};
+use stagedoor_redis_link::{RedisLink, RedisOptions};
+use stagedoor_storage::{KeyVault, Store, StoreOptions};
+use stagedoor_tools::{Desk, DeskOptions, Dispatcher};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::authn::Authenticator;
+use crate::client::TrustedProxies;
+use crate::gauges::Gauges;
+use crate::mcp::Endpoint;
+use crate::mcp::music::{self, MusicSurface};
+use crate::mcp::render::ServerInfo;
+use crate::mcp::surface::Surface;
+use crate::quota::Quota;
+use crate::router;
+use crate::server::{self, Bounds};
+use crate::shield::{Doors, Shield};
+use crate::state::AppState;
+
+/// A gateway, ready to serve.
+#[derive(Debug)]
+pub struct Gateway {
+    state: Arc<AppState>,
+    store: Store,
+    vault: Arc<KeyVault>,
+    audit_writer: AuditWorker,
+    stop_streams: CancellationToken,
+    bounds: Bounds,
+}
+
+/// The sockets of a gateway.
+#[derive(Debug)]
+pub struct Listeners {
+    /// What agents reach.
+    pub public: TcpListener,
+    /// What operators reach.
+    pub ops: TcpListener,
+}
+
+/// Opens everything that `config` names. Fails, with the reason, rather than start half-working.
+pub async fn assemble(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+) -> anyhow::Result<Gateway> {
+    let store = open_store(config).await?;
+    let (keys, peppers) = read_keys(&config.encryption)?;
+    let vault = Arc::new(KeyVault::new(store.clone(), keys, Arc::clone(&clock), Arc::clone(&entropy)));
+    let limits_link =
+        redis_link(config.rate_limiting.redis_url.as_ref(), config.rate_limiting.command_timeout(), &clock)?;
+    let limiter = Arc::new(limiter(config, limits_link.clone(), &clock));
+    let cache = Arc::new(cache(config, &vault, &clock)?);
+    let (audit, audit_writer) = AuditLog::new(
+        Arc::clone(&vault),
+        AuditOptions {
+            flush_interval: config.audit.flush_interval(),
+            queue_capacity: config.audit.queue_capacity,
+            ..AuditOptions::default()
+        },
+    );
+    let desk = Desk::new(DeskOptions {
+        vault: Arc::clone(&vault),
+        providers: providers(config, &clock, &entropy)?,
+        cache: Arc::clone(&cache),
+        limiter: Arc::clone(&limiter),
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+        render: music::render,
+    });
+    let surface: Arc<dyn Surface> =
+        Arc::new(MusicSurface::new(Arc::new(Dispatcher::new(desk, audit.clone()))));
+    #[cfg(feature = "conformance-fixtures")]
+    let surface: Arc<dyn Surface> =
+        Arc::new(crate::mcp::fixtures::FixtureSurface::new(surface, entropy.as_ref()));
+    let attempts = match limits_link {
+        Some(link) => AttemptGuard::redis(link, AttemptPolicy::default(), Arc::clone(&clock)),
+        None => AttemptGuard::local(AttemptPolicy::default(), Arc::clone(&clock)),
+    };
+    let proxies = TrustedProxies::new(config.server.trusted_proxies.clone());
+    let stop_streams = CancellationToken::new();
+    let gauges = Gauges { cache, limiter: Arc::clone(&limiter), audit: audit.clone(), store: store.clone() };
+    let state = AppState {
+        doors: doors(config),
+        shield: shield(config, &proxies)?,
+        proxies,
+        authenticator: Authenticator::new(store.clone(), Arc::new(peppers), attempts, Arc::clone(&clock)),
+        quota: Quota::new(config.rate_limiting.enabled.then_some(limiter)),
+        mcp: Endpoint {
+            surface,
+            server_info: ServerInfo::of_this_build(),
+            body_limit: config.server.body_limit_bytes,
+            body_timeout: config.server.body_timeout(),
+            max_depth: config.server.max_depth,
+            deadline: config.server.request_deadline(),
+            stop: stop_streams.clone(),
+        },
+        audit,
+        metrics: Arc::new(Metrics::with(|registry| registry.register_collector(Box::new(gauges)))),
+        health: Health::new(),
+        clock,
+        entropy,
+    };
+    let bounds = Bounds { drain: config.server.drain_finish(), ..Bounds::default() };
+    Ok(Gateway { state: Arc::new(state), store, vault, audit_writer, stop_streams, bounds })
+}
+
+/// Binds the ports, so that a taken one is said before anything else starts.
+pub async fn bind(config: &Config) -> anyhow::Result<Listeners> {
+    let listen = async |address: std::net::SocketAddr, key: &str| {
+        TcpListener::bind(address).await.with_context(|| format!("{key}: {address} cannot be listened on"))
+    };
+    Ok(Listeners {
+        public: listen(config.server.listen, "server.listen").await?,
+        ops: listen(config.ops.listen, "ops.listen").await?,
+    })
+}
+
+/// How the configuration wants a gateway to end.
+pub fn shutdown_options(config: &Config) -> ShutdownOptions {
+    ShutdownOptions { grace: config.server.drain_grace(), finish: config.server.drain_finish() }
+}
+
+impl Gateway {
+    /// The shared state, for tests that look inside.
+    pub fn state(&self) -> &Arc<AppState> {
+        &self.state
+    }
+
+    /// The plan of this gateway's end.
+    pub fn shutdown(&self, options: ShutdownOptions) -> Shutdown {
+        Shutdown::new(options, self.state.health.clone())
+    }
+
+    /// Serves until the plan ends it.
+    pub async fn run(self, listeners: Listeners, mut shutdown: Shutdown) {
+        let tokens = shutdown.tokens();
+        let audit = self.state.audit.clone();
+        shutdown.on_flush("audit", async move {
+            if let Err(error) = audit.flush().await {
+                tracing::error!(
+                    error = %stagedoor_domain::error::Chain(&error),
+                    "the last audit records were not written"
+                );
+            }
+        });
+        self.start_helpers(&tokens.finished);
+        tasks::spawn("audit", self.audit_writer.run(tokens.finished.clone()));
+        let stop_streams = self.stop_streams.clone();
+        let begun = tokens.begun.clone();
+        tasks::spawn("end of streams", async move {
+            begun.cancelled().await;
+            stop_streams.cancel();
+        });
+        let public = server::serve(
+            listeners.public,
+            router::public(&self.state),
+            self.bounds,
+            tokens.stop_accepting.clone(),
+        );
+        let ops =
+            server::serve(listeners.ops, router::ops(&self.state), self.bounds, tokens.finished.clone());
+        tasks::spawn("ops", ops);
+        self.state.health.started();
+        tracing::info!("serving");
+        shutdown.run(public).await;
+        self.store.close().await;
+    }
+
+    /// What runs beside the requests: database check, tidying.
+    fn start_helpers(&self, until: &CancellationToken) {
+        let check = self.state.health.register("postgres", Importance::Required);
+        let (store, vault) = (self.store.clone(), Arc::clone(&self.vault));
+        tasks::spawn(
+            "database check",
+            until.clone().run_until_cancelled_owned(async move {
+                loop {
+                    match store.ping().await {
+                        Ok(()) => check.pass(),
+                        Err(error) => check.fail(error.to_string()),
+                    }
+                    vault.forget_expired();
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }),
+        );
+        if let Some(shield) = &self.state.shield {
+            let tidy = until.clone().run_until_cancelled_owned(shield.clone().forget_the_quiet());
+            tasks::spawn("shield", tidy);
+        }
+    }
+}
+
+async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    let storage = &config.storage;
+    let options = StoreOptions {
+        max_connections: storage.max_connections,
+        acquire_timeout: storage.acquire_timeout(),
+        statement_cache: storage.statement_cache > 0,
+        application_name: "stagedoor-gateway".to_owned(),
+        ..StoreOptions::new(storage.database_url.expose())
+    };
+    Store::connect(&options).await.context("storage.database_url")
+}
+
+/// The keys in two files, each its version 1.
+pub(crate) fn read_key_files(key: &Path, pepper: &Path) -> anyhow::Result<(KeyEncryptionKeys, Peppers)> {
+    read_keys(&EncryptionConfig {
+        key_file: Some(key.to_owned()),
+        key_directory: None,
+        api_key_pepper_file: Some(pepper.to_owned()),
+    })
+}
+
+fn read_keys(config: &EncryptionConfig) -> anyhow::Result<(KeyEncryptionKeys, Peppers)> {
+    let files = match (&config.key_directory, &config.key_file) {
+        (Some(directory), _) => read_directory(directory).context("encryption.key_directory")?,
+        (None, Some(file)) => read_version_one(file).context("encryption.key_file")?,
+        (None, None) => anyhow::bail!("encryption.key_file or encryption.key_directory must be set"),
+    };
+    let pepper =
+        config.api_key_pepper_file.as_deref().context("encryption.api_key_pepper_file must be set")?;
+    let pepper = read_version_one(pepper).context("encryption.api_key_pepper_file")?;
+    let keys = KeyEncryptionKeys::from_files(borrowed(&files)).context("the key-encryption keys")?;
+    let peppers = Peppers::from_files(borrowed(&pepper)).context("the pepper")?;
+    Ok((keys, peppers))
+}
+
+fn borrowed(files: &BTreeMap<String, Vec<u8>>) -> impl Iterator<Item = (&str, &[u8])> {
+    files.iter().map(|(name, content)| (name.as_str(), content.as_slice()))
+}
+
+fn read_version_one(file: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
+    let content = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    Ok(BTreeMap::from([("1".to_owned(), content)]))
+}
+
+/// The files of a mounted Secret; the links that the kubelet swaps start with two dots and are left out.
+fn read_directory(directory: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
+    let unreadable = || format!("{} cannot be read", directory.display());
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(directory).with_context(unreadable)? {
+        let path = entry.with_context(unreadable)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !name.starts_with('.') && path.is_file() {
+            files.insert(name, std::fs::read(&path).with_context(unreadable)?);
+        }
+    }
+    Ok(files)
+}
+
+fn redis_link(
+    url: Option<&SecretUrl>,
+    command_timeout: Duration,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Option<Arc<RedisLink>>> {
+    let Some(url) = url else { return Ok(None) };
+    let options = RedisOptions { url: SecretString::from(url.expose()), command_timeout };
+    let link = RedisLink::new(&options, Arc::clone(clock)).context("rate_limiting.redis_url")?;
+    Ok(Some(Arc::new(link)))
+}
+
+fn limiter(config: &Config, link: Option<Arc<RedisLink>>, clock: &Arc<dyn Clock>) -> Limiter {
+    if !config.rate_limiting.enabled {
+        tracing::warn!("rate_limiting.enabled is false: no tenant has a limit");
+    }
+    let Some(link) = link else {
+        tracing::info!("no Redis for limits: this must be the only replica");
+        return Limiter::local(Arc::clone(clock));
+    };
+    let leases = LeaseOptions::of(config.rate_limiting.lease_tokens);
+    Limiter::redis(link, SharedOptions { leases, ..SharedOptions::default() }, Arc::clone(clock))
+}
+
+fn cache(config: &Config, vault: &Arc<KeyVault>, clock: &Arc<dyn Clock>) -> anyhow::Result<Cache> {
+    let redis = config.cache.redis_url.as_ref().map(|url| RedisOptions {
+        url: SecretString::from(url.expose()),
+        command_timeout: config.cache.command_timeout(),
+    });
+    let options = CacheOptions { l1_max_bytes: config.cache.l1_max_bytes, redis };
+    let sealer = Arc::new(crate::sealer::VaultSealer::new(Arc::clone(vault)));
+    Cache::new(&options, Some(sealer), Arc::clone(clock)).context("cache.redis_url")
+}
+
+fn providers(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+) -> anyhow::Result<Providers> {
+    let options = HttpOptions {
+        connect_timeout: config.providers.connect_timeout(),
+        request_timeout: config.providers.request_timeout(),
+        body_limit: config.providers.body_limit_bytes,
+        allow_plain_http_loopback: config.providers.allow_plain_http_loopback,
+        ..HttpOptions::new(Arc::clone(clock), Arc::clone(entropy))
+    };
+    Ok(Providers::new(ProviderHttp::new(options)?))
+}
+
+fn doors(config: &Config) -> Doors {
+    let own = config.server.public_url.host_str().map(str::to_owned);
+    let hosts: Vec<String> = own.into_iter().chain(config.server.allowed_hosts.iter().cloned()).collect();
+    Doors::new(&hosts, config.server.allowed_origins.clone())
+}
+
+fn shield(config: &Config, proxies: &TrustedProxies) -> anyhow::Result<Option<Shield>> {
+    if !config.rate_limiting.enabled {
+        return Ok(None);
+    }
+    let positive =
+        |value: u32, key: &str| NonZeroU32::new(value).with_context(|| format!("{key} must not be 0"));
+    let per_second = positive(config.rate_limiting.per_ip_per_second, "rate_limiting.per_ip_per_second")?;
+    let burst = positive(config.rate_limiting.per_ip_burst, "rate_limiting.per_ip_burst")?;
+    Ok(Some(Shield::new(proxies.clone(), per_second, burst)))
+}

@@ -1,0 +1,211 @@
+//! Token → `Principal`: reads the bearer key, checks it against its stored digest, counts failures. Which
+//! tenant the URL names is part of the look-up, so a key of another tenant does not exist here.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use moka::future::Cache;
+use stagedoor_bootstrap::metrics::AuthFailure;
+use stagedoor_crypto::{ApiKeyDigest, Peppers, PlainApiKey};
+use stagedoor_domain::{
+    ApiKeyId, Clock, ErrorCode, Principal, PublicError, Tenant, TenantId, TenantSlug, TenantStatus,
+};
+use stagedoor_limits::{AttemptGuard, AttemptSubject, Attempts};
+use stagedoor_storage::{Store, StoreError};
+use uuid::Uuid;
+
+/// How long a key that was found is not looked up again (SECURITY §2).
+const FOUND_FOR: Duration = Duration::from_secs(30);
+/// How long a key that was not found is not looked up again; short, because someone may be creating it.
+const MISSING_FOR: Duration = Duration::from_secs(2);
+/// Keys remembered at most.
+const REMEMBERED: u64 = 100_000;
+
+/// A key that exists, with its tenant and what it may do.
+#[derive(Debug)]
+pub struct SignIn {
+    /// The tenant.
+    pub tenant: Arc<Tenant>,
+    /// The principal behind the key.
+    pub principal: Arc<Principal>,
+    digest: ApiKeyDigest,
+}
+
+/// Why a request has no principal.
+#[derive(Debug)]
+pub enum Refused {
+    /// No key, or not one that is valid here. Clients see one answer for every reason.
+    Unauthenticated {
+        /// The tenant, where the key is one of its own; for its audit trail.
+        tenant: Option<Arc<Tenant>>,
+        /// Why, for metrics.
+        reason: AuthFailure,
+    },
+    /// Too many failures from this network.
+    TooManyAttempts(PublicError),
+    /// The key cannot be looked up now.
+    Unavailable(Arc<StoreError>),
+}
+
+/// Checks keys.
+#[derive(Debug)]
+pub struct Authenticator {
+    store: Store,
+    peppers: Arc<Peppers>,
+    attempts: AttemptGuard,
+    clock: Arc<dyn Clock>,
+    known: Cache<(TenantSlug, ApiKeyId), Option<Arc<SignIn>>>,
+}
+
+impl Authenticator {
+    /// Checks keys against `store`.
+    pub fn new(store: Store, peppers: Arc<Peppers>, attempts: AttemptGuard, clock: Arc<dyn Clock>) -> Self {
+        let known = Cache::builder().max_capacity(REMEMBERED).expire_after(Expiry).build();
+        Self { store, peppers, attempts, clock, known }
+    }
+
+    /// The tenant and principal of a request to the tenant that `slug` names.
+    pub async fn sign_in(
+        &self,
+        slug: &str,
+        headers: &HeaderMap,
+        address: IpAddr,
+    ) -> Result<Arc<SignIn>, Refused> {
+        // The checksum refuses made-up keys before anything is looked up.
+        let key = bearer(headers).map_err(|reason| Refused::Unauthenticated { tenant: None, reason })?;
+        let Ok(slug) = slug.parse::<TenantSlug>() else {
+            return Err(Refused::Unauthenticated { tenant: None, reason: AuthFailure::Unknown });
+        };
+        let found = self.find(slug, &key).await.map_err(Refused::Unavailable)?;
+        let Some(sign_in) = found else {
+            let nobody = TenantId(Uuid::nil());
+            let reason = AuthFailure::Unknown;
+            let attempts = Attempts::new(nobody, AttemptSubject::Unknown, address);
+            return Err(self.count_failure(&attempts, None, reason).await);
+        };
+        if !key.verify(&sign_in.digest, &self.peppers) {
+            let attempts = Attempts::new(sign_in.tenant.id, AttemptSubject::Key(key.id().clone()), address);
+            let tenant = Some(Arc::clone(&sign_in.tenant));
+            return Err(self.count_failure(&attempts, tenant, AuthFailure::WrongSecret).await);
+        }
+        match self.obstacle(&sign_in, address) {
+            None => Ok(sign_in),
+            Some(reason) => {
+                Err(Refused::Unauthenticated { tenant: Some(Arc::clone(&sign_in.tenant)), reason })
+            }
+        }
+    }
+
+    /// Forgets a key, so that the next request looks it up again.
+    pub async fn forget(&self, slug: &TenantSlug, key: &ApiKeyId) {
+        self.known.invalidate(&(slug.clone(), key.clone())).await;
+    }
+
+    async fn find(
+        &self,
+        slug: TenantSlug,
+        key: &PlainApiKey,
+    ) -> Result<Option<Arc<SignIn>>, Arc<StoreError>> {
+        let name = (slug, key.id().clone());
+        if let Some(known) = self.known.get(&name).await {
+            return Ok(known);
+        }
+        let look_up = async {
+            let stored = self.store.find_api_key(&name.0, &name.1).await?;
+            Ok::<_, StoreError>(stored.map(|stored| {
+                Arc::new(SignIn {
+                    tenant: Arc::new(stored.tenant),
+                    principal: Arc::new(stored.principal),
+                    digest: stored.digest,
+                })
+            }))
+        };
+        Box::pin(self.known.try_get_with_by_ref(&name, look_up)).await
+    }
+
+    /// What stands against a key whose secret fits.
+    fn obstacle(&self, sign_in: &SignIn, address: IpAddr) -> Option<AuthFailure> {
+        let principal = &sign_in.principal;
+        if principal.expires_at.is_some_and(|at| at <= self.clock.now()) {
+            Some(AuthFailure::Expired)
+        } else if sign_in.tenant.status != TenantStatus::Active {
+            Some(AuthFailure::Suspended)
+        } else if !principal.allows_address(address) {
+            Some(AuthFailure::Blocked)
+        } else {
+            None
+        }
+    }
+
+    async fn count_failure(
+        &self,
+        attempts: &Attempts,
+        tenant: Option<Arc<Tenant>>,
+        reason: AuthFailure,
+    ) -> Refused {
+        match self.attempts.record_failure(attempts).await {
+            Ok(()) => Refused::Unauthenticated { tenant, reason },
+            Err(error) => Refused::TooManyAttempts(error),
+        }
+    }
+}
+
+impl Refused {
+    /// The stable code.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Unauthenticated { .. } => ErrorCode::Unauthenticated,
+            Self::TooManyAttempts(error) => error.code,
+            Self::Unavailable(error) => error.public().code,
+        }
+    }
+
+    /// Why, for metrics; `None` where the key was not judged at all.
+    pub fn reason(&self) -> Option<AuthFailure> {
+        match self {
+            Self::Unauthenticated { reason, .. } => Some(*reason),
+            Self::TooManyAttempts(_) => Some(AuthFailure::Blocked),
+            Self::Unavailable(_) => None,
+        }
+    }
+
+    /// What the client is told.
+    pub fn problem(&self) -> crate::problem::Problem {
+        match self {
+            Self::Unauthenticated { .. } => crate::problem::Problem::unauthenticated(),
+            Self::TooManyAttempts(error) => error.clone().into(),
+            Self::Unavailable(error) => error.public().into(),
+        }
+    }
+}
+
+/// The key in `Authorization: Bearer …` (RFC 6750 §2.1), if its form and checksum are right.
+fn bearer(headers: &HeaderMap) -> Result<PlainApiKey, AuthFailure> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or(AuthFailure::Missing)?;
+    if values.next().is_some() {
+        return Err(AuthFailure::Malformed);
+    }
+    let (scheme, token) =
+        value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or(AuthFailure::Malformed)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(AuthFailure::Malformed);
+    }
+    PlainApiKey::parse(token.trim()).map_err(|_| AuthFailure::Malformed)
+}
+
+struct Expiry;
+
+impl moka::Expiry<(TenantSlug, ApiKeyId), Option<Arc<SignIn>>> for Expiry {
+    fn expire_after_create(
+        &self,
+        _key: &(TenantSlug, ApiKeyId),
+        value: &Option<Arc<SignIn>>,
+        _created_at: std::time::Instant,
+    ) -> Option<Duration> {
+        Some(if value.is_some() { FOUND_FOR } else { MISSING_FOR })
+    }
+}

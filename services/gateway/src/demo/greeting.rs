@@ -1,0 +1,81 @@
+//! What the demo says when it serves.
+
+use serde_json::json;
+
+use crate::assembly::Listeners;
+use crate::demo::provision::Demo;
+
+/// What a visitor needs to begin.
+#[derive(Debug)]
+pub(super) struct Greeting {
+    endpoint: String,
+    ops_url: String,
+    api_key: String,
+    tenant: String,
+    has_redis: bool,
+}
+
+impl Greeting {
+    pub(super) fn new(listeners: &Listeners, demo: &Demo, has_redis: bool) -> anyhow::Result<Self> {
+        Ok(Self {
+            endpoint: format!("http://{}/t/{}/mcp", listeners.public.local_addr()?, demo.tenant),
+            ops_url: format!("http://{}", listeners.ops.local_addr()?),
+            api_key: demo.api_key.clone(),
+            tenant: demo.tenant.to_string(),
+            has_redis,
+        })
+    }
+
+    /// Prints it: for a person, or one line for a script.
+    #[expect(clippy::print_stdout, reason = "the output is the command's job")]
+    pub(super) fn print(&self, as_json: bool) {
+        if as_json {
+            println!("{}", self.json());
+        } else {
+            println!("{}", self.text());
+        }
+    }
+
+    /// `admin_url` is null until there is an admin API.
+    fn json(&self) -> String {
+        json!({
+            "endpoint": self.endpoint,
+            "api_key": self.api_key,
+            "ops_url": self.ops_url,
+            "admin_url": null,
+            "tenant": self.tenant,
+        })
+        .to_string()
+    }
+
+    fn text(&self) -> String {
+        let Self { endpoint, ops_url, api_key, tenant, .. } = self;
+        let redis = if self.has_redis {
+            "Limits are shared through Redis."
+        } else {
+            "No Redis: limits and cache are this process's own, so run one replica only."
+        };
+        format!(
+            r#"
+Stagedoor is open. Tenant {tenant:?}, one person with a Spotify and a Tidal account, both in the sandbox.
+
+  endpoint   {endpoint}
+  API key    {api_key}
+  ops        {ops_url}   (/livez /readyz /startupz /metrics)
+
+Try it:
+
+  curl -s {endpoint} -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' \
+    -d '{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"search","arguments":{{"query":"river","provider":"tidal"}}}}}}'
+
+  npx @modelcontextprotocol/inspector --cli {endpoint} --transport http \
+    --header 'Authorization: Bearer {api_key}' --method tools/list
+
+  claude mcp add --transport http stagedoor {endpoint} --header 'Authorization: Bearer {api_key}'
+
+{redis} PostgreSQL is private to this demo and ends with it; data is kept (--reset begins anew).
+Ctrl-C ends everything.
+"#
+        )
+    }
+}

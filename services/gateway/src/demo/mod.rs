@@ -1,0 +1,139 @@
+//! `stagedoor demo`: everything on this machine. PostgreSQL is real but private, the music services are the
+//! sandbox, the gateway is the same as in production. Data is kept from run to run.
+
+mod greeting;
+mod provision;
+mod secrets;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use stagedoor_bootstrap::config::{Config, LoadOptions, SecretUrl};
+use stagedoor_bootstrap::private_servers::{PrivatePostgres, PrivatePostgresOptions, default_data_dir};
+use stagedoor_bootstrap::{ShutdownOptions, tasks, telemetry};
+use stagedoor_crypto::SystemEntropy;
+use stagedoor_domain::{Clock, Entropy, SystemClock};
+use stagedoor_sandbox::{Sandbox, SandboxConfig};
+use tokio::net::TcpListener;
+use url::Url;
+
+use crate::assembly;
+use greeting::Greeting;
+use secrets::Secrets;
+
+/// The database inside the private cluster.
+const DATABASE: &str = "stagedoor";
+
+/// How to run the demo.
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// The port of the endpoint; 0 takes a free one.
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// The port of health checks and metrics; 0 takes a free one.
+    #[arg(long, default_value_t = 0)]
+    ops_port: u16,
+    /// Print one line of JSON instead of the greeting.
+    #[arg(long)]
+    json: bool,
+    /// Begin anew: erase what earlier runs kept.
+    #[arg(long)]
+    reset: bool,
+    /// Where data is kept; /var/lib/stagedoor for root, else ~/.local/share/stagedoor.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// The folder of PostgreSQL's programs (initdb, postgres), if they are not found.
+    #[arg(long)]
+    postgres_bin: Option<PathBuf>,
+    /// Further settings; the demo's own addresses and keys win over it.
+    #[arg(long)]
+    config: Option<PathBuf>,
+}
+
+/// Runs the demo until a signal.
+pub async fn run(arguments: DemoArguments) -> anyhow::Result<()> {
+    let mut config = Config::read(&LoadOptions::from_process(arguments.config.clone()))?;
+    let telemetry = telemetry::init(&config.telemetry, "stagedoor-demo")?;
+    let data_dir = arguments.data_dir.clone().unwrap_or_else(default_data_dir);
+    if arguments.reset {
+        PrivatePostgres::erase(&data_dir).await.context("the data of earlier runs could not be erased")?;
+        secrets::erase(&data_dir)?;
+    }
+    let listeners = bind(&mut config, &arguments).await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+
+    let options = PrivatePostgresOptions {
+        bin_dir: arguments.postgres_bin.clone(),
+        ..PrivatePostgresOptions::durable(&data_dir)
+    };
+    let postgres = Arc::new(PrivatePostgres::start(options).await?);
+    let ended = serve(&mut config, &arguments, &data_dir, listeners, &postgres, clock, entropy).await;
+    postgres.stop().await;
+    telemetry.flush().await;
+    ended
+}
+
+async fn serve(
+    config: &mut Config,
+    arguments: &DemoArguments,
+    data_dir: &Path,
+    listeners: assembly::Listeners,
+    postgres: &Arc<PrivatePostgres>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+) -> anyhow::Result<()> {
+    let secrets = Secrets::load_or_make(data_dir, entropy.as_ref())?;
+    let (sandbox, sandbox_listener) = sandbox(data_dir, &clock).await?;
+    let sandbox_url = Url::parse(&format!("http://{}", sandbox_listener.local_addr()?))?;
+    point_at(config, postgres, &secrets);
+    config.validate()?;
+    let demo = provision::provision(postgres, &secrets, &sandbox, &sandbox_url, &clock, &entropy).await?;
+
+    let gateway = assembly::assemble(config, clock, entropy).await?;
+    let shutdown = gateway.shutdown(ShutdownOptions::immediate());
+    shutdown.listen_for_signals()?;
+    let tokens = shutdown.tokens();
+    tasks::spawn("postgres", Arc::clone(postgres).keep_running(tokens.begun.clone()));
+    let stop = tokens.finished.clone().cancelled_owned();
+    tasks::spawn("sandbox", async move {
+        if let Err(error) = stagedoor_sandbox::serve(sandbox, sandbox_listener, stop).await {
+            tracing::error!(error = %error, "the sandbox ended");
+        }
+    });
+    let greeting = Greeting::new(&listeners, &demo, config.rate_limiting.redis_url.is_some())?;
+    greeting.print(arguments.json);
+    gateway.run(listeners, shutdown).await;
+    Ok(())
+}
+
+async fn bind(config: &mut Config, arguments: &DemoArguments) -> anyhow::Result<assembly::Listeners> {
+    config.server.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port));
+    config.ops.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.ops_port));
+    let listeners =
+        assembly::bind(config).await.context("another program may be listening there: try --port 0")?;
+    let address = listeners.public.local_addr()?;
+    config.server.public_url = Url::parse(&format!("http://{address}"))?;
+    config.server.allowed_hosts.extend(["localhost".to_owned(), "127.0.0.1".to_owned(), "[::1]".to_owned()]);
+    Ok(listeners)
+}
+
+fn point_at(config: &mut Config, postgres: &PrivatePostgres, secrets: &Secrets) {
+    config.storage.database_url = SecretUrl::new(postgres.url_for(DATABASE, "stagedoor_app"));
+    config.encryption.key_directory = None;
+    config.encryption.key_file = Some(secrets.key_file.clone());
+    config.encryption.api_key_pepper_file = Some(secrets.pepper_file.clone());
+    config.providers.allow_plain_http_loopback = true;
+}
+
+async fn sandbox(data_dir: &Path, clock: &Arc<dyn Clock>) -> anyhow::Result<(Sandbox, TcpListener)> {
+    let sandbox = Sandbox::new(SandboxConfig {
+        state_file: Some(data_dir.join("sandbox.json")),
+        clock: Arc::clone(clock),
+        ..SandboxConfig::default()
+    });
+    Ok((sandbox, TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?))
+}

@@ -1,0 +1,187 @@
+//! The demo's tenant: made on the first run, found again on later ones.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use chrono::Utc;
+use secrecy::SecretString;
+use stagedoor_bootstrap::private_servers::PrivatePostgres;
+use stagedoor_crypto::{KeyMode, PlainApiKey};
+use stagedoor_domain::{
+    Clock, Entropy, Provider, ScopeSet, TenantContext, TenantSettings, TenantSlug, UserId,
+};
+use stagedoor_sandbox::Sandbox;
+use stagedoor_storage::api_keys::NewApiKey;
+use stagedoor_storage::provider_apps::{OpenedProviderApp, ProviderAppMode};
+use stagedoor_storage::provider_sessions::RefreshedTokens;
+use stagedoor_storage::provision::{self, NewLinkedAccount};
+use stagedoor_storage::{KeyVault, RolePasswords, Store, StoreOptions};
+use url::Url;
+
+use super::DATABASE;
+use super::secrets::Secrets;
+use crate::assembly;
+
+const TENANT: &str = "demo";
+const PERSON: &str = "Robin";
+const CLIENT_ID: &str = "stagedoor-demo";
+const COUNTRY: &str = "DE";
+
+/// What the demo serves.
+#[derive(Debug)]
+pub(super) struct Demo {
+    /// The tenant.
+    pub(super) tenant: TenantSlug,
+    /// An API key of it.
+    pub(super) api_key: String,
+}
+
+/// Brings the database up to date and makes what is missing in it.
+pub(super) async fn provision(
+    postgres: &PrivatePostgres,
+    secrets: &Secrets,
+    sandbox: &Sandbox,
+    sandbox_url: &Url,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+) -> anyhow::Result<Demo> {
+    postgres.create_database(DATABASE).await?;
+    let administrator = SecretString::from(postgres.url_for(DATABASE, "postgres"));
+    stagedoor_storage::migrate(&administrator).await.context("the demo's database could not be migrated")?;
+    let password = || Some(postgres.role_password().clone());
+    let passwords = RolePasswords { app: password(), admin: password(), ..RolePasswords::default() };
+    stagedoor_storage::provision_roles(&administrator, &passwords).await?;
+
+    let store = Store::connect(&StoreOptions {
+        max_connections: 2,
+        ..StoreOptions::new(postgres.url_for(DATABASE, "stagedoor_admin"))
+    })
+    .await?;
+    let (keys, peppers) = assembly::read_key_files(&secrets.key_file, &secrets.pepper_file)?;
+    let vault = KeyVault::new(store.clone(), keys, Arc::clone(clock), Arc::clone(entropy));
+    let slug: TenantSlug = TENANT.parse()?;
+    let demo = match (store.find_tenant(&slug).await?, secrets.api_key()) {
+        (Some(tenant), Some(api_key)) => {
+            let context = provision::context(&vault, Arc::new(tenant));
+            move_apps(&vault, &context, sandbox_url).await?;
+            Demo { tenant: slug, api_key }
+        }
+        (None, _) => {
+            let context =
+                provision::create_tenant(&vault, slug.clone(), "Stagedoor demo", TenantSettings::default())
+                    .await?;
+            let person = provision::create_user(&vault, &context, Some("robin".to_owned()), PERSON).await?;
+            for provider in Provider::ALL {
+                set_up(&vault, &context, person, *provider, sandbox, sandbox_url).await?;
+            }
+            let key = api_key(&vault, &context, person, &peppers).await?;
+            secrets.keep_api_key(key.expose_secret())?;
+            Demo { tenant: slug, api_key: key.expose_secret().to_owned() }
+        }
+        (Some(_), None) => anyhow::bail!("the demo's API key file is gone; begin anew with --reset"),
+    };
+    store.close().await;
+    Ok(demo)
+}
+
+async fn api_key(
+    vault: &KeyVault,
+    context: &TenantContext,
+    person: UserId,
+    peppers: &stagedoor_crypto::Peppers,
+) -> anyhow::Result<PlainApiKey> {
+    let key = NewApiKey {
+        name: "demo".to_owned(),
+        scopes: ScopeSet::all(),
+        toolsets: None,
+        read_only: false,
+        user: Some(person),
+        allowed_networks: Vec::new(),
+        expires_at: None,
+    };
+    Ok(provision::create_api_key(vault, context, peppers, KeyMode::Test, &key).await?)
+}
+
+/// A client and a linked account at one of the sandbox's services.
+async fn set_up(
+    vault: &KeyVault,
+    context: &TenantContext,
+    person: UserId,
+    provider: Provider,
+    sandbox: &Sandbox,
+    sandbox_url: &Url,
+) -> anyhow::Result<()> {
+    let mut secret = [0_u8; 16];
+    vault.entropy().fill(&mut secret);
+    let secret: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    sandbox.register_app(provider, CLIENT_ID, &secret);
+    let (api, auth) = base_urls(provider, sandbox_url);
+    let app = OpenedProviderApp {
+        id: provision::provider_app_id(vault),
+        provider,
+        client_id: CLIENT_ID.to_owned(),
+        client_secret: Some(SecretString::from(secret)),
+        api_base_url: api,
+        auth_base_url: auth,
+        mode: ProviderAppMode::Development,
+    };
+    provision::create_provider_app(vault, context, &app).await?;
+
+    let account = sandbox.create_account(provider, PERSON, COUNTRY);
+    let grant = sandbox.grant(provider, &account, CLIENT_ID, scopes(provider));
+    let linked = NewLinkedAccount {
+        user: person,
+        provider,
+        provider_user_id: account,
+        label: format!("{PERSON} at {}", provider.title()),
+        country_code: Some(COUNTRY.to_owned()),
+    };
+    let tokens = RefreshedTokens {
+        access_token: grant.access_token.into(),
+        refresh_token: Some(grant.refresh_token.into()),
+        expires_at: grant.expires_at.with_timezone(&Utc),
+        scopes: Some(grant.scopes),
+    };
+    provision::link_account(vault, context, linked, &tokens).await?;
+    Ok(())
+}
+
+/// The sandbox listens on another port in each run.
+async fn move_apps(vault: &KeyVault, context: &TenantContext, sandbox_url: &Url) -> anyhow::Result<()> {
+    for provider in Provider::ALL {
+        let (api, auth) = base_urls(*provider, sandbox_url);
+        provision::move_provider_app(vault, context, *provider, &api, &auth).await?;
+    }
+    Ok(())
+}
+
+fn base_urls(provider: Provider, sandbox_url: &Url) -> (String, String) {
+    let root = sandbox_url.as_str().trim_end_matches('/');
+    match provider {
+        Provider::Spotify => (format!("{root}/spotify/v1"), format!("{root}/spotify/accounts")),
+        Provider::Tidal => (format!("{root}/tidal/v2"), format!("{root}/tidal/auth")),
+    }
+}
+
+fn scopes(provider: Provider) -> &'static [&'static str] {
+    match provider {
+        Provider::Spotify => &[
+            "playlist-read-private",
+            "playlist-read-collaborative",
+            "playlist-modify-public",
+            "playlist-modify-private",
+            "user-library-read",
+            "user-library-modify",
+            "user-read-private",
+        ],
+        Provider::Tidal => &[
+            "collection.read",
+            "collection.write",
+            "playlists.read",
+            "playlists.write",
+            "search.read",
+            "user.read",
+            "recommendations.read",
+        ],
+    }
+}

@@ -1,0 +1,245 @@
+//! One JSON-RPC 2.0 message as it came in: checked for form, borrowed from the body, not yet understood.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde::de::Deserializer;
+use serde_json::value::RawValue;
+use stagedoor_domain::{ErrorCode, PublicError};
+
+use super::surface::RpcError;
+use rmcp::model::ErrorCode as RpcErrorCode;
+
+/// What arrived.
+#[derive(Debug)]
+pub(crate) enum Message<'a> {
+    /// Wants an answer.
+    Request(Request<'a>),
+    /// Wants none.
+    Notification {
+        /// Its method.
+        method: Cow<'a, str>,
+    },
+    /// An answer to a question of ours; we ask none on a connection, so it is taken and dropped.
+    Response,
+}
+
+/// A request.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    /// Its id, as text, echoed as it came.
+    pub(crate) id: &'a RawValue,
+    /// Its method.
+    pub(crate) method: Cow<'a, str>,
+    /// Its parameters object as text.
+    pub(crate) raw_params: Option<&'a RawValue>,
+    /// The parameters that the adapter itself reads.
+    pub(crate) params: Params<'a>,
+}
+
+/// The members of `params` that decide about routing; everything else stays text.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Params<'a> {
+    #[serde(borrow, rename = "_meta")]
+    pub(crate) meta: Option<Meta<'a>>,
+    #[serde(borrow)]
+    pub(crate) name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(crate) uri: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(crate) task_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(crate) arguments: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) input_responses: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) request_state: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(crate) cursor: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(crate) protocol_version: Option<Cow<'a, str>>,
+}
+
+/// The members of `params._meta` that the adapter reads.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Meta<'a> {
+    #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
+    pub(crate) protocol_version: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "io.modelcontextprotocol/clientCapabilities")]
+    pub(crate) client_capabilities: Option<&'a RawValue>,
+    #[serde(borrow, rename = "progressToken")]
+    pub(crate) progress_token: Option<&'a RawValue>,
+    #[serde(borrow, rename = "io.modelcontextprotocol/logLevel")]
+    pub(crate) log_level: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(crate) traceparent: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Wire<'a> {
+    #[serde(borrow)]
+    jsonrpc: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+/// `Some` for a member that is there, even if it is `null`.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
+}
+
+/// A message that cannot be served, with the id to answer under if one was readable.
+#[derive(Debug)]
+pub(crate) struct Malformed<'a> {
+    pub(crate) id: Option<&'a RawValue>,
+    pub(crate) error: RpcError,
+}
+
+impl Malformed<'_> {
+    fn new(code: RpcErrorCode, public: PublicError) -> Self {
+        Self { id: None, error: RpcError::new(code, public) }
+    }
+
+    fn request(message: impl Into<String>) -> Self {
+        Self::new(RpcErrorCode::INVALID_REQUEST, PublicError::new(ErrorCode::InvalidRequest, message))
+    }
+}
+
+/// Reads one message. `max_depth` bounds nesting, so that nothing behind can be made to recurse further.
+pub(crate) fn read(body: &[u8], max_depth: usize) -> Result<Message<'_>, Malformed<'_>> {
+    let text = std::str::from_utf8(body).map_err(|error| {
+        let message = format!("The body is not UTF-8: byte {} is wrong.", error.valid_up_to());
+        Malformed::new(RpcErrorCode::PARSE_ERROR, PublicError::new(ErrorCode::MalformedJson, message))
+    })?;
+    if depth(body) > max_depth {
+        let message = format!("The body is nested deeper than {max_depth} levels.");
+        let public = PublicError::new(ErrorCode::BodyTooDeep, message);
+        return Err(Malformed::new(RpcErrorCode::INVALID_REQUEST, public));
+    }
+    if text.trim_start().starts_with('[') {
+        let public =
+            PublicError::new(ErrorCode::BatchUnsupported, "Batches are not part of MCP since 2025-06-18.")
+                .hint("Send each request in a POST of its own.");
+        return Err(Malformed::new(RpcErrorCode::INVALID_REQUEST, public));
+    }
+    let wire: Wire<'_> = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
+    classify(wire)
+}
+
+fn unreadable<'a>(error: &serde_json::Error) -> Malformed<'a> {
+    if error.is_data() {
+        return Malformed::request(format!("Not a JSON-RPC 2.0 message: {error}."));
+    }
+    let public = PublicError::new(ErrorCode::MalformedJson, format!("The body is not JSON: {error}."));
+    Malformed::new(RpcErrorCode::PARSE_ERROR, public)
+}
+
+fn classify(wire: Wire<'_>) -> Result<Message<'_>, Malformed<'_>> {
+    if wire.jsonrpc.as_deref() != Some("2.0") {
+        let malformed = Malformed::request("`jsonrpc` must be \"2.0\".");
+        return Err(Malformed { id: wire.id.filter(|id| is_valid_id(id)), ..malformed });
+    }
+    let Some(method) = wire.method else {
+        return if wire.result.is_some() || wire.error.is_some() {
+            Ok(Message::Response)
+        } else {
+            let malformed = Malformed::request("`method` is missing.");
+            Err(Malformed { id: wire.id.filter(|id| is_valid_id(id)), ..malformed })
+        };
+    };
+    let Some(id) = wire.id else { return Ok(Message::Notification { method }) };
+    if !is_valid_id(id) {
+        return Err(Malformed::request("`id` must be a string or an integer, at most 256 bytes long."));
+    }
+    let params = match wire.params {
+        None => Params::default(),
+        Some(raw) if raw.get().starts_with('{') => serde_json::from_str(raw.get()).map_err(|error| {
+            let public =
+                PublicError::new(ErrorCode::InvalidArguments, format!("`params` is wrong: {error}."));
+            Malformed { id: Some(id), error: RpcError::new(RpcErrorCode::INVALID_PARAMS, public) }
+        })?,
+        Some(_) => {
+            let public = PublicError::new(ErrorCode::InvalidArguments, "`params` must be an object.");
+            return Err(Malformed {
+                id: Some(id),
+                error: RpcError::new(RpcErrorCode::INVALID_PARAMS, public),
+            });
+        }
+    };
+    Ok(Message::Request(Request { id, method, raw_params: wire.params, params }))
+}
+
+/// A string or an integer (MCP, base protocol, "Requests"); the length is ours.
+fn is_valid_id(id: &RawValue) -> bool {
+    let text = id.get().as_bytes();
+    let integer =
+        || text.iter().enumerate().all(|(at, byte)| byte.is_ascii_digit() || (at == 0 && *byte == b'-'));
+    text.len() <= 256 && (text[0] == b'"' || integer())
+}
+
+/// How deep arrays and objects are nested, strings left out.
+fn depth(body: &[u8]) -> usize {
+    let (mut deepest, mut depth, mut in_string, mut escaped) = (0_usize, 0_usize, false, false);
+    for byte in body {
+        if in_string {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(body: &[u8]) -> &'static str {
+        read(body, 16).map_or_else(|malformed| malformed.error.public.code.as_str(), |_| "fine")
+    }
+
+    #[test]
+    fn each_kind_of_bad_body_has_its_own_code() {
+        assert_eq!(code(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}"), "fine");
+        assert_eq!(code(b"{"), "malformed_json");
+        assert_eq!(code(b"\xff"), "malformed_json");
+        assert_eq!(code(b"[]"), "batch_unsupported");
+        assert_eq!(code("[".repeat(17).as_bytes()), "body_too_deep");
+        assert_eq!(code(b"{\"id\":1,\"method\":\"ping\"}"), "invalid_request");
+        assert_eq!(code(b"{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"ping\"}"), "invalid_request");
+        assert_eq!(code(b"{\"jsonrpc\":\"2.0\",\"id\":1.5,\"method\":\"ping\"}"), "invalid_request");
+        assert_eq!(
+            code(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\",\"params\":[]}"),
+            "invalid_arguments"
+        );
+        assert_eq!(code(b"7"), "invalid_request");
+    }
+
+    #[test]
+    fn brackets_inside_strings_are_not_nesting() {
+        assert_eq!(depth(br#"{"a":"[[[[\"[[[["}"#), 1);
+        assert_eq!(depth(b"[[{}]]"), 3);
+    }
+}

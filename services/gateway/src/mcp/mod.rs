@@ -1,0 +1,265 @@
+//! MCP over HTTP, both eras on one stateless path. Thin and our own, over rmcp's model types: one POST in,
+//! one JSON answer or one event stream out, nothing kept in between. What is served is behind `Surface`.
+
+mod body;
+#[cfg(feature = "conformance-fixtures")]
+pub mod fixtures;
+mod headers;
+mod listen;
+mod message;
+mod methods;
+pub mod music;
+mod negotiate;
+pub mod render;
+pub mod revision;
+mod stream;
+pub mod surface;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+use serde_json::value::RawValue;
+use stagedoor_domain::{LimitClass, PublicError, TenantContext, ToolName};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use self::listen::Subscription;
+use self::message::{Malformed, Message, Request};
+use self::render::ServerInfo;
+use self::revision::Revision;
+use self::surface::{Caller, Notifier, Reply, RpcError, Surface};
+use crate::access_log::RequestRecord;
+use crate::client::Client;
+use crate::state::AppState;
+
+/// Notifications that may wait for a slow reader before the call itself waits.
+const STREAM_BUFFER: usize = 64;
+
+/// The endpoint's settings and what it serves.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// What is served.
+    pub surface: Arc<dyn Surface>,
+    /// Who the server says it is.
+    pub server_info: ServerInfo,
+    /// The longest body, in bytes.
+    pub body_limit: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// How deep a body may be nested.
+    pub max_depth: usize,
+    /// How long a request may take.
+    pub deadline: Duration,
+    /// Ends the streams that would otherwise stay open.
+    pub stop: CancellationToken,
+}
+
+/// Serves one POST of an authenticated caller.
+pub async fn serve(
+    state: &Arc<AppState>,
+    ctx: TenantContext,
+    client: Client,
+    parts: &Parts,
+    body: Body,
+) -> Response {
+    let record = RequestRecord::new(ctx.clone());
+    let seat = Seat { ctx, client, record: Arc::clone(&record) };
+    let mut response = respond(state, seat, parts, body).await;
+    response.extensions_mut().insert(record);
+    response
+}
+
+/// An authenticated caller, before it is known how it speaks.
+struct Seat {
+    ctx: TenantContext,
+    client: Client,
+    record: Arc<RequestRecord>,
+}
+
+async fn respond(state: &Arc<AppState>, seat: Seat, parts: &Parts, body: Body) -> Response {
+    let body = match receive(&state.mcp, parts, body).await {
+        Ok(body) => body,
+        Err(error) => return refusal(None, Revision::NEWEST_WITH_HANDSHAKE, &error),
+    };
+    match message::read(&body, state.mcp.max_depth) {
+        Ok(Message::Request(request)) => answer(state, seat, &parts.headers, &body, &request).await,
+        Ok(Message::Notification { method }) => notification(&parts.headers, &method),
+        Ok(Message::Response) => empty(StatusCode::ACCEPTED),
+        Err(Malformed { id, error }) => refusal(id, Revision::NEWEST_WITH_HANDSHAKE, &error),
+    }
+}
+
+async fn receive(endpoint: &Endpoint, parts: &Parts, body: Body) -> Result<Bytes, RpcError> {
+    body::check_media_types(&parts.headers)?;
+    body::read(body, endpoint.body_limit, endpoint.body_timeout).await
+}
+
+async fn answer(
+    state: &Arc<AppState>,
+    seat: Seat,
+    headers: &HeaderMap,
+    body: &Bytes,
+    request: &Request<'_>,
+) -> Response {
+    let spoken = match negotiate::negotiate(headers, request) {
+        Ok(spoken) => spoken,
+        Err(error) => return refusal(Some(request.id), Revision::V20260728, &error),
+    };
+    let revision = spoken.revision;
+    let caller = Caller {
+        ctx: seat.ctx,
+        revision,
+        capabilities: spoken.capabilities,
+        address: seat.client.address,
+        user_agent: seat.client.user_agent,
+        record: seat.record,
+    };
+    if revision.is_modern() {
+        let schema = request.params.name.as_deref().and_then(|name| state.mcp.surface.header_schema(name));
+        if let Err(error) = headers::agree(headers, request, schema.as_deref()) {
+            return refusal(Some(request.id), revision, &error);
+        }
+    }
+    let admission = state.quota.admit(&caller.ctx, limit_class(request)).await;
+    if let Some(refused) = admission.refused {
+        return over_quota(state, &caller, request, refused, admission.headers);
+    }
+    if revision.is_modern() && request.method == "subscriptions/listen" {
+        return listen(state, &caller, request, admission.headers);
+    }
+    let takes_stream = headers::accepts(headers, "text/event-stream");
+    let wants_stream = request.params.meta.as_ref().is_some_and(|meta| meta.progress_token.is_some())
+        || request.params.name.as_deref().is_some_and(|name| state.mcp.surface.streams(name));
+    if takes_stream && wants_stream {
+        return streamed(state, caller, request, body, admission.headers).await;
+    }
+    let reply = methods::answer_in_time(&state.mcp, &caller, request, &Notifier::silent()).await;
+    finish(&state.mcp, request.id, &caller, reply, admission.headers)
+}
+
+/// `subscriptions/listen`: acknowledged at once, then open until either side ends it.
+fn listen(state: &Arc<AppState>, caller: &Caller, request: &Request<'_>, extra: HeaderMap) -> Response {
+    let events = state.mcp.surface.events(caller);
+    let capabilities = state.mcp.surface.capabilities();
+    let subscription = match Subscription::agree(request.id, request.raw_params, &capabilities) {
+        Ok(subscription) => subscription,
+        Err(error) => return refusal(Some(request.id), caller.revision, &error),
+    };
+    let acknowledgement = subscription.acknowledgement();
+    let (sender, receiver) = mpsc::channel(STREAM_BUFFER);
+    let (id, stop) = (request.id.to_owned(), state.mcp.stop.clone());
+    let answer = Box::pin(async move {
+        subscription.run(events, sender, stop).await;
+        let meta = Subscription::meta(&id);
+        format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"resultType\":\"complete\",\"_meta\":{meta}}}}}"
+        )
+        .into_bytes()
+    });
+    stream::response(Some(acknowledgement), receiver, answer, extra)
+}
+
+/// A call that may send notifications: an event stream if it does, plain JSON if it ends without one.
+async fn streamed(
+    state: &Arc<AppState>,
+    caller: Caller,
+    request: &Request<'_>,
+    body: &Bytes,
+    extra: HeaderMap,
+) -> Response {
+    let meta = request.params.meta.as_ref();
+    let token =
+        meta.and_then(|meta| meta.progress_token).and_then(|raw| serde_json::from_str(raw.get()).ok());
+    let takes_logs = !caller.revision.is_modern() || meta.is_some_and(|meta| meta.log_level.is_some());
+    let (sender, mut receiver) = mpsc::channel(STREAM_BUFFER);
+    let notifier = Notifier::new(token, takes_logs, sender);
+    let answer = Box::pin(owned_answer(Arc::clone(state), caller, body.clone(), notifier));
+    match stream::first(answer, &mut receiver).await {
+        stream::First::Ended((status, body)) => render::response(status, body, extra),
+        stream::First::Streaming(first, answer) => {
+            let body = Box::pin(async move { answer.await.1 });
+            stream::response(Some(first), receiver, body, extra)
+        }
+    }
+}
+
+/// Answers from the body itself, so that the stream may outlive the handler that began it.
+async fn owned_answer(
+    state: Arc<AppState>,
+    caller: Caller,
+    body: Bytes,
+    notifier: Notifier,
+) -> (StatusCode, Vec<u8>) {
+    match message::read(&body, state.mcp.max_depth) {
+        Ok(Message::Request(request)) => {
+            let reply = methods::answer_in_time(&state.mcp, &caller, &request, &notifier).await;
+            render::message(request.id, caller.revision, &state.mcp.server_info, reply)
+        }
+        // The same bytes were read as a request before the stream began.
+        Ok(_) | Err(_) => unreachable!("a body that was a request stays one"),
+    }
+}
+
+fn finish(endpoint: &Endpoint, id: &RawValue, caller: &Caller, reply: Reply, extra: HeaderMap) -> Response {
+    let challenge = match &reply {
+        Reply::ScopeNeeded(scopes) => Some(crate::problem::scope_challenge(*scopes)),
+        _ => None,
+    };
+    let (status, body) = render::message(id, caller.revision, &endpoint.server_info, reply);
+    let mut response = render::response(status, body, extra);
+    if let Some(challenge) = challenge {
+        response.headers_mut().insert(http::header::WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+/// A call over its quota is an answer that the agent reads; any other request is an HTTP refusal.
+fn over_quota(
+    state: &Arc<AppState>,
+    caller: &Caller,
+    request: &Request<'_>,
+    error: PublicError,
+    extra: HeaderMap,
+) -> Response {
+    let reply = if request.method == "tools/call" {
+        Reply::Result(music::failure(&error, caller.ctx.call()))
+    } else {
+        Reply::Error(RpcError::new(rmcp::model::ErrorCode::INVALID_REQUEST, error))
+    };
+    finish(&state.mcp, request.id, caller, reply, extra)
+}
+
+fn limit_class(request: &Request<'_>) -> LimitClass {
+    match request.params.name.as_deref() {
+        Some(name) if request.method == "tools/call" => {
+            name.parse().map_or(LimitClass::Api, ToolName::limit_class)
+        }
+        _ => LimitClass::Api,
+    }
+}
+
+fn notification(headers: &HeaderMap, method: &str) -> Response {
+    let checked = negotiate::of_notification(headers).and_then(|revision| {
+        if revision.is_modern() { headers::method_agrees(headers, method) } else { Ok(()) }
+    });
+    match checked {
+        Ok(()) => empty(StatusCode::ACCEPTED),
+        Err(error) => refusal(None, Revision::V20260728, &error),
+    }
+}
+
+fn refusal(id: Option<&RawValue>, revision: Revision, error: &RpcError) -> Response {
+    let status = render::status(error, revision);
+    render::response(status, render::error_message(id, error), HeaderMap::new())
+}
+
+fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,154 @@
+//! Answers as bytes. Tool results arrive as finished members and are copied once, around them the envelope.
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::{HeaderMap, StatusCode};
+use rmcp::model::{ErrorCode as RpcErrorCode, JsonObject};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+use stagedoor_domain::ErrorCode;
+
+use super::revision::Revision;
+use super::surface::{Reply, RpcError};
+
+pub(crate) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Who the server is, as every 2026-07-28 result says, in the forms that rendering needs.
+#[derive(Debug, Clone)]
+pub struct ServerInfo {
+    value: Value,
+    /// `"resultType":"complete","_meta":{…}`
+    complete: Box<str>,
+}
+
+impl ServerInfo {
+    /// The name and version of this build.
+    pub fn of_this_build() -> Self {
+        let value = json!({
+            "name": "stagedoor",
+            "title": "Stagedoor",
+            "version": env!("CARGO_PKG_VERSION"),
+        });
+        let complete = format!("\"resultType\":\"complete\",\"_meta\":{{\"{SERVER_INFO}\":{value}}}").into();
+        Self { value, complete }
+    }
+
+    /// The `Implementation` object.
+    pub(crate) fn value(&self) -> &Value {
+        &self.value
+    }
+}
+
+/// The JSON text of a response message, and its HTTP status.
+pub(crate) fn message(
+    id: &RawValue,
+    revision: Revision,
+    server: &ServerInfo,
+    reply: Reply,
+) -> (StatusCode, Vec<u8>) {
+    match reply {
+        Reply::Members(members) => (StatusCode::OK, from_members(id, revision, server, &members)),
+        Reply::Result(result) => (StatusCode::OK, from_object(id, revision, server, result, "complete")),
+        Reply::InputRequired(result) => {
+            (StatusCode::OK, from_object(id, revision, server, result, "input_required"))
+        }
+        Reply::Error(error) => (status(&error, revision), error_message(Some(id), &error)),
+        Reply::ScopeNeeded(scopes) => {
+            let error = crate::problem::scope_needed(scopes);
+            (StatusCode::FORBIDDEN, error_message(Some(id), &error))
+        }
+    }
+}
+
+/// An HTTP answer with that JSON text.
+pub(crate) fn response(status: StatusCode, body: Vec<u8>, extra: HeaderMap) -> Response {
+    let mut response = Response::new(Body::from(Bytes::from(body)));
+    *response.status_mut() = status;
+    *response.headers_mut() = extra;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The JSON text of an error message. Without a readable id the member is left out, as MCP's schema wants it
+/// (JSON-RPC 2.0 §5 would have `null`).
+pub(crate) fn error_message(id: Option<&RawValue>, error: &RpcError) -> Vec<u8> {
+    let mut data: Map<String, Value> = match &error.data {
+        Some(Value::Object(members)) => members.clone(),
+        _ => Map::new(),
+    };
+    if let Value::Object(public) = json!(error.public) {
+        data.extend(public.into_iter().filter(|(name, _)| name != "message"));
+    }
+    let error = json!({ "code": error.code.0, "message": error.public.message, "data": data });
+    let id = id.map_or(String::new(), |id| format!("\"id\":{id},"));
+    format!("{{\"jsonrpc\":\"2.0\",{id}\"error\":{error}}}").into_bytes()
+}
+
+/// The HTTP status of a protocol error. Before 2026-07-28 an unknown method was an ordinary answer.
+pub(crate) fn status(error: &RpcError, revision: Revision) -> StatusCode {
+    if error.public.code == ErrorCode::UnknownMethod && !revision.is_modern() {
+        return StatusCode::OK;
+    }
+    if error.code == RpcErrorCode::MISSING_REQUIRED_CLIENT_CAPABILITY {
+        return StatusCode::BAD_REQUEST;
+    }
+    StatusCode::from_u16(error.public.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn from_members(id: &RawValue, revision: Revision, server: &ServerInfo, members: &[u8]) -> Vec<u8> {
+    let envelope = if revision.is_modern() { server.complete.as_bytes() } else { b"" };
+    let separator: &[u8] = if envelope.is_empty() || members.is_empty() { b"" } else { b"," };
+    [
+        b"{\"jsonrpc\":\"2.0\",\"id\":",
+        id.get().as_bytes(),
+        b",\"result\":{",
+        envelope,
+        separator,
+        members,
+        b"}}",
+    ]
+    .concat()
+}
+
+fn from_object(
+    id: &RawValue,
+    revision: Revision,
+    server: &ServerInfo,
+    mut result: JsonObject,
+    result_type: &str,
+) -> Vec<u8> {
+    if revision.is_modern() {
+        result.insert("resultType".to_owned(), json!(result_type));
+        if let Value::Object(meta) = result.entry("_meta").or_insert_with(|| json!({})) {
+            meta.insert(SERVER_INFO.to_owned(), server.value.clone());
+        }
+    }
+    let result = Value::Object(result);
+    format!("{{\"jsonrpc\":\"2.0\",\"id\":{},\"result\":{result}}}", id.get()).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_wrapped_as_each_era_wants_them() {
+        let id = RawValue::from_string("\"a\"".to_owned()).unwrap();
+        let server = ServerInfo::of_this_build();
+        let text = |revision| {
+            let bytes = from_members(&id, revision, &server, br#""content":[]"#);
+            serde_json::from_slice::<Value>(&bytes).unwrap()
+        };
+        assert_eq!(
+            text(Revision::V20251125),
+            json!({ "jsonrpc": "2.0", "id": "a", "result": { "content": [] } })
+        );
+        let modern = text(Revision::V20260728);
+        assert_eq!(modern["result"]["resultType"], "complete");
+        assert_eq!(modern["result"]["_meta"][SERVER_INFO]["name"], "stagedoor");
+    }
+}

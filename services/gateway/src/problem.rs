@@ -1,0 +1,93 @@
+//! Errors of plain HTTP as problem+json (RFC 9457), and the challenges that go with 401 and 403 (RFC 6750).
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, StatusCode};
+use rmcp::model::ErrorCode as RpcErrorCode;
+use serde_json::json;
+use stagedoor_domain::error::ceil_seconds;
+use stagedoor_domain::{ErrorCode, PublicError, Scope, ScopeSet};
+
+use crate::mcp::surface::RpcError;
+
+/// Where each code is explained.
+const DOCUMENTATION: &str = "https://stagedoor.dev/errors#";
+
+/// An error as an HTTP answer.
+#[derive(Debug)]
+pub struct Problem {
+    error: PublicError,
+    headers: HeaderMap,
+}
+
+impl Problem {
+    /// The answer to `error`.
+    pub fn new(error: PublicError) -> Self {
+        Self { error, headers: HeaderMap::new() }
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> ErrorCode {
+        self.error.code
+    }
+
+    /// No key, a wrong one, an expired one, another tenant's: one answer for all, so that none can be told apart.
+    pub fn unauthenticated() -> Self {
+        let error = PublicError::new(ErrorCode::Unauthenticated, "A valid API key of this tenant is needed.")
+            .hint("Send it as `Authorization: Bearer sd_live_…`. A key works only at its own tenant's endpoint.");
+        let scopes: ScopeSet = Scope::ALL.iter().copied().collect();
+        let challenge = format!("Bearer realm=\"stagedoor\", error=\"invalid_token\", scope=\"{scopes}\"");
+        let mut problem = Self::new(error);
+        problem.headers.insert(WWW_AUTHENTICATE, header(challenge));
+        problem
+    }
+}
+
+impl From<PublicError> for Problem {
+    fn from(error: PublicError) -> Self {
+        Self::new(error)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status =
+            StatusCode::from_u16(self.error.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = json!({
+            "type": format!("{DOCUMENTATION}{}", self.error.code),
+            "title": status.canonical_reason(),
+            "status": status.as_u16(),
+            "detail": self.error.message,
+            "code": self.error.code,
+            "hint": self.error.hint,
+        });
+        let mut response = Response::new(Body::from(body.to_string()));
+        *response.status_mut() = status;
+        *response.headers_mut() = self.headers;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(wait) = self.error.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(ceil_seconds(wait)));
+        }
+        response
+    }
+}
+
+/// The JSON-RPC error of a call that lacks a scope.
+pub fn scope_needed(scopes: ScopeSet) -> RpcError {
+    let message = format!("This key lacks a scope; the call needs: {scopes}.");
+    let error = PublicError::new(ErrorCode::InsufficientScope, message)
+        .hint("Ask the tenant's operator for a key with that scope.");
+    RpcError::new(RpcErrorCode::INVALID_REQUEST, error)
+}
+
+/// The challenge of a 403 that a further scope would lift (RFC 6750 §3.1).
+pub fn scope_challenge(scopes: ScopeSet) -> HeaderValue {
+    header(format!("Bearer realm=\"stagedoor\", error=\"insufficient_scope\", scope=\"{scopes}\""))
+}
+
+fn header(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("Bearer"))
+}

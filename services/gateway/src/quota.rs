@@ -1,0 +1,56 @@
+//! The tenant's limits at the edge: asks the limiter, says the result in headers, records refusals.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use stagedoor_domain::error::ceil_seconds;
+use stagedoor_domain::{LimitClass, PublicError, TenantContext};
+use stagedoor_limits::{Decision, Limiter};
+
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// The limits of every tenant.
+#[derive(Debug, Clone)]
+pub struct Quota {
+    limiter: Option<Arc<Limiter>>,
+}
+
+/// Whether a request may go on, and what its answer's headers say of the limits.
+#[derive(Debug, Default)]
+pub struct Admission {
+    /// `RateLimit-Policy`, `RateLimit`, and `Retry-After` if refused (draft-ietf-httpapi-ratelimit-headers).
+    pub headers: HeaderMap,
+    /// What the agent is told if it was refused.
+    pub refused: Option<PublicError>,
+}
+
+impl Quota {
+    /// `None` admits everything, which configuration may ask for and then says so at start.
+    pub fn new(limiter: Option<Arc<Limiter>>) -> Self {
+        Self { limiter }
+    }
+
+    /// Counts one request.
+    pub async fn admit(&self, ctx: &TenantContext, class: LimitClass) -> Admission {
+        let Some(limiter) = &self.limiter else { return Admission::default() };
+        let decision = limiter.admit(ctx, class).await;
+        Admission { headers: headers(&decision), refused: decision.refusal() }
+    }
+}
+
+fn headers(decision: &Decision) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(6);
+    let mut insert = |name: HeaderName, text: Option<String>| {
+        if let Some(value) = text.and_then(|text| HeaderValue::try_from(text).ok()) {
+            headers.insert(name, value);
+        }
+    };
+    insert(POLICY, decision.policy_header());
+    insert(LIMIT, decision.limit_header());
+    if let Some(wait) = decision.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(ceil_seconds(wait)));
+    }
+    headers
+}

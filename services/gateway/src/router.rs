@@ -1,0 +1,98 @@
+//! Every route, and the layers around them in one visible order.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http::header::{ALLOW, HeaderValue};
+use stagedoor_domain::{CallId, ErrorCode, PublicError};
+
+use stagedoor_audit::{AuditAction, AuditClient, Refusal};
+
+use crate::client::Client;
+use crate::problem::Problem;
+use crate::state::AppState;
+use crate::{access_log, authn, client, health, mcp, tenancy};
+
+/// What agents reach.
+pub fn public(state: &Arc<AppState>) -> Router {
+    let router = Router::new()
+        .route("/t/{tenant}/mcp", post(call).fallback(only_post))
+        .fallback(not_found)
+        .with_state(Arc::clone(state));
+    // From the outside in: the line about a request is written whatever becomes of it, then strangers are
+    // slowed down before anything is parsed.
+    let router = match &state.shield {
+        Some(shield) => router.layer(shield.layer()),
+        None => router,
+    };
+    router.layer(from_fn_with_state(Arc::clone(state), access_log::layer))
+}
+
+/// What operators and probes reach; never exposed with the public port.
+pub fn ops(state: &Arc<AppState>) -> Router {
+    Router::new()
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/startupz", get(health::started))
+        .route("/metrics", get(health::metrics))
+        .fallback(not_found)
+        .with_state(Arc::clone(state))
+}
+
+/// One POST of an agent: who is it, whose is it, then MCP.
+async fn call(State(state): State<Arc<AppState>>, Path(slug): Path<String>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str);
+    if let Err(problem) = state.doors.check(authority, &parts.headers) {
+        return problem.into_response();
+    }
+    let client = client::of(&state.proxies, &parts.extensions, &parts.headers);
+    let sign_in = match state.authenticator.sign_in(&slug, &parts.headers, client.address).await {
+        Ok(sign_in) => sign_in,
+        Err(refused) => return refuse(&state, &refused, client).await,
+    };
+    let ctx = tenancy::establish(&sign_in, state.clock.as_ref(), state.entropy.as_ref());
+    mcp::serve(&state, ctx, client, &parts, body).await
+}
+
+async fn refuse(state: &AppState, refused: &authn::Refused, client: Client) -> Response {
+    if let authn::Refused::Unavailable(error) = refused {
+        tracing::error!(error = %stagedoor_domain::error::Chain(&**error), "a key could not be looked up");
+    }
+    if let authn::Refused::Unauthenticated { tenant: Some(tenant), reason } = refused {
+        let refusal = Refusal {
+            call: CallId::generate(state.clock.as_ref(), state.entropy.as_ref()),
+            action: AuditAction::Authenticate,
+            claimed: None,
+            error: refused.code(),
+            response_code: refused.code().http_status(),
+            client: AuditClient { address: Some(client.address), user_agent: client.user_agent },
+        };
+        if let Err(error) = state.audit.refuse(Arc::clone(tenant), refusal).await {
+            tracing::error!(error = %stagedoor_domain::error::Chain(&error), ?reason, "a refusal was not recorded");
+        }
+    }
+    if let Some(reason) = refused.reason() {
+        state.metrics.auth_failures.count(reason);
+    }
+    refused.problem().into_response()
+}
+
+/// GET streams and DELETE of sessions ended with the sessions (2026-07-28); before it, 405 was always allowed.
+async fn only_post() -> Response {
+    let error = PublicError::new(ErrorCode::MethodNotAllowed, "Only POST is served here.")
+        .hint("There are no sessions and no GET streams; every request is a POST of its own.");
+    let mut response = Problem::new(error).into_response();
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    response
+}
+
+async fn not_found() -> Problem {
+    let error = PublicError::new(ErrorCode::NotFound, "There is nothing at this path.")
+        .hint("A tenant's endpoint is POST /t/{tenant}/mcp.");
+    Problem::new(error)
+}

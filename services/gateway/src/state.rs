@@ -1,0 +1,40 @@
+//! What every handler shares. Built in `assembly`, never changed afterwards.
+
+use std::sync::Arc;
+
+use stagedoor_audit::AuditLog;
+use stagedoor_bootstrap::{Health, Metrics};
+use stagedoor_domain::{Clock, Entropy};
+
+use crate::authn::Authenticator;
+use crate::client::TrustedProxies;
+use crate::mcp::Endpoint;
+use crate::quota::Quota;
+use crate::shield::{Doors, Shield};
+
+/// The gateway's state.
+#[derive(Debug)]
+pub struct AppState {
+    /// Whose word about the client's address counts.
+    pub proxies: TrustedProxies,
+    /// Which hosts and web pages are let in.
+    pub doors: Doors,
+    /// The limit for each client network; `None` if limits are off.
+    pub shield: Option<Shield>,
+    /// Who is calling.
+    pub authenticator: Authenticator,
+    /// The tenants' limits.
+    pub quota: Quota,
+    /// MCP and what it serves.
+    pub mcp: Endpoint,
+    /// The audit trail.
+    pub audit: AuditLog,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What the probes are told.
+    pub health: Health,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
