@@ -88,17 +88,19 @@ fn texts(name: ToolName) -> (&'static str, &'static str) {
 
 fn schemas(name: ToolName) -> (Map<String, Value>, Map<String, Value>) {
     match name {
-        ToolName::Search => (schema::of::<SearchArguments>(), schema::of::<SearchOutput>()),
-        ToolName::TrackGet => (schema::of::<ItemArguments>(), schema::of::<TrackOutput>()),
-        ToolName::AlbumGet => (schema::of::<ItemArguments>(), schema::of::<AlbumOutput>()),
-        ToolName::ArtistGet => (schema::of::<ItemArguments>(), schema::of::<ArtistOutput>()),
-        ToolName::Resolve => (schema::of::<ResolveArguments>(), schema::of::<ResolveOutput>()),
-        ToolName::PlaylistsList => (schema::of::<ListArguments>(), schema::of::<ListOutput>()),
-        ToolName::PlaylistGet => (schema::of::<GetArguments>(), schema::of::<GetOutput>()),
-        ToolName::PlaylistCreate => (schema::of::<CreateArguments>(), schema::of::<CreateOutput>()),
-        ToolName::PlaylistAdd => (schema::of::<AddArguments>(), schema::of::<AddOutput>()),
-        ToolName::AccountsList => (schema::of::<NoArguments>(), schema::of::<AccountsOutput>()),
-        ToolName::UsageStatus => (schema::of::<NoArguments>(), schema::of::<UsageOutput>()),
+        ToolName::Search => (schema::of_input::<SearchArguments>(), schema::of_output::<SearchOutput>()),
+        ToolName::TrackGet => (schema::of_input::<ItemArguments>(), schema::of_output::<TrackOutput>()),
+        ToolName::AlbumGet => (schema::of_input::<ItemArguments>(), schema::of_output::<AlbumOutput>()),
+        ToolName::ArtistGet => (schema::of_input::<ItemArguments>(), schema::of_output::<ArtistOutput>()),
+        ToolName::Resolve => (schema::of_input::<ResolveArguments>(), schema::of_output::<ResolveOutput>()),
+        ToolName::PlaylistsList => (schema::of_input::<ListArguments>(), schema::of_output::<ListOutput>()),
+        ToolName::PlaylistGet => (schema::of_input::<GetArguments>(), schema::of_output::<GetOutput>()),
+        ToolName::PlaylistCreate => {
+            (schema::of_input::<CreateArguments>(), schema::of_output::<CreateOutput>())
+        }
+        ToolName::PlaylistAdd => (schema::of_input::<AddArguments>(), schema::of_output::<AddOutput>()),
+        ToolName::AccountsList => (schema::of_input::<NoArguments>(), schema::of_output::<AccountsOutput>()),
+        ToolName::UsageStatus => (schema::of_input::<NoArguments>(), schema::of_output::<UsageOutput>()),
     }
 }
 

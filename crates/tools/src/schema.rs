@@ -5,9 +5,18 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
-/// The schema of `T` as one object, subschemas inlined.
-pub(crate) fn of<T: JsonSchema>() -> Map<String, Value> {
-    let settings = SchemaSettings::draft2020_12().with(|settings| {
+/// The schema of arguments as one object, subschemas inlined.
+pub(crate) fn of_input<T: JsonSchema>() -> Map<String, Value> {
+    of::<T>(SchemaSettings::draft2020_12().for_deserialize())
+}
+
+/// The schema of an answer: what is left out when empty is not required.
+pub(crate) fn of_output<T: JsonSchema>() -> Map<String, Value> {
+    of::<T>(SchemaSettings::draft2020_12().for_serialize())
+}
+
+fn of<T: JsonSchema>(settings: SchemaSettings) -> Map<String, Value> {
+    let settings = settings.with(|settings| {
         settings.inline_subschemas = true;
         settings.meta_schema = None;
     });
@@ -64,6 +73,18 @@ fn nullable_to_optional(object: &mut Map<String, Value>) {
 mod tests {
     use super::*;
 
+    #[derive(JsonSchema, serde::Serialize)]
+    struct Answer {
+        always: Vec<u8>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        sometimes: Vec<u8>,
+    }
+
+    #[test]
+    fn what_an_answer_may_leave_out_is_not_required() {
+        assert_eq!(of_output::<Answer>()["required"], serde_json::json!(["always"]));
+    }
+
     #[derive(JsonSchema)]
     #[expect(dead_code, reason = "only its schema is read")]
     struct Example {
@@ -75,7 +96,7 @@ mod tests {
 
     #[test]
     fn no_noise_is_left() {
-        let schema = Value::Object(of::<Example>());
+        let schema = Value::Object(of_input::<Example>());
         assert_eq!(schema["properties"]["title"]["type"], "string");
         assert_eq!(schema["properties"]["count"].get("format"), None);
         assert_eq!(schema["properties"]["provider"]["type"], "string");

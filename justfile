@@ -1,0 +1,47 @@
+# Every task of the project. `./dev RECIPE` runs one and first sees to what the machine lacks.
+
+set positional-arguments
+
+# Lists the recipes.
+default:
+    @just --list
+
+# One command to try everything: private PostgreSQL, sandbox providers, a tenant, a key. Takes --json, --port N, --reset.
+demo *ARGS:
+    @exec cargo run --locked -p stagedoor-gateway --bin stagedoor -- demo "$@"
+
+# Everything that the build service runs; ends with the test runner's closing lines.
+test *ARGS:
+    @exec scripts/test.sh "$@"
+
+# Format, lints, licences, spelling: everything that needs no run.
+check:
+    @exec scripts/check.sh
+
+# The tests in Rust only, or those that match a filter.
+nextest *ARGS:
+    @exec cargo nextest run --workspace --locked "$@"
+
+# Formats the code.
+fmt:
+    cargo fmt --all
+
+# Lints alone, warnings being errors.
+lint:
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# The official MCP suite through the whole stack, for every revision or one of them.
+conformance *REVISION:
+    @exec tests/conformance/run.sh "$@"
+
+# Real MCP clients against a running gateway.
+clients:
+    @exec tests/clients/run.sh
+
+# CPU, latency and memory of a call, against the bare floor; also writes target/bench.json.
+bench *ARGS:
+    @exec cargo run --locked --release -p stagedoor-tests --bin stagedoor-bench -- "$@"
+
+# Checks every SQL query against the migrations on a private PostgreSQL and rewrites .sqlx/.
+sqlx:
+    @exec scripts/sqlx-prepare.sh

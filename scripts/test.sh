@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Everything that the build service runs, cheapest first; ends with the closing lines of the test runner.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+just check
+cargo nextest run --workspace --locked "$@" 2>&1 | tee "$log"
+for suite in "conformance" "clients"; do
+    just "$suite"
+done
+echo
+sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -E '^ +Summary \[' | tail -n 1

@@ -1,0 +1,27 @@
+// `@modelcontextprotocol/client` 2.x: 2026-07-28, with the key as a bearer token of its auth provider.
+
+import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { play, report } from "./story.mjs";
+
+const { ENDPOINT, API_KEY } = process.env;
+const revision = "2026-07-28";
+
+await report("typescript-client", revision, async () => {
+  const client = new Client(
+    { name: "stagedoor-test", version: "1.0.0" },
+    { versionNegotiation: { mode: { pin: revision } } },
+  );
+  const transport = new StreamableHTTPClientTransport(new URL(ENDPOINT), {
+    authProvider: { token: async () => API_KEY },
+  });
+  await client.connect(transport);
+  await play({
+    listTools: async () => (await client.listTools()).tools,
+    callTool: (name, args) => client.callTool({ name, arguments: args }),
+    provider: "spotify",
+    label: "typescript-client",
+  });
+  const spoken = client.getNegotiatedProtocolVersion();
+  await client.close();
+  return spoken;
+});
