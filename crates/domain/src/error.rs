@@ -51,8 +51,6 @@ error_codes! {
     NotFound = "not_found", 404;
     /// A header contradicts the body.
     HeaderMismatch = "header_mismatch", 400;
-    /// A required header is missing or not of its form.
-    InvalidHeader = "invalid_header", 400;
     /// `params._meta` lacks a member that the revision requires, or has a wrong one.
     InvalidRequestMeta = "invalid_request_meta", 400;
     /// The protocol version is not supported.
@@ -111,8 +109,6 @@ error_codes! {
     InvalidCursor = "invalid_cursor", 200;
     /// Part of a write was done; the message says which part.
     PartlyDone = "partly_done", 200;
-    /// The server is at its limit or stopping.
-    Overloaded = "overloaded", 503;
     /// The store is out of reach; nothing was done.
     StoreUnavailable = "store_unavailable", 503;
     /// The call cannot be audited, so it was not done.

@@ -17,6 +17,7 @@ use url::{Host, Url};
 use crate::breaker::{BreakerKey, Breakers, jitter};
 use crate::call::{Authorization, Call};
 use crate::error::{MalformedAnswer, ProviderError, TransportError};
+use crate::observer::{AttemptOutcome, Observer};
 use crate::retry::RetryBudget;
 
 /// How the HTTP client behaves.
@@ -36,6 +37,8 @@ pub struct HttpOptions {
     pub clock: Arc<dyn Clock>,
     /// For jitter.
     pub entropy: Arc<dyn Entropy>,
+    /// Told of every request that was sent, and of those that the breaker kept back.
+    pub observer: Option<Observer>,
 }
 
 impl HttpOptions {
@@ -49,6 +52,7 @@ impl HttpOptions {
             allow_plain_http_loopback: false,
             clock,
             entropy,
+            observer: None,
         }
     }
 }
@@ -128,6 +132,7 @@ impl ProviderHttp {
         self.check_base(provider, &call.url)?;
         let key = breaker_key(call);
         if let Some(retry_after) = self.breakers.remaining(&key, self.options.clock.elapsed()) {
+            self.observe(provider, AttemptOutcome::KeptBack, Duration::ZERO);
             return Err(ProviderError::RateLimited { provider, retry_after });
         }
         let budget = match provider {
@@ -135,11 +140,11 @@ impl ProviderHttp {
             Provider::Tidal => &self.tidal_retries,
         };
         budget.earn();
-        let mut outcome = self.attempt(call).await;
+        let mut outcome = self.observed_attempt(call).await;
         let mut retried = false;
         if call.method == Method::GET && is_passing(&outcome) && budget.spend() && self.pause(call).await {
             retried = true;
-            outcome = self.attempt(call).await;
+            outcome = self.observed_attempt(call).await;
         }
         if let Ok(answer) = &outcome
             && answer.status != StatusCode::TOO_MANY_REQUESTS
@@ -176,6 +181,21 @@ impl ProviderHttp {
                 uncertain: !call.repeatable,
                 cause: TransportError::TimedOut(limit),
             }),
+        }
+    }
+
+    async fn observed_attempt(&self, call: &Call<'_>) -> Result<Answer, ProviderError> {
+        let started = self.options.clock.elapsed();
+        let result = self.attempt(call).await;
+        let duration = self.options.clock.elapsed().saturating_sub(started);
+        let outcome = AttemptOutcome::of(result.as_ref().map(|answer| answer.status.as_u16()));
+        self.observe(call.app.provider, outcome, duration);
+        result
+    }
+
+    fn observe(&self, provider: Provider, outcome: AttemptOutcome, duration: Duration) {
+        if let Some(observer) = &self.options.observer {
+            observer.call(provider, outcome, duration);
         }
     }
 

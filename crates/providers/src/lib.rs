@@ -7,6 +7,7 @@ mod call;
 mod error;
 mod http;
 mod oauth;
+mod observer;
 mod provider;
 mod public;
 mod retry;
@@ -17,6 +18,7 @@ mod types;
 
 pub use error::{ForbiddenReason, MalformedAnswer, ProviderError, TransportError};
 pub use http::{HttpOptions, HttpSetupError, ProviderHttp};
+pub use observer::{AttemptOutcome, Observer};
 pub use provider::{MusicProvider, Providers};
 pub use types::{
     Access, Added, Deadline, NewPlaylist, ProviderApp, SearchQuery, SearchResults, Skipped, SpotifyMode,

@@ -11,12 +11,13 @@ use secrecy::SecretString;
 use stagedoor_audit::{AuditLog, AuditOptions, AuditWorker};
 use stagedoor_bootstrap::config::{Config, EncryptionConfig, SecretUrl};
 use stagedoor_bootstrap::health::Importance;
+use stagedoor_bootstrap::metrics::ProviderOutcome;
 use stagedoor_bootstrap::{Health, Metrics, Shutdown, ShutdownOptions, tasks};
 use stagedoor_cache::{Cache, CacheOptions};
 use stagedoor_crypto::{KeyEncryptionKeys, Peppers};
 use stagedoor_domain::{Clock, Entropy};
 use stagedoor_limits::{AttemptGuard, AttemptPolicy, LeaseOptions, Limiter, SharedOptions};
-use stagedoor_providers::{HttpOptions, ProviderHttp, Providers};
+use stagedoor_providers::{AttemptOutcome, HttpOptions, Observer, ProviderHttp, Providers};
 use stagedoor_redis_link::{RedisLink, RedisOptions};
 use stagedoor_storage::{KeyVault, Store, StoreOptions};
 use stagedoor_tools::{Desk, DeskOptions, Dispatcher};
@@ -77,9 +78,16 @@ pub async fn assemble(
             ..AuditOptions::default()
         },
     );
+    let gauges = Gauges {
+        cache: Arc::clone(&cache),
+        limiter: Arc::clone(&limiter),
+        audit: audit.clone(),
+        store: store.clone(),
+    };
+    let metrics = Arc::new(Metrics::with(|registry| registry.register_collector(Box::new(gauges))));
     let desk = Desk::new(DeskOptions {
         vault: Arc::clone(&vault),
-        providers: providers(config, &clock, &entropy)?,
+        providers: providers(config, &clock, &entropy, &metrics)?,
         cache: Arc::clone(&cache),
         limiter: Arc::clone(&limiter),
         clock: Arc::clone(&clock),
@@ -87,7 +95,7 @@ pub async fn assemble(
         render: music::render,
     });
     let surface: Arc<dyn Surface> =
-        Arc::new(MusicSurface::new(Arc::new(Dispatcher::new(desk, audit.clone()))));
+        Arc::new(MusicSurface::new(Dispatcher::new(desk, audit.clone()), Arc::clone(&metrics)));
     #[cfg(feature = "conformance-fixtures")]
     let surface: Arc<dyn Surface> =
         Arc::new(crate::mcp::fixtures::FixtureSurface::new(surface, entropy.as_ref()));
@@ -97,7 +105,6 @@ pub async fn assemble(
     };
     let proxies = TrustedProxies::new(config.server.trusted_proxies.clone());
     let stop_streams = CancellationToken::new();
-    let gauges = Gauges { cache, limiter: Arc::clone(&limiter), audit: audit.clone(), store: store.clone() };
     let state = AppState {
         doors: doors(config),
         shield: shield(config, &proxies)?,
@@ -114,7 +121,8 @@ pub async fn assemble(
             stop: stop_streams.clone(),
         },
         audit,
-        metrics: Arc::new(Metrics::with(|registry| registry.register_collector(Box::new(gauges)))),
+        metrics,
+        traces: config.telemetry.otlp_endpoint.is_some(),
         health: Health::new(),
         clock,
         entropy,
@@ -304,15 +312,37 @@ fn providers(
     config: &Config,
     clock: &Arc<dyn Clock>,
     entropy: &Arc<dyn Entropy>,
+    metrics: &Arc<Metrics>,
 ) -> anyhow::Result<Providers> {
     let options = HttpOptions {
         connect_timeout: config.providers.connect_timeout(),
         request_timeout: config.providers.request_timeout(),
         body_limit: config.providers.body_limit_bytes,
         allow_plain_http_loopback: config.providers.allow_plain_http_loopback,
+        observer: Some(provider_observer(Arc::clone(metrics))),
         ..HttpOptions::new(Arc::clone(clock), Arc::clone(entropy))
     };
     Ok(Providers::new(ProviderHttp::new(options)?))
+}
+
+fn provider_observer(metrics: Arc<Metrics>) -> Observer {
+    Observer::new(move |provider, outcome, duration| {
+        let outcome = match outcome {
+            AttemptOutcome::Status(200..=299) => ProviderOutcome::Success,
+            AttemptOutcome::Status(401 | 403) => ProviderOutcome::Denied,
+            AttemptOutcome::Status(429) => ProviderOutcome::Limited,
+            AttemptOutcome::Status(400..=499) => ProviderOutcome::Rejected,
+            AttemptOutcome::Status(500..=599) => ProviderOutcome::Failed,
+            AttemptOutcome::Status(_) | AttemptOutcome::Garbage => ProviderOutcome::Garbage,
+            AttemptOutcome::TimedOut => ProviderOutcome::TimedOut,
+            AttemptOutcome::Unreachable => ProviderOutcome::Unreachable,
+            AttemptOutcome::KeptBack => ProviderOutcome::CircuitOpen,
+        };
+        metrics.provider_requests.count(provider, outcome);
+        if outcome != ProviderOutcome::CircuitOpen {
+            metrics.provider_duration.record(provider, duration);
+        }
+    })
 }
 
 fn doors(config: &Config) -> Doors {

@@ -17,9 +17,3 @@ pub mod server;
 pub mod shield;
 pub mod state;
 pub mod tenancy;
-
-/// Installs the process's TLS cipher suites; once, before anything connects.
-pub fn install_cipher_suites() {
-    // An error means that they are installed already, which is what is wanted.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-}

@@ -101,7 +101,7 @@ fn load(file: Option<PathBuf>) -> anyhow::Result<Config> {
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    stagedoor_gateway::install_cipher_suites();
+    stagedoor_bootstrap::tls::install_provider();
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime could be started")
 }
 

@@ -8,7 +8,9 @@ use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::header::{ALLOW, HeaderValue};
-use stagedoor_domain::{CallId, ErrorCode, PublicError};
+use stagedoor_bootstrap::telemetry;
+use stagedoor_domain::{CallId, ErrorCode, PublicError, TenantContext};
+use tracing::{Instrument, Span};
 
 use stagedoor_audit::{AuditAction, AuditClient, Refusal};
 
@@ -56,7 +58,16 @@ async fn call(State(state): State<Arc<AppState>>, Path(slug): Path<String>, requ
         Err(refused) => return refuse(&state, &refused, client).await,
     };
     let ctx = tenancy::establish(&sign_in, state.clock.as_ref(), state.entropy.as_ref());
-    mcp::serve(&state, ctx, client, &parts, body).await
+    let span = if state.traces { trace(&ctx, &parts) } else { Span::none() };
+    mcp::serve(&state, ctx, client, &parts, body).instrument(span).await
+}
+
+/// The span of one call, as a child of the caller's (W3C Trace Context).
+fn trace(ctx: &TenantContext, parts: &http::request::Parts) -> Span {
+    let span = tracing::info_span!("mcp request", call = %ctx.call(), tenant = ctx.tenant().slug.as_str());
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    telemetry::adopt_parent(&span, header("traceparent"), header("tracestate"));
+    span
 }
 
 async fn refuse(state: &AppState, refused: &authn::Refused, client: Client) -> Response {

@@ -31,6 +31,8 @@ pub struct AppState {
     pub audit: AuditLog,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Whether traces are exported; spans are not even made where they are not.
+    pub traces: bool,
     /// What the probes are told.
     pub health: Health,
     /// The time.

@@ -70,46 +70,6 @@ labels! {
         /// The caller went away.
         Cancelled = "cancelled",
     }
-    /// Where the cache looked.
-    CacheLevel as "level" {
-        /// In the process.
-        L1 = "l1",
-        /// In Redis.
-        L2 = "l2",
-    }
-    /// What it found there.
-    CacheResult as "result" {
-        /// A usable answer.
-        Hit = "hit",
-        /// Nothing.
-        Miss = "miss",
-        /// Another call was already fetching it.
-        Coalesced = "coalesced",
-        /// Something that did not open or was out of form: counted as a miss.
-        Rejected = "rejected",
-        /// The level was out of reach.
-        Error = "error",
-    }
-    /// What the limiter said.
-    LimiterDecision as "decision" {
-        /// Go on.
-        Allowed = "allowed",
-        /// Wait.
-        Limited = "limited",
-        /// The backend was out of reach and a fallback decided.
-        Degraded = "degraded",
-    }
-    /// Who decided.
-    LimiterBackend as "backend" {
-        /// The process's own buckets.
-        Local = "local",
-        /// Redis, asked for this call.
-        Redis = "redis",
-        /// Tokens taken ahead from Redis.
-        Lease = "lease",
-        /// The per-address shield before authentication.
-        Shield = "shield",
-    }
     /// How a request to a provider ended.
     ProviderOutcome as "outcome" {
         /// 2xx.
@@ -130,17 +90,6 @@ labels! {
         Garbage = "garbage",
         /// Not sent, because it has been failing.
         CircuitOpen = "circuit_open",
-    }
-    /// What happened to an audit record.
-    AuditEvent as "event" {
-        /// It waits to be written.
-        Queued = "queued",
-        /// It was lost.
-        Dropped = "dropped",
-        /// It is in the store.
-        Flushed = "flushed",
-        /// A write failed and will be tried again.
-        Retried = "retried",
     }
     /// Why a credential was refused; callers see one answer for all.
     AuthFailure as "reason" {

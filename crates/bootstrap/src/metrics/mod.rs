@@ -9,10 +9,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use stagedoor_domain::{Provider, ToolName};
 
-pub use labels::{
-    AuditEvent, AuthFailure, CacheLevel, CacheResult, CallOutcome, HttpOutcome, Label, LimiterBackend,
-    LimiterDecision, ProviderOutcome,
-};
+pub use labels::{AuthFailure, CallOutcome, HttpOutcome, Label, ProviderOutcome};
 pub use table::{CounterGrid, Counters, Durations};
 
 /// The content type of [`Metrics::render`] (`OpenMetrics` 1.0).
@@ -31,16 +28,10 @@ pub struct Metrics {
     pub tool_calls: CounterGrid<ToolName, CallOutcome>,
     /// How long tool calls took.
     pub tool_call_duration: Durations<ToolName>,
-    /// Looks into the cache.
-    pub cache: CounterGrid<CacheLevel, CacheResult>,
-    /// Decisions of the limiter.
-    pub limiter: CounterGrid<LimiterDecision, LimiterBackend>,
     /// Requests to providers.
     pub provider_requests: CounterGrid<Provider, ProviderOutcome>,
     /// How long providers took to answer.
     pub provider_duration: Durations<Provider>,
-    /// Audit records.
-    pub audit_records: Counters<AuditEvent>,
     /// Refused credentials.
     pub auth_failures: Counters<AuthFailure>,
     registry: Registry,
@@ -65,8 +56,6 @@ impl Metrics {
                 "Duration of tool calls",
                 CALL_BUCKETS,
             ),
-            cache: CounterGrid::register(r, "cache_lookups", "Looks into the cache"),
-            limiter: CounterGrid::register(r, "limiter_decisions", "Decisions of the limiter"),
             provider_requests: CounterGrid::register(r, "provider_requests", "Requests to providers"),
             provider_duration: Durations::register(
                 r,
@@ -74,7 +63,6 @@ impl Metrics {
                 "Duration of providers' answers",
                 CALL_BUCKETS,
             ),
-            audit_records: Counters::register(r, "audit_records", "Audit records by what happened to them"),
             auth_failures: Counters::register(r, "auth_failures", "Refused credentials"),
             registry: Registry::default(),
         };

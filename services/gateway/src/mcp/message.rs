@@ -42,6 +42,8 @@ pub(crate) struct Request<'a> {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Params<'a> {
     #[serde(borrow, rename = "_meta")]
+    raw_meta: Option<&'a RawValue>,
+    #[serde(skip)]
     pub(crate) meta: Option<Meta<'a>>,
     #[serde(borrow)]
     pub(crate) name: Option<Cow<'a, str>>,
@@ -160,22 +162,31 @@ fn classify(wire: Wire<'_>) -> Result<Message<'_>, Malformed<'_>> {
     if !is_valid_id(id) {
         return Err(Malformed::request("`id` must be a string or an integer, at most 256 bytes long."));
     }
-    let params = match wire.params {
-        None => Params::default(),
-        Some(raw) if raw.get().starts_with('{') => serde_json::from_str(raw.get()).map_err(|error| {
-            let public =
-                PublicError::new(ErrorCode::InvalidArguments, format!("`params` is wrong: {error}."));
-            Malformed { id: Some(id), error: RpcError::new(RpcErrorCode::INVALID_PARAMS, public) }
-        })?,
-        Some(_) => {
-            let public = PublicError::new(ErrorCode::InvalidArguments, "`params` must be an object.");
-            return Err(Malformed {
-                id: Some(id),
-                error: RpcError::new(RpcErrorCode::INVALID_PARAMS, public),
-            });
-        }
-    };
+    let params = read_params(wire.params).map_err(|error| Malformed { id: Some(id), error })?;
     Ok(Message::Request(Request { id, method, raw_params: wire.params, params }))
+}
+
+fn read_params(raw: Option<&RawValue>) -> Result<Params<'_>, RpcError> {
+    let Some(raw) = raw else { return Ok(Params::default()) };
+    let wrong = |code: ErrorCode, message: String| {
+        RpcError::new(RpcErrorCode::INVALID_PARAMS, PublicError::new(code, message))
+    };
+    if !raw.get().starts_with('{') {
+        return Err(wrong(ErrorCode::InvalidArguments, "`params` must be an object.".to_owned()));
+    }
+    let mut params: Params<'_> = serde_json::from_str(raw.get())
+        .map_err(|error| wrong(ErrorCode::InvalidArguments, format!("`params` is wrong: {error}.")))?;
+    if let Some(meta) = params.raw_meta {
+        let meta: Meta<'_> = serde_json::from_str(meta.get()).map_err(|error| {
+            wrong(ErrorCode::InvalidRequestMeta, format!("`params._meta` is wrong: {error}."))
+        })?;
+        if meta.progress_token.is_some_and(|token| !is_valid_id(token)) {
+            let message = "`params._meta.progressToken` must be a string or an integer.".to_owned();
+            return Err(wrong(ErrorCode::InvalidRequestMeta, message));
+        }
+        params.meta = Some(meta);
+    }
+    Ok(params)
 }
 
 /// A string or an integer (MCP, base protocol, "Requests"); the length is ours.

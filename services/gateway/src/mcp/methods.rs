@@ -50,7 +50,7 @@ async fn answer(endpoint: &Endpoint, caller: &Caller, request: &Request<'_>, not
     }
     match request.method.as_ref() {
         "tools/call" => call_tool(endpoint, caller, request, notifier).await,
-        "tools/list" => list_tools(endpoint, caller),
+        "tools/list" => list_tools(endpoint, caller, request),
         "server/discover" if modern => Reply::Result(discover(endpoint)),
         "initialize" => Reply::Result(initialize(endpoint, caller.revision)),
         "ping" => Reply::Result(JsonObject::new()),
@@ -88,7 +88,13 @@ async fn call_tool(
     endpoint.surface.call_tool(caller, call).await
 }
 
-fn list_tools(endpoint: &Endpoint, caller: &Caller) -> Reply {
+fn list_tools(endpoint: &Endpoint, caller: &Caller, request: &Request<'_>) -> Reply {
+    if request.params.cursor.is_some() {
+        let public =
+            PublicError::new(ErrorCode::InvalidCursor, "The list of tools has one page and no cursors.")
+                .hint("Call again without `cursor`.");
+        return Reply::Error(RpcError::new(RpcErrorCode::INVALID_PARAMS, public));
+    }
     let tools = endpoint.surface.tools(caller);
     let hint = format!(",\"ttlMs\":{LIST_TTL_MILLIS},\"cacheScope\":\"private\"");
     let hint = if caller.revision.is_modern() { hint.as_bytes() } else { b"" };

@@ -33,6 +33,9 @@ use self::message::{Malformed, Message, Request};
 use self::render::ServerInfo;
 use self::revision::Revision;
 use self::surface::{Caller, Notifier, Reply, RpcError, Surface};
+use stagedoor_bootstrap::telemetry;
+use tracing::Span;
+
 use crate::access_log::RequestRecord;
 use crate::client::Client;
 use crate::state::AppState;
@@ -111,6 +114,11 @@ async fn answer(
         Err(error) => return refusal(Some(request.id), Revision::V20260728, &error),
     };
     let revision = spoken.revision;
+    if state.traces
+        && let Some(parent) = request.params.meta.as_ref().and_then(|meta| meta.traceparent.as_deref())
+    {
+        telemetry::adopt_parent(&Span::current(), Some(parent), None);
+    }
     let caller = Caller {
         ctx: seat.ctx,
         revision,

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use rmcp::model::{ErrorCode as RpcErrorCode, JsonObject, ServerCapabilities, Tool, ToolAnnotations};
 use serde_json::{Value, json};
 use stagedoor_audit::AuditClient;
+use stagedoor_bootstrap::Metrics;
+use stagedoor_bootstrap::metrics::CallOutcome;
 use stagedoor_domain::{CallId, ErrorCode, PublicError, ToolName, ToolsetSet};
 use stagedoor_tools::{Call, Dispatcher, Outcome, descriptors};
 
@@ -25,7 +27,8 @@ const INSTRUCTIONS: &str = "Stagedoor gives access to people's Spotify and Tidal
 /// The music tools.
 #[derive(Debug)]
 pub struct MusicSurface {
-    dispatcher: Arc<Dispatcher>,
+    dispatcher: Dispatcher,
+    metrics: Arc<Metrics>,
     tools: Vec<(ToolName, String)>,
     /// Rendered lists by what a key is shown; there are few kinds of keys.
     lists: RwLock<HashMap<(ToolsetSet, bool), Bytes>>,
@@ -33,9 +36,9 @@ pub struct MusicSurface {
 
 impl MusicSurface {
     /// The tools of `dispatcher`.
-    pub fn new(dispatcher: Arc<Dispatcher>) -> Self {
+    pub fn new(dispatcher: Dispatcher, metrics: Arc<Metrics>) -> Self {
         let tools = descriptors::all().into_iter().map(|tool| (tool.name, json!(shown(tool)).to_string()));
-        Self { dispatcher, tools: tools.collect(), lists: RwLock::default() }
+        Self { dispatcher, metrics, tools: tools.collect(), lists: RwLock::default() }
     }
 
     fn render_list(&self, caller: &Caller) -> Bytes {
@@ -74,8 +77,10 @@ impl Surface for MusicSurface {
         let tool = call.name.parse::<ToolName>().ok().filter(|tool| caller.ctx.principal().sees(*tool));
         let Some(tool) = tool else { return Reply::Error(unknown_tool(call.name)) };
         let client = AuditClient { address: Some(caller.address), user_agent: caller.user_agent.clone() };
-        let outcome =
+        let (outcome, duration) =
             self.dispatcher.call(&caller.ctx, Call { tool, arguments: call.arguments, client }).await;
+        self.metrics.tool_calls.count(tool, outcome_class(outcome.error()));
+        self.metrics.tool_call_duration.record(tool, duration);
         let source = match &outcome {
             Outcome::Answered { level, .. } => Some(level.as_str()),
             Outcome::Failed(_) | Outcome::ScopeNeeded(_) => None,
@@ -90,6 +95,28 @@ impl Surface for MusicSurface {
             Outcome::Failed(error) => Reply::Result(failure(&error, caller.ctx.call())),
             Outcome::ScopeNeeded(scopes) => Reply::ScopeNeeded(scopes),
         }
+    }
+}
+
+/// The class of an outcome for metrics.
+fn outcome_class(error: Option<ErrorCode>) -> CallOutcome {
+    match error {
+        None => CallOutcome::Success,
+        Some(ErrorCode::RateLimited | ErrorCode::ProviderRateLimited) => CallOutcome::Limited,
+        Some(ErrorCode::DeadlineExceeded) => CallOutcome::DeadlineExceeded,
+        Some(
+            ErrorCode::ProviderUnavailable
+            | ErrorCode::ProviderInvalidAnswer
+            | ErrorCode::ProviderRejected
+            | ErrorCode::PartlyDone,
+        ) => CallOutcome::ProviderError,
+        Some(
+            ErrorCode::Internal
+            | ErrorCode::StoreUnavailable
+            | ErrorCode::AuditUnavailable
+            | ErrorCode::SessionUnreadable,
+        ) => CallOutcome::InternalError,
+        Some(_) => CallOutcome::CallerError,
     }
 }
 
