@@ -31,6 +31,24 @@ export async function play({ listTools, callTool, provider, label }) {
   assert.deepEqual(read.items.map((item) => item.track.ref), tracks);
 }
 
+// Calls every tool that `play` does not, so that a client that checks answers against output schemas sees them all.
+export async function visitTheRest({ callTool, provider }) {
+  const call = (name, args) => structured(callTool, name, args);
+  const kinds = ["track", "album", "artist"];
+  const found = await call("search", { query: "midnight", kinds, provider, limit: 1 });
+  const [track, album, artist] = kinds.map((kind) => found[`${kind}s`].items[0]);
+  for (const [name, item] of [["track_get", track], ["album_get", album], ["artist_get", artist]]) {
+    const answer = await call(name, { ref: item.ref });
+    assert.equal(answer[name.replace("_get", "")].ref, item.ref);
+  }
+  await call("resolve", { ref: track.url ?? track.ref });
+  const { playlists } = await call("playlists_list", { provider });
+  assert.ok(playlists.length > 0, "the playlist that was just made is not listed");
+  const { accounts } = await call("accounts_list", {});
+  assert.ok(accounts.some((account) => account.provider === provider), JSON.stringify(accounts));
+  await call("usage_status", {});
+}
+
 // The structured content of a good result. A quota that is used up says when there is more, and is waited for.
 async function structured(callTool, name, args) {
   let result = await callTool(name, args);

@@ -1,7 +1,7 @@
 // `@modelcontextprotocol/client` 2.x: 2026-07-28, with the key as a bearer token of its auth provider.
 
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
-import { play, report } from "./story.mjs";
+import { play, report, visitTheRest } from "./story.mjs";
 
 const { ENDPOINT, API_KEY } = process.env;
 const revision = "2026-07-28";
@@ -15,12 +15,10 @@ await report("typescript-client", revision, async () => {
     authProvider: { token: async () => API_KEY },
   });
   await client.connect(transport);
-  await play({
-    listTools: async () => (await client.listTools()).tools,
-    callTool: (name, args) => client.callTool({ name, arguments: args }),
-    provider: "spotify",
-    label: "typescript-client",
-  });
+  const callTool = (name, args) => client.callTool({ name, arguments: args });
+  const listTools = async () => (await client.listTools()).tools;
+  await play({ listTools, callTool, provider: "spotify", label: "typescript-client" });
+  await visitTheRest({ callTool, provider: "spotify" });
   const spoken = client.getNegotiatedProtocolVersion();
   await client.close();
   return spoken;

@@ -2,7 +2,7 @@
 
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
-import { play, report } from "./story.mjs";
+import { play, report, visitTheRest } from "./story.mjs";
 
 const { ENDPOINT, API_KEY } = process.env;
 
@@ -12,12 +12,10 @@ await report("typescript-sdk", "2025-11-25", async () => {
     requestInit: { headers: { Authorization: `Bearer ${API_KEY}` } },
   });
   await client.connect(transport);
-  await play({
-    listTools: async () => (await client.listTools()).tools,
-    callTool: (name, args) => client.callTool({ name, arguments: args }),
-    provider: "tidal",
-    label: "typescript-sdk",
-  });
+  const callTool = (name, args) => client.callTool({ name, arguments: args });
+  const listTools = async () => (await client.listTools()).tools;
+  await play({ listTools, callTool, provider: "tidal", label: "typescript-sdk" });
+  await visitTheRest({ callTool, provider: "tidal" });
   const spoken = transport.protocolVersion;
   await client.close();
   return spoken;

@@ -94,13 +94,17 @@ impl Tokens {
         app: &ProviderApp,
         account: &Account,
     ) -> Result<SecretString, PublicError> {
-        let load = async { self.load(ctx, account).await.map(Arc::new) };
-        let session = self.sessions.try_get_with(account.id, load).await;
-        let session = session.map_err(|error: Arc<PublicError>| PublicError::clone(&error))?;
+        let session = if let Some(session) = self.sessions.get(&account.id).await {
+            session
+        } else {
+            let load = async { self.load(ctx, account).await.map(Arc::new) };
+            let loaded = Box::pin(self.sessions.try_get_with(account.id, load)).await;
+            loaded.map_err(|error: Arc<PublicError>| PublicError::clone(&error))?
+        };
         if self.lasts(session.expires_at) {
             return Ok(session.access_token.clone());
         }
-        self.refreshed(ctx, app, account, &session.access_token).await
+        Box::pin(self.refreshed(ctx, app, account, &session.access_token)).await
     }
 
     /// Another token than `stale`: one that someone else refreshed meanwhile, or one refreshed now.
@@ -121,10 +125,9 @@ impl Tokens {
                 self.sessions.insert(account.id, Arc::new(session)).await;
                 return Ok(token);
             }
-            match self.refresh(ctx, app, account, &session).await? {
-                Some(token) => return Ok(token),
-                // Another replica stored its refresh first: what it stored counts.
-                None => continue,
+            // `None`: another replica stored its refresh first, and what it stored counts.
+            if let Some(token) = self.refresh(ctx, app, account, &session).await? {
+                return Ok(token);
             }
         }
         Err(PublicError::internal())

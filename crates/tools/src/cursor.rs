@@ -9,7 +9,7 @@ use stagedoor_crypto::{SealContext, digest};
 use stagedoor_domain::{ErrorCode, PublicError, TenantContext, ToolName};
 use uuid::Uuid;
 
-use crate::desk::Desk;
+use crate::desk::{Desk, internal};
 
 /// How long a cursor can be used.
 const LIFE: TimeDelta = TimeDelta::hours(24);
@@ -30,7 +30,7 @@ pub(crate) async fn seal(
     page: &str,
 ) -> Result<String, PublicError> {
     let content = Content { page: page.into(), expires_at: desk.clock.now() + LIFE };
-    let plaintext = serde_json::to_vec(&content).map_err(|error| desk.internal(&error))?;
+    let plaintext = serde_json::to_vec(&content).map_err(|error| internal(&error))?;
     let key = desk.tenant_key(ctx).await?;
     let envelope = key.seal(&context(ctx, tool, binding), &plaintext, desk.entropy.as_ref());
     Ok(URL_SAFE_NO_PAD.encode(envelope))

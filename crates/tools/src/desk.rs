@@ -186,7 +186,8 @@ impl Desk {
         };
         let result = match call(music, access.clone()).await {
             Err(ProviderError::Unauthorized { .. }) => {
-                let token = self.tokens.refreshed(ctx, &access.app, account, &access.token).await?;
+                let refreshed = self.tokens.refreshed(ctx, &access.app, account, &access.token);
+                let token = Box::pin(refreshed).await?;
                 call(music, CallAccess { token, ..access }).await
             }
             result => result,
@@ -276,12 +277,6 @@ impl Desk {
         self.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
     }
 
-    /// Logs a fault of ours where it is handled, and says no more than that it was one.
-    pub(crate) fn internal(&self, error: &(dyn std::error::Error + 'static)) -> PublicError {
-        tracing::error!(error, "a tool call failed inside");
-        PublicError::internal()
-    }
-
     async fn app(&self, ctx: &TenantContext, provider: Provider) -> Result<Arc<ProviderApp>, PublicError> {
         let apps = self.apps(ctx).await?;
         let app = apps.iter().find(|app| app.provider == provider).cloned();
@@ -289,7 +284,7 @@ impl Desk {
     }
 
     fn rendered<T: Serialize>(&self, answer: &T) -> Result<Bytes, PublicError> {
-        let json = serde_json::to_vec(answer).map_err(|error| self.internal(&error))?;
+        let json = serde_json::to_vec(answer).map_err(|error| internal(&error))?;
         Ok((self.render)(&json))
     }
 }
@@ -323,10 +318,7 @@ fn key(
     reader: Reader,
 ) -> Result<CacheKey, PublicError> {
     let domain = tool.cache_class().as_str();
-    CacheKey::new(ctx, domain, tool.as_str(), parameters, reader, provider).map_err(|error| {
-        tracing::error!(error = %stagedoor_domain::error::Chain(&error), "a cache key could not be built");
-        PublicError::internal()
-    })
+    CacheKey::new(ctx, domain, tool.as_str(), parameters, reader, provider).map_err(|error| internal(&error))
 }
 
 fn acting_for(ctx: &TenantContext) -> Result<UserId, PublicError> {
@@ -334,6 +326,12 @@ fn acting_for(ctx: &TenantContext) -> Result<UserId, PublicError> {
         PublicError::new(stagedoor_domain::ErrorCode::UserRequired, "This key acts for no person.")
             .hint("Ask the tenant's operator for a key that is bound to a person.")
     })
+}
+
+/// Logs a fault of ours where it is handled, and says no more than that it was one.
+pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> PublicError {
+    tracing::error!(error = %stagedoor_domain::error::Chain(error), "a tool call failed inside");
+    PublicError::internal()
 }
 
 /// Logs a provider's failure where it is handled, and says what the agent may know.

@@ -1,6 +1,7 @@
 //! The one way into every tool: audit opens, scope is checked, the use-case runs, audit closes.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -50,7 +51,7 @@ impl Outcome {
         }
     }
 
-    fn for_audit(&self, duration: std::time::Duration) -> AuditOutcome {
+    fn for_audit(&self, duration: Duration) -> AuditOutcome {
         let error = self.error();
         AuditOutcome {
             error,
@@ -90,9 +91,15 @@ impl Dispatcher {
         &self.desk
     }
 
-    /// Runs one call. Nothing happens if the audit record cannot be opened.
-    pub async fn call(&self, ctx: &TenantContext, call: Call<'_>) -> Outcome {
+    /// Runs one call, and says how it ended and how long it took.
+    pub async fn call(&self, ctx: &TenantContext, call: Call<'_>) -> (Outcome, Duration) {
         let started = self.desk.clock.elapsed();
+        let outcome = self.audited(ctx, &call, started).await;
+        (outcome, self.desk.clock.elapsed().saturating_sub(started))
+    }
+
+    /// The bracket around every call: nothing happens if its record cannot be opened.
+    async fn audited(&self, ctx: &TenantContext, call: &Call<'_>, started: Duration) -> Outcome {
         let opening = AuditOpening {
             resource: resource(call.arguments),
             ..AuditOpening::new(AuditAction::Tool(call.tool), call.client.clone())
@@ -107,7 +114,7 @@ impl Dispatcher {
                 return Outcome::Failed(error.public());
             }
         };
-        let outcome = self.run(ctx, &call).await;
+        let outcome = self.run(ctx, call).await;
         let duration = self.desk.clock.elapsed().saturating_sub(started);
         entry.close(outcome.for_audit(duration)).await;
         outcome

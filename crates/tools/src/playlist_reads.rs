@@ -15,7 +15,7 @@ use crate::desk::{Desk, Produced, personal_key};
 pub(crate) struct ListArguments {
     /// Which service; may be left out if only one account is linked.
     provider: Option<Provider>,
-    /// Which linked account, by the `id` that accounts_list shows; needed only if a service has several.
+    /// Which linked account, by the `id` that `accounts_list` shows; needed only if a service has several.
     account: Option<String>,
     /// How many, 1-50; 20 if left out.
     limit: Option<u32>,

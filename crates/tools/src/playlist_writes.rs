@@ -26,7 +26,7 @@ pub(crate) struct CreateArguments {
     public: Option<bool>,
     /// Which service; may be left out if only one account is linked.
     provider: Option<Provider>,
-    /// Which linked account, by the `id` that accounts_list shows; needed only if a service has several.
+    /// Which linked account, by the `id` that `accounts_list` shows; needed only if a service has several.
     account: Option<String>,
 }
 

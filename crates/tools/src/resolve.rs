@@ -59,9 +59,7 @@ pub(crate) async fn run(desk: &Desk, ctx: &TenantContext, arguments: ResolveArgu
     let text = reference.to_string();
     let parameters = Parameters { reference: &text, country: country.as_deref() };
     let key = catalogue_key(ctx, ToolName::Resolve, provider, &parameters)?;
-    desk.cached(ctx, ToolName::Resolve, &key, || {
-        look_up(desk, ctx, provider, country.as_deref(), &reference)
-    })
+    desk.cached(ctx, ToolName::Resolve, &key, || look_up(desk, ctx, provider, country.as_deref(), &reference))
         .await
 }
 

@@ -7,44 +7,50 @@ use serde_json::{Map, Value};
 
 /// The schema of arguments as one object, subschemas inlined.
 pub(crate) fn of_input<T: JsonSchema>() -> Map<String, Value> {
-    of::<T>(SchemaSettings::draft2020_12().for_deserialize())
+    of::<T>(
+        SchemaSettings::draft2020_12().for_deserialize().with(|settings| settings.inline_subschemas = true),
+        true,
+    )
 }
 
-/// The schema of an answer: what is left out when empty is not required.
+/// The schema of an answer: what is left out when empty is not required. No descriptions, because answers
+/// speak for themselves and every agent pays for the list; each type stands once.
 pub(crate) fn of_output<T: JsonSchema>() -> Map<String, Value> {
-    of::<T>(SchemaSettings::draft2020_12().for_serialize())
+    of::<T>(SchemaSettings::draft2020_12().for_serialize(), false)
 }
 
-fn of<T: JsonSchema>(settings: SchemaSettings) -> Map<String, Value> {
-    let settings = settings.with(|settings| {
-        settings.inline_subschemas = true;
-        settings.meta_schema = None;
-    });
+fn of<T: JsonSchema>(settings: SchemaSettings, described: bool) -> Map<String, Value> {
+    let settings = settings.with(|settings| settings.meta_schema = None);
     let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
-    tidy(&mut schema);
+    tidy(&mut schema, described);
     match schema {
         Value::Object(object) => object,
         _ => Map::new(),
     }
 }
 
-fn tidy(schema: &mut Value) {
+fn tidy(schema: &mut Value, described: bool) {
     match schema {
         Value::Object(object) => {
             object.remove("title");
             object.remove("format");
+            if !described {
+                object.remove("description");
+                object.remove("minimum");
+            }
             nullable_to_optional(object);
             for (name, value) in object.iter_mut() {
                 match name.as_str() {
-                    "properties" => {
-                        value.as_object_mut().into_iter().flat_map(Map::values_mut).for_each(tidy)
+                    "properties" | "$defs" => {
+                        let members = value.as_object_mut().into_iter().flat_map(Map::values_mut);
+                        members.for_each(|member| tidy(member, described));
                     }
                     "description" | "enum" | "const" | "default" | "required" => {}
-                    _ => tidy(value),
+                    _ => tidy(value, described),
                 }
             }
         }
-        Value::Array(values) => values.iter_mut().for_each(tidy),
+        Value::Array(values) => values.iter_mut().for_each(|value| tidy(value, described)),
         _ => {}
     }
 }
@@ -55,6 +61,9 @@ fn nullable_to_optional(object: &mut Map<String, Value>) {
         let rest: Vec<Value> = types.iter().filter(|name| *name != "null").cloned().collect();
         if let [only] = rest.as_slice() {
             object.insert("type".to_owned(), only.clone());
+            if let Some(Value::Array(values)) = object.get_mut("enum") {
+                values.retain(|value| !value.is_null());
+            }
         }
     }
     let branches = object.get("anyOf").and_then(Value::as_array).cloned().unwrap_or_default();

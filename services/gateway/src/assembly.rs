@@ -70,9 +70,13 @@ pub async fn assemble(
         redis_link(config.rate_limiting.redis_url.as_ref(), config.rate_limiting.command_timeout(), &clock)?;
     let limiter = Arc::new(limiter(config, limits_link.clone(), &clock));
     let cache = Arc::new(cache(config, &vault, &clock)?);
+    if !config.audit.enabled {
+        tracing::warn!("audit.enabled is false: no call is recorded");
+    }
     let (audit, audit_writer) = AuditLog::new(
         Arc::clone(&vault),
         AuditOptions {
+            enabled: config.audit.enabled,
             flush_interval: config.audit.flush_interval(),
             queue_capacity: config.audit.queue_capacity,
             ..AuditOptions::default()

@@ -29,7 +29,7 @@ pub async fn started(State(state): State<Arc<AppState>>) -> Response {
     (status(state.health.has_started()), Json(report)).into_response()
 }
 
-/// OpenMetrics text.
+/// Everything that is counted, as `OpenMetrics` text.
 pub async fn metrics(State(state): State<Arc<AppState>>) -> Response {
     ([(CONTENT_TYPE, CONTENT_TYPE_OF_METRICS)], state.metrics.render()).into_response()
 }

@@ -24,7 +24,7 @@ struct CommandLine {
 enum Command {
     /// Serve MCP to agents; needs PostgreSQL, and Redis if there is more than one replica.
     Serve {
-        /// The configuration file; without it, the one that STAGEDOOR_CONFIG names, or defaults and environment.
+        /// The configuration file; without it, the one that `STAGEDOOR_CONFIG` names, or defaults and environment.
         #[arg(long)]
         config: Option<PathBuf>,
     },

@@ -11,8 +11,8 @@ use stagedoor_domain::{ErrorCode, PublicError, Scope, ScopeSet};
 
 use crate::mcp::surface::RpcError;
 
-/// Where each code is explained.
-const DOCUMENTATION: &str = "https://stagedoor.dev/errors#";
+/// The name space of our problem types; `docs/errors.md` explains each (RFC 9457 §3.1.1).
+const DOCUMENTATION: &str = "urn:stagedoor:error:";
 
 /// An error as an HTTP answer.
 #[derive(Debug)]
@@ -54,14 +54,16 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status =
             StatusCode::from_u16(self.error.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = json!({
+        let mut body = json!({
             "type": format!("{DOCUMENTATION}{}", self.error.code),
             "title": status.canonical_reason(),
             "status": status.as_u16(),
             "detail": self.error.message,
             "code": self.error.code,
-            "hint": self.error.hint,
         });
+        if let Some(hint) = &self.error.hint {
+            body["hint"] = json!(hint);
+        }
         let mut response = Response::new(Body::from(body.to_string()));
         *response.status_mut() = status;
         *response.headers_mut() = self.headers;

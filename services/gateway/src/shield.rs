@@ -42,6 +42,9 @@ pub struct Shield(Arc<Config>);
 
 impl Shield {
     /// Admits `burst` requests at once and `per_second` a second from each network.
+    ///
+    /// # Panics
+    /// Never: neither number is zero.
     pub fn new(proxies: TrustedProxies, per_second: NonZeroU32, burst: NonZeroU32) -> Self {
         let config = GovernorConfigBuilder::default()
             .period(Duration::from_secs(1) / per_second.get())
@@ -98,13 +101,13 @@ impl Doors {
     }
 
     /// Refuses a request for another host, or from a page that is not allowed.
-    pub fn check(&self, authority: Option<&str>, headers: &HeaderMap) -> Result<(), Problem> {
+    pub fn check(&self, authority: Option<&str>, headers: &HeaderMap) -> Result<(), Box<Problem>> {
         let host = headers.get(HOST).map(|value| value.to_str().unwrap_or_default()).or(authority);
         let host = host.unwrap_or_default();
         let name = host_name(host);
         if !self.hosts.is_empty() && !self.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)) {
             let message = format!("This server does not answer for the host {name:?}.");
-            return Err(PublicError::new(ErrorCode::InvalidHost, message).into());
+            return Err(Box::new(PublicError::new(ErrorCode::InvalidHost, message).into()));
         }
         let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
         let origin = origin.to_str().unwrap_or_default();
@@ -112,7 +115,7 @@ impl Doors {
             return Ok(());
         }
         let message = format!("Pages of the origin {origin:?} may not call this server.");
-        Err(PublicError::new(ErrorCode::InvalidOrigin, message).into())
+        Err(Box::new(PublicError::new(ErrorCode::InvalidOrigin, message).into()))
     }
 
     /// An origin on the list, or the server's own.

@@ -124,8 +124,8 @@ async fn bind(config: &mut Config, arguments: &DemoArguments) -> anyhow::Result<
 fn point_at(config: &mut Config, postgres: &PrivatePostgres, secrets: &Secrets) {
     config.storage.database_url = SecretUrl::new(postgres.url_for(DATABASE, "stagedoor_app"));
     config.encryption.key_directory = None;
-    config.encryption.key_file = Some(secrets.key_file.clone());
-    config.encryption.api_key_pepper_file = Some(secrets.pepper_file.clone());
+    config.encryption.key_file = Some(secrets.key.clone());
+    config.encryption.api_key_pepper_file = Some(secrets.pepper.clone());
     config.providers.allow_plain_http_loopback = true;
 }
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::Utc;
 use secrecy::SecretString;
 use stagedoor_bootstrap::private_servers::PrivatePostgres;
@@ -57,7 +59,7 @@ pub(super) async fn provision(
         ..StoreOptions::new(postgres.url_for(DATABASE, "stagedoor_admin"))
     })
     .await?;
-    let (keys, peppers) = assembly::read_key_files(&secrets.key_file, &secrets.pepper_file)?;
+    let (keys, peppers) = assembly::read_key_files(&secrets.key, &secrets.pepper)?;
     let vault = KeyVault::new(store.clone(), keys, Arc::clone(clock), Arc::clone(entropy));
     let slug: TenantSlug = TENANT.parse()?;
     let demo = match (store.find_tenant(&slug).await?, secrets.api_key()) {
@@ -113,7 +115,7 @@ async fn set_up(
 ) -> anyhow::Result<()> {
     let mut secret = [0_u8; 16];
     vault.entropy().fill(&mut secret);
-    let secret: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let secret = URL_SAFE_NO_PAD.encode(secret);
     sandbox.register_app(provider, CLIENT_ID, &secret);
     let (api, auth) = base_urls(provider, sandbox_url);
     let app = OpenedProviderApp {

@@ -19,21 +19,18 @@ const SANDBOX: &str = "sandbox.json";
 #[derive(Debug)]
 pub(super) struct Secrets {
     /// The key-encryption key.
-    pub(super) key_file: PathBuf,
+    pub(super) key: PathBuf,
     /// The pepper of API keys.
-    pub(super) pepper_file: PathBuf,
-    api_key_file: PathBuf,
+    pub(super) pepper: PathBuf,
+    api_key: PathBuf,
 }
 
 impl Secrets {
     /// The secrets in `folder`; made where missing.
     pub(super) fn load_or_make(folder: &Path, entropy: &dyn Entropy) -> anyhow::Result<Self> {
-        let secrets = Self {
-            key_file: folder.join(KEY),
-            pepper_file: folder.join(PEPPER),
-            api_key_file: folder.join(API_KEY),
-        };
-        for file in [&secrets.key_file, &secrets.pepper_file] {
+        let secrets =
+            Self { key: folder.join(KEY), pepper: folder.join(PEPPER), api_key: folder.join(API_KEY) };
+        for file in [&secrets.key, &secrets.pepper] {
             if !file.exists() {
                 let mut key = [0_u8; 32];
                 entropy.fill(&mut key);
@@ -45,12 +42,12 @@ impl Secrets {
 
     /// The API key of an earlier run.
     pub(super) fn api_key(&self) -> Option<String> {
-        fs::read_to_string(&self.api_key_file).ok().map(|text| text.trim().to_owned())
+        fs::read_to_string(&self.api_key).ok().map(|text| text.trim().to_owned())
     }
 
     /// Keeps the API key for later runs: the database has only its digest.
     pub(super) fn keep_api_key(&self, key: &str) -> anyhow::Result<()> {
-        write(&self.api_key_file, key)
+        write(&self.api_key, key)
     }
 }
 

@@ -30,13 +30,11 @@ pub(crate) fn check_media_types(headers: &HeaderMap) -> Result<(), RpcError> {
 
 /// Reads at most `limit` bytes within `timeout`, however slowly or in however many pieces they come.
 pub(crate) async fn read(body: Body, limit: usize, timeout: Duration) -> Result<Bytes, RpcError> {
-    match tokio::time::timeout(timeout, collect(body, limit)).await {
-        Ok(collected) => collected,
-        Err(_) => {
-            let message = format!("The body did not arrive within {} s.", timeout.as_secs());
-            Err(invalid(ErrorCode::BodyTimeout, message))
-        }
+    if let Ok(collected) = tokio::time::timeout(timeout, collect(body, limit)).await {
+        return collected;
     }
+    let message = format!("The body did not arrive within {} s.", timeout.as_secs());
+    Err(invalid(ErrorCode::BodyTimeout, message))
 }
 
 async fn collect(mut body: Body, limit: usize) -> Result<Bytes, RpcError> {

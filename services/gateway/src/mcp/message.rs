@@ -12,6 +12,10 @@ use rmcp::model::ErrorCode as RpcErrorCode;
 
 /// What arrived.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives at a time, on the stack; a box would cost each call"
+)]
 pub(crate) enum Message<'a> {
     /// Wants an answer.
     Request(Request<'a>),
@@ -103,12 +107,12 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 #[derive(Debug)]
 pub(crate) struct Malformed<'a> {
     pub(crate) id: Option<&'a RawValue>,
-    pub(crate) error: RpcError,
+    pub(crate) error: Box<RpcError>,
 }
 
 impl Malformed<'_> {
     fn new(code: RpcErrorCode, public: PublicError) -> Self {
-        Self { id: None, error: RpcError::new(code, public) }
+        Self { id: None, error: Box::new(RpcError::new(code, public)) }
     }
 
     fn request(message: impl Into<String>) -> Self {
@@ -162,7 +166,8 @@ fn classify(wire: Wire<'_>) -> Result<Message<'_>, Malformed<'_>> {
     if !is_valid_id(id) {
         return Err(Malformed::request("`id` must be a string or an integer, at most 256 bytes long."));
     }
-    let params = read_params(wire.params).map_err(|error| Malformed { id: Some(id), error })?;
+    let params =
+        read_params(wire.params).map_err(|error| Malformed { id: Some(id), error: Box::new(error) })?;
     Ok(Message::Request(Request { id, method, raw_params: wire.params, params }))
 }
 

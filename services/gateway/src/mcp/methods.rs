@@ -26,20 +26,17 @@ pub(crate) async fn answer_in_time(
     request: &Request<'_>,
     notifier: &Notifier,
 ) -> Reply {
-    match tokio::time::timeout(endpoint.deadline, answer(endpoint, caller, request, notifier)).await {
-        Ok(reply) => reply,
-        Err(_) => {
-            let seconds = endpoint.deadline.as_secs();
-            let public = PublicError::new(
-                ErrorCode::DeadlineExceeded,
-                format!("The request took longer than {seconds} s and was given up."),
-            );
-            if request.method == "tools/call" {
-                Reply::Result(super::music::failure(&public, caller.ctx.call()))
-            } else {
-                Reply::Error(RpcError::new(RpcErrorCode::INTERNAL_ERROR, public))
-            }
-        }
+    let answered = answer(endpoint, caller, request, notifier);
+    if let Ok(reply) = tokio::time::timeout(endpoint.deadline, answered).await {
+        return reply;
+    }
+    let seconds = endpoint.deadline.as_secs();
+    let message = format!("The request took longer than {seconds} s and was given up.");
+    let public = PublicError::new(ErrorCode::DeadlineExceeded, message);
+    if request.method == "tools/call" {
+        Reply::Result(super::music::failure(&public, caller.ctx.call()))
+    } else {
+        Reply::Error(RpcError::new(RpcErrorCode::INTERNAL_ERROR, public))
     }
 }
 

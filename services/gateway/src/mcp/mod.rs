@@ -38,6 +38,7 @@ use tracing::Span;
 
 use crate::access_log::RequestRecord;
 use crate::client::Client;
+use crate::quota;
 use crate::state::AppState;
 
 /// Notifications that may wait for a slow reader before the call itself waits.
@@ -135,7 +136,7 @@ async fn answer(
     }
     let admission = state.quota.admit(&caller.ctx, limit_class(request)).await;
     if let Some(refused) = admission.refused {
-        return over_quota(state, &caller, request, refused, admission.headers);
+        return over_quota(state, &caller, request, refused, admission.headers).await;
     }
     if revision.is_modern() && request.method == "subscriptions/listen" {
         return listen(state, &caller, request, admission.headers);
@@ -227,13 +228,15 @@ fn finish(endpoint: &Endpoint, id: &RawValue, caller: &Caller, reply: Reply, ext
 }
 
 /// A call over its quota is an answer that the agent reads; any other request is an HTTP refusal.
-fn over_quota(
+async fn over_quota(
     state: &Arc<AppState>,
     caller: &Caller,
     request: &Request<'_>,
     error: PublicError,
     extra: HeaderMap,
 ) -> Response {
+    quota::record_refusal(&state.audit, &caller.ctx, called_tool(request), caller.audit_client(), &error)
+        .await;
     let reply = if request.method == "tools/call" {
         Reply::Result(music::failure(&error, caller.ctx.call()))
     } else {
@@ -243,12 +246,12 @@ fn over_quota(
 }
 
 fn limit_class(request: &Request<'_>) -> LimitClass {
-    match request.params.name.as_deref() {
-        Some(name) if request.method == "tools/call" => {
-            name.parse().map_or(LimitClass::Api, ToolName::limit_class)
-        }
-        _ => LimitClass::Api,
-    }
+    called_tool(request).map_or(LimitClass::Api, ToolName::limit_class)
+}
+
+fn called_tool(request: &Request<'_>) -> Option<ToolName> {
+    let name = request.params.name.as_deref().filter(|_| request.method == "tools/call")?;
+    name.parse().ok()
 }
 
 fn notification(headers: &HeaderMap, method: &str) -> Response {

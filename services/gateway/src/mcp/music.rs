@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use rmcp::model::{ErrorCode as RpcErrorCode, JsonObject, ServerCapabilities, Tool, ToolAnnotations};
 use serde_json::{Value, json};
-use stagedoor_audit::AuditClient;
 use stagedoor_bootstrap::Metrics;
 use stagedoor_bootstrap::metrics::CallOutcome;
 use stagedoor_domain::{CallId, ErrorCode, PublicError, ToolName, ToolsetSet};
@@ -76,7 +75,7 @@ impl Surface for MusicSurface {
         // A tool that the key is not shown does not exist for it.
         let tool = call.name.parse::<ToolName>().ok().filter(|tool| caller.ctx.principal().sees(*tool));
         let Some(tool) = tool else { return Reply::Error(unknown_tool(call.name)) };
-        let client = AuditClient { address: Some(caller.address), user_agent: caller.user_agent.clone() };
+        let client = caller.audit_client();
         let (outcome, duration) =
             self.dispatcher.call(&caller.ctx, Call { tool, arguments: call.arguments, client }).await;
         self.metrics.tool_calls.count(tool, outcome_class(outcome.error()));

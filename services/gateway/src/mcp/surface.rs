@@ -10,6 +10,7 @@ use bytes::Bytes;
 use rmcp::model::{ClientCapabilities, ErrorCode as RpcErrorCode, JsonObject, ServerCapabilities};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use stagedoor_audit::AuditClient;
 use stagedoor_domain::{PublicError, ScopeSet, TenantContext};
 use tokio::sync::{broadcast, mpsc};
 
@@ -31,6 +32,13 @@ pub struct Caller {
     pub user_agent: Option<Arc<str>>,
     /// Where it is noted how the request went.
     pub record: Arc<RequestRecord>,
+}
+
+impl Caller {
+    /// Where the call comes from, for its audit record.
+    pub fn audit_client(&self) -> AuditClient {
+        AuditClient { address: Some(self.address), user_agent: self.user_agent.clone() }
+    }
 }
 
 /// A `tools/call` as it came in; arguments are still text, so that each tool parses them once into its own type.
