@@ -95,9 +95,13 @@ BEGIN
         day := first_day + offset_days;
         FOREACH parent IN ARRAY ARRAY['audit_records', 'audit_payloads'] LOOP
             name := parent || to_char(day, '"_p"YYYYMMDD');
-            CONTINUE WHEN to_regclass(format('public.%I', name)) IS NOT NULL;
+            CONTINUE WHEN EXISTS (SELECT FROM pg_class
+                WHERE relnamespace = 'public'::regnamespace AND relname = name);
+            -- Looked up twice, before and after waiting for one's turn; by a query, because to_regclass answers from
+            -- a cache that waiting for an advisory lock does not refresh.
             PERFORM pg_advisory_xact_lock(hashtextextended('stagedoor.ensure_audit_partitions', 0));
-            CONTINUE WHEN to_regclass(format('public.%I', name)) IS NOT NULL;
+            CONTINUE WHEN EXISTS (SELECT FROM pg_class
+                WHERE relnamespace = 'public'::regnamespace AND relname = name);
             EXECUTE format('CREATE TABLE public.%I (LIKE public.%I INCLUDING ALL)', name, parent);
             EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY', name);
             EXECUTE format('ALTER TABLE public.%I FORCE ROW LEVEL SECURITY', name);

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use stagedoor_domain::SessionId;
+use stagedoor_domain::error::Chain;
 use tokio::sync::mpsc;
 
 use crate::bundle::Batch;
@@ -48,6 +49,12 @@ impl AuditEntry {
         Self { log, place: Some(place), state: State::Open(event), class, opened_at }
     }
 
+    /// The entry of a call that nobody wants recorded.
+    pub(crate) fn unrecorded(log: AuditLog) -> Self {
+        let (class, opened_at) = (AuditClass::Deferred, Duration::ZERO);
+        Self { log, place: None, state: State::Closed, class, opened_at }
+    }
+
     /// Tells what the call is about, once that is known.
     pub fn set_resource(&mut self, resource: AuditResource) {
         if let State::Open(event) = &mut self.state {
@@ -89,7 +96,7 @@ impl AuditEntry {
             Err(error) => {
                 add(&self.log.shared.counters.late_closings, 1);
                 tracing::error!(
-                    error = %stagedoor_domain::error::Chain(&error),
+                    error = %Chain(&error),
                     call = %event.context.call(),
                     "a closing audit record was not written at once; it goes to the queue"
                 );

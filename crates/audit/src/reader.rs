@@ -59,13 +59,12 @@ pub async fn read_records(
     let mut opened: HashMap<Uuid, Arc<Bundle>> = HashMap::new();
     let mut views = Vec::with_capacity(records.len());
     for record in records {
-        let bundle = match opened.get(&record.bundle_id) {
-            Some(bundle) => bundle.clone(),
-            None => {
-                let bundle = Arc::new(Bundle::open(vault, context, day, record.bundle_id).await?);
-                opened.insert(record.bundle_id, bundle.clone());
-                bundle
-            }
+        let bundle = if let Some(bundle) = opened.get(&record.bundle_id) {
+            bundle.clone()
+        } else {
+            let bundle = Arc::new(Bundle::open(vault, context, day, record.bundle_id).await?);
+            opened.insert(record.bundle_id, bundle.clone());
+            bundle
         };
         let payload = bundle.payload(record.bundle_position);
         views.push(AuditView { record, payload });

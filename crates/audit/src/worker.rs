@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 use stagedoor_domain::TenantId;
+use stagedoor_domain::error::Chain;
 use stagedoor_storage::{KeyVault, StoreError};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -23,6 +24,8 @@ const PARTITION_DAYS: u8 = 5;
 const FORGET_CHECK: Duration = Duration::from_secs(5);
 const FIRST_RETRY: Duration = Duration::from_millis(20);
 const LAST_RETRY: Duration = Duration::from_secs(1);
+/// Tries again after an answer that is no outage, before the records are given up.
+const REFUSALS: usize = 3;
 
 /// What travels through the queue.
 #[derive(Debug)]
@@ -194,7 +197,7 @@ impl AuditWorker {
         batch.insert(ready).append(&self.vault).await
     }
 
-    /// Tries until it works; gives up at once on an error that a later try would meet again.
+    /// Tries until it works; gives up after a few tries on an error that later ones would meet again.
     async fn insist(
         &self,
         shutdown: &CancellationToken,
@@ -203,12 +206,14 @@ impl AuditWorker {
         events: &[Event],
     ) {
         let mut wait = FIRST_RETRY;
+        let mut refusals = 0;
         loop {
             match self.attempt(batch, events).await {
                 Ok(()) => return self.count(|counters| add(&counters.written, records)),
-                Err(error) if error.is_transient() => {
+                Err(error) if error.is_transient() || refusals < REFUSALS => {
+                    refusals += usize::from(!error.is_transient());
                     if wait == FIRST_RETRY {
-                        let error = stagedoor_domain::error::Chain(&error);
+                        let error = Chain(&error);
                         tracing::warn!(%error, records, "audit records wait for the database");
                     }
                     self.count(|counters| add(&counters.retries, 1));
@@ -216,8 +221,7 @@ impl AuditWorker {
                     wait = (wait * 2).min(LAST_RETRY);
                 }
                 Err(error) => {
-                    let error = stagedoor_domain::error::Chain(&error);
-                    eprintln!("DBG {error}");
+                    let error = Chain(&error);
                     tracing::error!(%error, records, "audit records were refused by the database and are lost");
                     return self.count(|counters| add(&counters.dropped, records));
                 }
@@ -261,7 +265,7 @@ async fn upkeep(vault: Arc<KeyVault>) -> std::convert::Infallible {
                 let today = vault.clock().now().date_naive();
                 let first = today.pred_opt().unwrap_or(today);
                 if let Err(error) = vault.store().ensure_audit_partitions(first, PARTITION_DAYS).await {
-                    let error = stagedoor_domain::error::Chain(&error);
+                    let error = Chain(&error);
                     tracing::warn!(%error, "the audit trail's partitions were not checked");
                     partitions.reset_after(LAST_RETRY);
                 }

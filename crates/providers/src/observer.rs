@@ -27,8 +27,10 @@ impl AttemptOutcome {
     pub(crate) fn of(result: Result<u16, &ProviderError>) -> Self {
         match result {
             Ok(status) => Self::Status(status),
-            Err(ProviderError::DeadlineExceeded { .. })
-            | Err(ProviderError::Unavailable { cause: TransportError::TimedOut(_), .. }) => Self::TimedOut,
+            Err(
+                ProviderError::DeadlineExceeded { .. }
+                | ProviderError::Unavailable { cause: TransportError::TimedOut(_), .. },
+            ) => Self::TimedOut,
             Err(ProviderError::Unavailable { .. }) => Self::Unreachable,
             Err(_) => Self::Garbage,
         }

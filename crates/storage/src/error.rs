@@ -115,8 +115,9 @@ impl From<sqlx::Error> for StoreError {
 }
 
 /// SQLSTATEs of a server that cannot serve now (PostgreSQL appendix A): connection exceptions, lack of resources,
-/// operator intervention (shutdown, statement timeout), system errors, lock and idle timeouts, read-only standby.
+/// operator intervention (shutdown, statement timeout), system errors, lock and idle timeouts, lost races
+/// (serialization, deadlock), read-only standby.
 fn is_outage(code: &str) -> bool {
     matches!(&code[..2.min(code.len())], "08" | "53" | "57" | "58")
-        || matches!(code, "55P03" | "25P03" | "25006")
+        || matches!(code, "55P03" | "25P03" | "25006" | "40001" | "40P01")
 }

@@ -119,12 +119,11 @@ impl KeyVault {
         what: &'static str,
     ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
         let id = envelope::key_id(sealed).map_err(StoreError::unreadable(what))?;
-        let key = match self.cached(context, Handle::Id(id)) {
-            Some(key) => key,
-            None => {
-                let row = self.find(context, id).await?;
-                self.unwrap(context, &row).await?
-            }
+        let key = if let Some(key) = self.cached(context, Handle::Id(id)) {
+            key
+        } else {
+            let row = self.find(context, id).await?;
+            self.unwrap(context, &row).await?
         };
         key.open(place, sealed).map_err(StoreError::unreadable(what))
     }

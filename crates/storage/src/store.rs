@@ -14,6 +14,11 @@ use stagedoor_domain::{TenantContext, TenantId};
 use crate::error::StoreError;
 use crate::options::StoreOptions;
 
+/// Behind PgBouncer each transaction may find itself on another server connection, with statements that other clients
+/// prepared; sqlx names its own `sqlx_s_1`, … on every connection, even when it does not keep them.
+const BEGIN_POOLED: &str = "BEGIN; DEALLOCATE ALL";
+const BEGIN: &str = "BEGIN";
+
 /// Patience at start, when a database may still be starting too.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -21,6 +26,7 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Store {
     pool: PgPool,
+    begin: &'static str,
     acquire_timeout: Duration,
     transaction_timeout: Duration,
 }
@@ -49,6 +55,7 @@ impl Store {
             .connect_lazy_with(connect);
         let store = Self {
             pool,
+            begin: if options.statement_cache { BEGIN } else { BEGIN_POOLED },
             acquire_timeout: options.acquire_timeout,
             transaction_timeout: options.transaction_timeout,
         };
@@ -79,14 +86,14 @@ impl Store {
     pub async fn begin(&self, context: &TenantContext) -> Result<TenantTransaction, StoreError> {
         let tenant = context.tenant_id();
         // One round trip: the setting is local to the transaction, so a pooled connection carries nothing over.
-        let statement = format!("BEGIN; SELECT set_config('stagedoor.tenant_id', '{tenant}', true)");
-        Ok(TenantTransaction { transaction: self.begin_with(statement).await?, tenant })
+        let transaction = self.begin_with(&tenant.to_string()).await?;
+        Ok(TenantTransaction { transaction, tenant })
     }
 
     /// A transaction outside of any tenant, in which tenant tables are empty; for the look-ups before a tenant is
     /// known. A transaction rather than a bare query, because PgBouncer may split the two halves of a bare one.
     pub(crate) async fn begin_outside(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
-        self.begin_with("BEGIN; SELECT set_config('stagedoor.tenant_id', '', true)".to_owned()).await
+        self.begin_with("").await
     }
 
     /// Makes the audit trail's partitions for `days` (1–31) days from `first` on. Harmless when they are there.
@@ -113,7 +120,9 @@ impl Store {
         self.pool.close().await;
     }
 
-    async fn begin_with(&self, statement: String) -> Result<Transaction<'static, Postgres>, StoreError> {
+    /// `tenant` is a UUID's text or nothing: a simple query takes no parameters.
+    async fn begin_with(&self, tenant: &str) -> Result<Transaction<'static, Postgres>, StoreError> {
+        let statement = format!("{}; SELECT set_config('stagedoor.tenant_id', '{tenant}', true)", self.begin);
         let attempts = async {
             loop {
                 let size = self.pool.size();

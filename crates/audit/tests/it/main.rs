@@ -1,4 +1,5 @@
 //! The audit trail against a real PostgreSQL server of its own.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod chain;
 mod outage;

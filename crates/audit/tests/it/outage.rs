@@ -11,7 +11,7 @@ use crate::trail::{OK, Trail, opening, prompt, story};
 async fn records_wait_for_the_database_and_arrive_in_order() {
     let database = Database::start().await;
     let ada = database.inhabit("ada").await;
-    let trail = Trail::start(&database, prompt());
+    let trail = Trail::over(database.impatient().await, prompt());
     trail.read(&ada.context).await;
     trail.log.flush().await.unwrap();
     let write = trail.open(&ada.context, ToolName::PlaylistCreate).await;

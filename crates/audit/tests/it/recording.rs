@@ -13,7 +13,7 @@ use crate::trail::{OK, Trail, another_call, opening, prompt, story, views};
 async fn reads_writes_refusals_and_cancelled_calls_each_leave_their_records() {
     let database = Database::start().await;
     let (ada, bob) = (database.inhabit("ada").await, database.inhabit("bob").await);
-    let trail = Trail::start(&database, AuditOptions { flush_interval: Duration::from_secs(60), ..prompt() });
+    let trail = Trail::start(&database, AuditOptions { flush_interval: Duration::from_mins(1), ..prompt() });
     let context = ada.as_user(ada.user);
 
     trail.read(&context).await;
@@ -106,7 +106,7 @@ async fn people_are_sealed_apart_and_erasing_one_leaves_the_chain_whole() {
     let ada = database.inhabit("ada").await;
     let eve =
         stagedoor_storage::provision::create_user(&database.admin, &ada.context, None, "Eve").await.unwrap();
-    let trail = Trail::start(&database, AuditOptions { flush_interval: Duration::from_secs(60), ..prompt() });
+    let trail = Trail::start(&database, AuditOptions { flush_interval: Duration::from_mins(1), ..prompt() });
     for _ in 0..5 {
         trail.read(&another_call(&database, &ada.as_user(ada.user))).await;
         trail.read(&another_call(&database, &ada.as_user(eve))).await;
@@ -147,7 +147,7 @@ async fn a_stopped_writer_has_written_everything_and_takes_no_more() {
     let database = Database::start().await;
     let ada = database.inhabit("ada").await;
     let mut trail =
-        Trail::start(&database, AuditOptions { flush_interval: Duration::from_secs(60), ..prompt() });
+        Trail::start(&database, AuditOptions { flush_interval: Duration::from_mins(1), ..prompt() });
     trail.read(&ada.context).await;
     let open_at_shutdown = trail.open(&ada.context, ToolName::TrackGet).await;
     trail.shutdown.cancel();

@@ -1,5 +1,6 @@
 //! A running audit trail and what tests do with it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::NaiveDate;
@@ -8,6 +9,7 @@ use stagedoor_audit::{
     verify_chain,
 };
 use stagedoor_domain::{CallId, Clock as _, TenantContext, ToolName};
+use stagedoor_storage::KeyVault;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::Database;
@@ -20,7 +22,11 @@ pub(crate) struct Trail {
 
 impl Trail {
     pub(crate) fn start(database: &Database, options: AuditOptions) -> Self {
-        let (log, worker) = AuditLog::new(database.vault.clone(), options);
+        Self::over(database.vault.clone(), options)
+    }
+
+    pub(crate) fn over(vault: Arc<KeyVault>, options: AuditOptions) -> Self {
+        let (log, worker) = AuditLog::new(vault, options);
         let shutdown = CancellationToken::new();
         let mut writer = tokio::task::JoinSet::new();
         writer.spawn(worker.run(shutdown.clone()));

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use stagedoor_domain::ErrorCode;
+use stagedoor_bootstrap::private_servers::PrivatePgBouncer;
+use stagedoor_domain::{Clock as _, ErrorCode};
 use stagedoor_storage::{Store, StoreError, StoreOptions, tenants};
 
 use crate::support::Database;
@@ -93,4 +94,53 @@ async fn a_transaction_may_live_in_a_spawned_task() {
             .await
     });
     assert!(tasks.join_next().await.unwrap().unwrap().is_ok());
+}
+
+/// In transaction mode each transaction may run on another server connection, and two tenants share all of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_works_through_pgbouncer_in_transaction_mode() {
+    let database = Database::start().await;
+    let both = [database.inhabit("ada").await, database.inhabit("bob").await];
+    let folder = database.folder.path().join("pgbouncer");
+    std::fs::create_dir(&folder).unwrap();
+    let pooler = PrivatePgBouncer::start(&folder, &database.postgres, &["stagedoor_app"]).await.unwrap();
+    let options = StoreOptions {
+        url: pooler.url_for("stagedoor", "stagedoor_app").into(),
+        statement_cache: false,
+        max_connections: 12,
+        ..database.options("stagedoor_app")
+    };
+    let store = Store::connect(&options).await.unwrap();
+    store.ensure_audit_partitions(database.clock.now().date_naive(), 1).await.unwrap();
+
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..200 {
+        let me = &both[number % 2];
+        let (store, context, key) = (store.clone(), me.context.clone(), me.key.id().clone());
+        tasks.spawn(async move {
+            let seen = store.with_tenant(&context, async |tx| tenants::current(tx).await).await.unwrap();
+            assert_eq!(seen.id, context.tenant_id());
+            let found = store.find_api_key(&context.tenant().slug, &key).await.unwrap().unwrap();
+            assert_eq!(found.tenant.id, context.tenant_id());
+        });
+    }
+    assert_eq!(tasks.join_all().await.len(), 200);
+}
+
+/// The look for an existing partition and its making are two steps; many writers start at the same moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn writers_that_start_together_make_each_partition_once() {
+    let database = Database::start().await;
+    let first = database.clock.now().date_naive();
+    let mut writers = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let store = database.vault.store().clone();
+        writers.spawn(async move { store.ensure_audit_partitions(first, 8).await });
+    }
+    assert!(writers.join_all().await.iter().all(Result::is_ok));
+    let made =
+        database.tamper("SELECT count(*) FROM pg_inherits WHERE inhparent = 'audit_records'::regclass").await;
+    assert_eq!(made, "8");
+    let refused = database.vault.store().ensure_audit_partitions(first, 32).await;
+    assert!(matches!(refused, Err(StoreError::Query(_))), "{refused:?}");
 }

@@ -49,7 +49,7 @@ pub(crate) struct Database {
     pub(crate) vault: Arc<KeyVault>,
     /// Of provisioning's role.
     pub(crate) admin: Arc<KeyVault>,
-    _folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 /// A tenant with one person, a linked account and a key.
@@ -81,7 +81,16 @@ impl Database {
         };
         let app = Store::connect(&options(&postgres, "stagedoor_app")).await.unwrap();
         let admin = Store::connect(&options(&postgres, "stagedoor_admin")).await.unwrap();
-        Self { vault: vault(app), admin: vault(admin), clock, postgres, _folder: folder }
+        Self { vault: vault(app), admin: vault(admin), clock, postgres, folder }
+    }
+
+    /// A vault of the gateway's role that gives a missing database up as soon as the gateway would.
+    pub(crate) async fn impatient(&self) -> Arc<KeyVault> {
+        let url = self.postgres.url_for("stagedoor", "stagedoor_app");
+        let options = StoreOptions { acquire_timeout: Duration::from_millis(500), ..StoreOptions::new(url) };
+        let keks = KeyEncryptionKeys::from_files([("1", KEY)]).unwrap();
+        let store = Store::connect(&options).await.unwrap();
+        Arc::new(KeyVault::new(store, keks, self.clock.clone(), Arc::new(SystemEntropy)))
     }
 
     pub(crate) fn options(&self, role: &str) -> StoreOptions {

@@ -1,0 +1,233 @@
+//! The servers of one test: PostgreSQL, Redis, the sandbox providers, the keys; all its own, all ending with it.
+//! Tenants are in `tenants`, gateways in `gateway` and `process`.
+
+use std::fmt;
+use std::fs::{self, Permissions};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use stagedoor_bootstrap::config::{Config, SecretUrl};
+use stagedoor_bootstrap::private_servers::{PrivatePostgres, PrivatePostgresOptions, PrivateRedis};
+use stagedoor_bootstrap::tasks;
+use stagedoor_crypto::{KeyEncryptionKeys, Peppers, SystemEntropy};
+use stagedoor_domain::{Clock, Entropy, SystemClock};
+use stagedoor_sandbox::{RefreshRotation, Sandbox, SandboxConfig};
+use stagedoor_storage::{KeyVault, Store, StoreOptions};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::template;
+
+/// The database of every stage.
+pub(crate) const DATABASE: &str = "stagedoor";
+
+/// 32 bytes in base64: the key-encryption key and the pepper of every stage.
+const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+
+/// What a stage is made of.
+#[derive(Debug, Clone)]
+pub struct StageOptions {
+    /// Whether there is a Redis.
+    pub redis: bool,
+    /// The clock of gateways in this process and of the sandbox.
+    pub clock: Arc<dyn Clock>,
+    /// How the sandbox rotates refresh tokens.
+    pub rotation: RefreshRotation,
+}
+
+impl Default for StageOptions {
+    /// With Redis, by the machine's clock, rotating.
+    fn default() -> Self {
+        Self { redis: true, clock: Arc::new(SystemClock::new()), rotation: RefreshRotation::Replace }
+    }
+}
+
+/// Servers and keys for gateways to run on.
+pub struct Stage {
+    postgres: PrivatePostgres,
+    redis: Option<PrivateRedis>,
+    sandbox: Sandbox,
+    sandbox_address: SocketAddr,
+    clock: Arc<dyn Clock>,
+    admin: Arc<KeyVault>,
+    reader: Arc<KeyVault>,
+    peppers: Peppers,
+    _sandbox_stop: DropGuard,
+    folder: TempDir,
+}
+
+impl Stage {
+    /// A stage with Redis, by the machine's clock.
+    ///
+    /// # Panics
+    /// If a server cannot be started; the text says which package is missing.
+    pub async fn start() -> Self {
+        Self::start_with(StageOptions::default()).await
+    }
+
+    /// A stage.
+    ///
+    /// # Panics
+    /// If a server cannot be started; the text says which package is missing.
+    pub async fn start_with(options: StageOptions) -> Self {
+        match Self::try_start(options).await {
+            Ok(stage) => stage,
+            Err(error) => panic!("the stage could not be set: {error:#}"),
+        }
+    }
+
+    async fn try_start(options: StageOptions) -> anyhow::Result<Self> {
+        stagedoor_bootstrap::tls::install_provider();
+        let folder = tempfile::Builder::new().prefix("stagedoor-test-").tempdir()?;
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o711))?;
+        for name in ["key-encryption.key", "pepper.key"] {
+            fs::write(folder.path().join(name), KEY)?;
+        }
+        let cluster = folder.path().join("cluster");
+        template::copy_to(&cluster).await?;
+        let postgres = PrivatePostgres::start(PrivatePostgresOptions::for_tests(&cluster)).await?;
+        let redis = match options.redis {
+            true => Some(PrivateRedis::start(folder.path()).await?),
+            false => None,
+        };
+        let sandbox = Sandbox::new(SandboxConfig {
+            clock: Arc::clone(&options.clock),
+            rotation: options.rotation,
+            ..SandboxConfig::default()
+        });
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let sandbox_address = listener.local_addr()?;
+        let stop = CancellationToken::new();
+        tasks::spawn(
+            "sandbox",
+            stagedoor_sandbox::serve(sandbox.clone(), listener, stop.clone().cancelled_owned()),
+        );
+        let admin = vault(&postgres, "stagedoor_admin", &options.clock).await?;
+        let reader = vault(&postgres, "stagedoor_app", &options.clock).await?;
+        Ok(Self {
+            postgres,
+            redis,
+            sandbox,
+            sandbox_address,
+            clock: options.clock,
+            admin,
+            reader,
+            peppers: Peppers::from_files([("1", KEY.as_bytes())]).context("the pepper")?,
+            _sandbox_stop: stop.drop_guard(),
+            folder,
+        })
+    }
+
+    /// The PostgreSQL server.
+    pub fn postgres(&self) -> &PrivatePostgres {
+        &self.postgres
+    }
+
+    /// The Redis server.
+    ///
+    /// # Panics
+    /// On a stage without one.
+    pub fn redis(&self) -> &PrivateRedis {
+        self.redis.as_ref().expect("this stage was set without Redis")
+    }
+
+    /// The music services.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    /// Where the music services listen.
+    pub fn sandbox_address(&self) -> SocketAddr {
+        self.sandbox_address
+    }
+
+    /// The clock of everything in this process.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// A folder that ends with the stage.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The vault of the role that makes tenants.
+    pub fn admin(&self) -> &Arc<KeyVault> {
+        &self.admin
+    }
+
+    /// A vault of the gateway's role that is no gateway's.
+    pub fn reader(&self) -> &Arc<KeyVault> {
+        &self.reader
+    }
+
+    /// The pepper of API keys.
+    pub fn peppers(&self) -> &Peppers {
+        &self.peppers
+    }
+
+    /// The gateway's connection to the database.
+    pub fn database_url(&self) -> String {
+        self.postgres.url_for(DATABASE, "stagedoor_app")
+    }
+
+    /// Runs SQL as the superuser, past every policy; answers with unaligned text.
+    ///
+    /// # Panics
+    /// If the statement fails.
+    pub async fn sql(&self, statement: &str) -> String {
+        match self.postgres.sql(DATABASE, statement).await {
+            Ok(text) => text,
+            Err(error) => panic!("{statement}: {error}"),
+        }
+    }
+
+    /// A gateway's configuration on this stage: free ports, no limit on networks, and patience with a busy machine.
+    /// Peers on loopback may say whom they forward for, so that a test can come from several networks.
+    pub fn config(&self) -> Config {
+        let mut config = Config::default();
+        config.server.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        config.ops.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        config.server.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a constant network")];
+        config.server.drain_grace_ms = 0;
+        config.server.drain_finish_ms = 2_000;
+        config.storage.database_url = SecretUrl::new(self.database_url());
+        config.storage.acquire_timeout_ms = 5_000;
+        config.encryption.key_file = Some(self.folder().join("key-encryption.key"));
+        config.encryption.api_key_pepper_file = Some(self.folder().join("pepper.key"));
+        config.providers.allow_plain_http_loopback = true;
+        config.rate_limiting.per_ip_per_second = 1_000_000;
+        config.rate_limiting.per_ip_burst = 1_000_000;
+        if let Some(redis) = &self.redis {
+            config.cache.redis_url = Some(SecretUrl::new(redis.url()));
+            config.rate_limiting.redis_url = Some(SecretUrl::new(redis.url()));
+        }
+        config.cache.command_timeout_ms = 2_000;
+        config.rate_limiting.command_timeout_ms = 2_000;
+        config
+    }
+}
+
+async fn vault(postgres: &PrivatePostgres, role: &str, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<KeyVault>> {
+    let options = StoreOptions {
+        max_connections: 4,
+        acquire_timeout: Duration::from_secs(10),
+        transaction_timeout: Duration::from_secs(10),
+        ..StoreOptions::new(postgres.url_for(DATABASE, role))
+    };
+    let store = Store::connect(&options).await?;
+    let keys = KeyEncryptionKeys::from_files([("1", KEY.as_bytes())]).context("the key")?;
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+    Ok(Arc::new(KeyVault::new(store, keys, Arc::clone(clock), entropy)))
+}
+
+impl fmt::Debug for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stage").field("folder", &self.folder.path()).finish_non_exhaustive()
+    }
+}

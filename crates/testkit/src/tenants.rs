@@ -1,0 +1,266 @@
+//! Tenants, people, accounts and keys for a stage, and what a test wants to read of them afterwards.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use ipnet::IpNet;
+use secrecy::SecretString;
+use stagedoor_audit::{AuditView, ChainReport};
+use stagedoor_crypto::KeyMode;
+use stagedoor_domain::policy::Quota;
+use stagedoor_domain::{
+    LimitClass, LinkedAccountId, Provider, ScopeSet, TenantContext, TenantSettings, ToolsetSet, UserId,
+};
+use stagedoor_storage::StoreError;
+use stagedoor_storage::api_keys::NewApiKey;
+use stagedoor_storage::provider_apps::{OpenedProviderApp, ProviderAppMode};
+use stagedoor_storage::provider_sessions::RefreshedTokens;
+use stagedoor_storage::provision::{self, NewLinkedAccount};
+
+use crate::stage::Stage;
+
+const COUNTRY: &str = "DE";
+/// More records than any test makes.
+const MANY: i64 = 100_000;
+
+/// A tenant of a stage.
+#[derive(Debug)]
+pub struct TestTenant<'a> {
+    stage: &'a Stage,
+    context: TenantContext,
+}
+
+/// A linked account and the account behind it.
+#[derive(Debug, Clone)]
+pub struct Linked {
+    /// Ours.
+    pub id: LinkedAccountId,
+    /// The provider's.
+    pub account: String,
+}
+
+/// A tenant with one person, both accounts linked, and a key that may do everything for that person.
+#[derive(Debug)]
+pub struct Inhabited<'a> {
+    /// The tenant.
+    pub tenant: TestTenant<'a>,
+    /// The person.
+    pub user: UserId,
+    /// The accounts.
+    pub accounts: BTreeMap<Provider, Linked>,
+    /// The key.
+    pub key: String,
+}
+
+/// What a key may do.
+#[derive(Debug, Clone)]
+pub struct KeySpec {
+    /// Its scopes.
+    pub scopes: ScopeSet,
+    /// The toolsets it is shown; `None` for all.
+    pub toolsets: Option<ToolsetSet>,
+    /// Whether tools that write are withheld.
+    pub read_only: bool,
+    /// The person it acts for.
+    pub user: Option<UserId>,
+    /// When it ends.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// The networks it works from.
+    pub networks: Vec<IpNet>,
+}
+
+impl KeySpec {
+    /// Everything, for `user`, for ever, from anywhere.
+    pub fn for_user(user: UserId) -> Self {
+        Self {
+            scopes: ScopeSet::all(),
+            toolsets: None,
+            read_only: false,
+            user: Some(user),
+            expires_at: None,
+            networks: Vec::new(),
+        }
+    }
+}
+
+/// Settings with limits that no test meets by accident.
+pub fn generous() -> TenantSettings {
+    let quota = |class| (class, vec![Quota::per_minute(60_000)]);
+    TenantSettings {
+        limits: [LimitClass::Api, LimitClass::Search, LimitClass::Playlist].map(quota).into(),
+        ..TenantSettings::default()
+    }
+}
+
+impl Stage {
+    /// A tenant with generous limits, one person, both accounts linked, and a key for everything.
+    pub async fn inhabit(&self, slug: &str) -> Inhabited<'_> {
+        self.inhabit_with(slug, generous()).await
+    }
+
+    /// The same with other settings.
+    pub async fn inhabit_with(&self, slug: &str, settings: TenantSettings) -> Inhabited<'_> {
+        let tenant = self.tenant(slug, settings).await;
+        let mut accounts = BTreeMap::new();
+        let user = tenant.person("Robin").await;
+        for provider in Provider::ALL {
+            tenant.set_up(*provider).await;
+            accounts.insert(*provider, tenant.link(user, *provider).await);
+        }
+        let key = tenant.key(&KeySpec::for_user(user)).await;
+        Inhabited { tenant, user, accounts, key }
+    }
+
+    /// A tenant with nothing in it.
+    ///
+    /// # Panics
+    /// As everything here, if the database refuses.
+    pub async fn tenant(&self, slug: &str, settings: TenantSettings) -> TestTenant<'_> {
+        let slug = slug.parse().expect("a valid slug");
+        let made = provision::create_tenant(self.admin(), slug, "Test tenant", settings).await;
+        TestTenant { stage: self, context: done(made) }
+    }
+}
+
+impl TestTenant<'_> {
+    /// The context in which it was made.
+    pub fn context(&self) -> &TenantContext {
+        &self.context
+    }
+
+    /// Its name in URLs.
+    pub fn slug(&self) -> &str {
+        self.context.tenant().slug.as_str()
+    }
+
+    /// Its id as text.
+    pub fn id(&self) -> String {
+        self.context.tenant_id().to_string()
+    }
+
+    /// A person.
+    pub async fn person(&self, name: &str) -> UserId {
+        done(provision::create_user(self.stage.admin(), &self.context, None, name).await)
+    }
+
+    /// A client of its own at a provider.
+    pub async fn set_up(&self, provider: Provider) {
+        self.set_up_at(provider, &format!("http://{}", self.stage.sandbox_address())).await;
+    }
+
+    /// The same where the provider is reached at another address, such as a fault proxy's.
+    pub async fn set_up_at(&self, provider: Provider, root: &str) {
+        let secret = format!("secret-of-{}", self.slug());
+        self.stage.sandbox().register_app(provider, &self.client_id(), &secret);
+        let (api, auth) = match provider {
+            Provider::Spotify => ("spotify/v1", "spotify/accounts"),
+            Provider::Tidal => ("tidal/v2", "tidal/auth"),
+        };
+        let app = OpenedProviderApp {
+            id: provision::provider_app_id(self.stage.admin()),
+            provider,
+            client_id: self.client_id(),
+            client_secret: Some(SecretString::from(secret)),
+            api_base_url: format!("{root}/{api}"),
+            auth_base_url: format!("{root}/{auth}"),
+            mode: ProviderAppMode::Development,
+        };
+        done(provision::create_provider_app(self.stage.admin(), &self.context, &app).await);
+    }
+
+    /// A new account at the provider, linked to the person with every scope.
+    pub async fn link(&self, user: UserId, provider: Provider) -> Linked {
+        let sandbox = self.stage.sandbox();
+        let account = sandbox.create_account(provider, &format!("{} {provider}", self.slug()), COUNTRY);
+        let grant = sandbox.grant(provider, &account, &self.client_id(), scopes(provider));
+        let linked = NewLinkedAccount {
+            user,
+            provider,
+            provider_user_id: account.clone(),
+            label: format!("{} at {}", self.slug(), provider.title()),
+            country_code: Some(COUNTRY.to_owned()),
+        };
+        let tokens = RefreshedTokens {
+            access_token: grant.access_token.into(),
+            refresh_token: Some(grant.refresh_token.into()),
+            expires_at: grant.expires_at.with_timezone(&Utc),
+            scopes: Some(grant.scopes),
+        };
+        let id = done(provision::link_account(self.stage.admin(), &self.context, linked, &tokens).await);
+        Linked { id, account }
+    }
+
+    /// A key, as its owner would send it.
+    pub async fn key(&self, spec: &KeySpec) -> String {
+        let key = NewApiKey {
+            name: "test".to_owned(),
+            scopes: spec.scopes,
+            toolsets: spec.toolsets,
+            read_only: spec.read_only,
+            user: spec.user,
+            allowed_networks: spec.networks.clone(),
+            expires_at: spec.expires_at,
+        };
+        let (admin, peppers) = (self.stage.admin(), self.stage.peppers());
+        let made = provision::create_api_key(admin, &self.context, peppers, KeyMode::Test, &key).await;
+        done(made).expose_secret().to_owned()
+    }
+
+    /// Every audit record of today, in order.
+    pub async fn audit_trail(&self) -> Vec<AuditView> {
+        let day = self.stage.clock().now().date_naive();
+        done(stagedoor_audit::read_records(self.stage.reader(), &self.context, day, 0, MANY).await)
+    }
+
+    /// The check of today's chain.
+    pub async fn verify_chain(&self) -> ChainReport {
+        let day = self.stage.clock().now().date_naive();
+        done(stagedoor_audit::verify_chain(self.stage.reader(), &self.context, day).await)
+    }
+
+    /// Refuses the tenant from now on.
+    pub async fn suspend(&self) {
+        self.stage
+            .sql(&format!("UPDATE tenants SET status = 'suspended' WHERE tenant_id = '{}'", self.id()))
+            .await;
+    }
+
+    fn client_id(&self) -> String {
+        format!("client-of-{}", self.slug())
+    }
+}
+
+impl Inhabited<'_> {
+    /// The account at a provider.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn account(&self, provider: Provider) -> &Linked {
+        &self.accounts[&provider]
+    }
+
+    /// Its tenant as gateways share it.
+    pub fn shared(&self) -> Arc<stagedoor_domain::Tenant> {
+        Arc::new(self.tenant.context.tenant().clone())
+    }
+}
+
+fn done<T>(outcome: Result<T, StoreError>) -> T {
+    match outcome {
+        Ok(value) => value,
+        Err(error) => panic!("{}", stagedoor_domain::error::Chain(&error)),
+    }
+}
+
+fn scopes(provider: Provider) -> &'static [&'static str] {
+    match provider {
+        Provider::Spotify => &[
+            "playlist-read-private",
+            "playlist-read-collaborative",
+            "playlist-modify-public",
+            "playlist-modify-private",
+        ],
+        Provider::Tidal => &["playlists.read", "playlists.write", "search.read", "user.read"],
+    }
+}
