@@ -1,20 +1,17 @@
 //! From a valid configuration to a gateway that serves: opens the rooms in order and hands each what it needs.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use secrecy::SecretString;
 use stagedoor_audit::{AuditLog, AuditOptions, AuditWorker};
-use stagedoor_bootstrap::config::{Config, EncryptionConfig, SecretUrl};
+use stagedoor_bootstrap::config::{Config, SecretUrl};
 use stagedoor_bootstrap::health::Importance;
 use stagedoor_bootstrap::metrics::ProviderOutcome;
 use stagedoor_bootstrap::{Health, Metrics, Shutdown, ShutdownOptions, tasks};
 use stagedoor_cache::{Cache, CacheOptions};
-use stagedoor_crypto::{KeyEncryptionKeys, Peppers};
 use stagedoor_domain::{Clock, Entropy};
 use stagedoor_limits::{AttemptGuard, AttemptPolicy, LeaseOptions, Limiter, SharedOptions};
 use stagedoor_providers::{AttemptOutcome, HttpOptions, Observer, ProviderHttp, Providers};
@@ -27,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::authn::Authenticator;
 use crate::client::TrustedProxies;
 use crate::gauges::Gauges;
+use crate::keys;
 use crate::mcp::Endpoint;
 use crate::mcp::music::{self, MusicSurface};
 use crate::mcp::render::ServerInfo;
@@ -64,7 +62,7 @@ pub async fn assemble(
     entropy: Arc<dyn Entropy>,
 ) -> anyhow::Result<Gateway> {
     let store = open_store(config).await?;
-    let (keys, peppers) = read_keys(&config.encryption)?;
+    let (keys, peppers) = keys::read(&config.encryption)?;
     let vault = Arc::new(KeyVault::new(store.clone(), keys, Arc::clone(&clock), Arc::clone(&entropy)));
     let limits_link =
         redis_link(config.rate_limiting.redis_url.as_ref(), config.rate_limiting.command_timeout(), &clock)?;
@@ -231,52 +229,6 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
         ..StoreOptions::new(storage.database_url.expose())
     };
     Store::connect(&options).await.context("storage.database_url")
-}
-
-/// The keys in two files, each its version 1.
-pub(crate) fn read_key_files(key: &Path, pepper: &Path) -> anyhow::Result<(KeyEncryptionKeys, Peppers)> {
-    read_keys(&EncryptionConfig {
-        key_file: Some(key.to_owned()),
-        key_directory: None,
-        api_key_pepper_file: Some(pepper.to_owned()),
-    })
-}
-
-fn read_keys(config: &EncryptionConfig) -> anyhow::Result<(KeyEncryptionKeys, Peppers)> {
-    let files = match (&config.key_directory, &config.key_file) {
-        (Some(directory), _) => read_directory(directory).context("encryption.key_directory")?,
-        (None, Some(file)) => read_version_one(file).context("encryption.key_file")?,
-        (None, None) => anyhow::bail!("encryption.key_file or encryption.key_directory must be set"),
-    };
-    let pepper =
-        config.api_key_pepper_file.as_deref().context("encryption.api_key_pepper_file must be set")?;
-    let pepper = read_version_one(pepper).context("encryption.api_key_pepper_file")?;
-    let keys = KeyEncryptionKeys::from_files(borrowed(&files)).context("the key-encryption keys")?;
-    let peppers = Peppers::from_files(borrowed(&pepper)).context("the pepper")?;
-    Ok((keys, peppers))
-}
-
-fn borrowed(files: &BTreeMap<String, Vec<u8>>) -> impl Iterator<Item = (&str, &[u8])> {
-    files.iter().map(|(name, content)| (name.as_str(), content.as_slice()))
-}
-
-fn read_version_one(file: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
-    let content = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    Ok(BTreeMap::from([("1".to_owned(), content)]))
-}
-
-/// The files of a mounted Secret; the links that the kubelet swaps start with two dots and are left out.
-fn read_directory(directory: &Path) -> anyhow::Result<BTreeMap<String, Vec<u8>>> {
-    let unreadable = || format!("{} cannot be read", directory.display());
-    let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir(directory).with_context(unreadable)? {
-        let path = entry.with_context(unreadable)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !name.starts_with('.') && path.is_file() {
-            files.insert(name, std::fs::read(&path).with_context(unreadable)?);
-        }
-    }
-    Ok(files)
 }
 
 fn redis_link(

@@ -8,6 +8,7 @@ pub mod client;
 pub mod demo;
 pub mod gauges;
 pub mod health;
+pub mod keys;
 pub mod mcp;
 pub mod problem;
 pub mod quota;

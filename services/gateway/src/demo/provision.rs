@@ -22,7 +22,7 @@ use url::Url;
 
 use super::DATABASE;
 use super::secrets::Secrets;
-use crate::assembly;
+use crate::keys;
 
 const TENANT: &str = "demo";
 const PERSON: &str = "Robin";
@@ -59,8 +59,8 @@ pub(super) async fn provision(
         ..StoreOptions::new(postgres.url_for(DATABASE, "stagedoor_admin"))
     })
     .await?;
-    let (keys, peppers) = assembly::read_key_files(&secrets.key, &secrets.pepper)?;
-    let vault = KeyVault::new(store.clone(), keys, Arc::clone(clock), Arc::clone(entropy));
+    let (key_encryption_keys, peppers) = keys::read_files(&secrets.key, &secrets.pepper)?;
+    let vault = KeyVault::new(store.clone(), key_encryption_keys, Arc::clone(clock), Arc::clone(entropy));
     let slug: TenantSlug = TENANT.parse()?;
     let demo = match (store.find_tenant(&slug).await?, secrets.api_key()) {
         (Some(tenant), Some(api_key)) => {
