@@ -33,6 +33,8 @@ pub struct DeskOptions {
     pub providers: Providers,
     /// Answers that may be given again.
     pub cache: Arc<Cache>,
+    /// Whether answers are given again at all.
+    pub reuse_answers: bool,
     /// The quotas, for `usage_status`.
     pub limiter: Arc<Limiter>,
     /// The time.
@@ -70,6 +72,7 @@ pub struct Desk {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     cache: Arc<Cache>,
+    reuse_answers: bool,
     providers: Providers,
     vault: Arc<KeyVault>,
     records: Arc<Records>,
@@ -98,6 +101,7 @@ impl Desk {
             clock: options.clock,
             entropy: options.entropy,
             cache: options.cache,
+            reuse_answers: options.reuse_answers,
             providers: options.providers,
             vault: options.vault,
             records,
@@ -119,7 +123,7 @@ impl Desk {
         F: FnOnce() -> Fut + Send,
         Fut: Future<Output = Result<T, PublicError>> + Send,
     {
-        let ttl = ctx.tenant().settings.cache_ttl(tool.cache_class());
+        let ttl = ctx.tenant().settings.cache_ttl(tool.cache_class()).filter(|_| self.reuse_answers);
         let fetch = async move {
             // On the heap, and only on a miss: a hit should not carry the weight of a provider call.
             let answer = Box::pin(fetch()).await?;

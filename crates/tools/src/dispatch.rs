@@ -1,6 +1,7 @@
 //! The one way into every tool: audit opens, scope is checked, the use-case runs, audit closes.
 
 use std::borrow::Cow;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -126,7 +127,9 @@ impl Dispatcher {
         {
             return Outcome::ScopeNeeded(ScopeSet::empty().with(scope));
         }
-        match self.produce(ctx, call).await {
+        // Behind a pointer, so that neither the size nor the type of what the tools do is part of every caller's.
+        let produced: Pin<Box<dyn Future<Output = Produced> + Send + '_>> = Box::pin(self.produce(ctx, call));
+        match produced.await {
             Ok((body, level)) => Outcome::Answered { body, level },
             Err(error) => Outcome::Failed(error),
         }

@@ -36,13 +36,13 @@ pub fn public(state: &Arc<AppState>) -> Router {
 
 /// What operators and probes reach; never exposed with the public port.
 pub fn ops(state: &Arc<AppState>) -> Router {
-    Router::new()
+    let router = Router::new()
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
-        .route("/startupz", get(health::started))
-        .route("/metrics", get(health::metrics))
-        .fallback(not_found)
-        .with_state(Arc::clone(state))
+        .route("/startupz", get(health::started));
+    let router =
+        if state.serves_metrics { router.route("/metrics", get(health::metrics)) } else { router };
+    router.fallback(not_found).with_state(Arc::clone(state))
 }
 
 /// One POST of an agent: who is it, whose is it, then MCP.

@@ -31,6 +31,8 @@ pub struct AppState {
     pub audit: AuditLog,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Whether `/metrics` is there.
+    pub serves_metrics: bool,
     /// Whether traces are exported; spans are not even made where they are not.
     pub traces: bool,
     /// What the probes are told.
