@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::listen::Subscription;
 use self::message::{Malformed, Message, Request};
-use self::render::ServerInfo;
+use self::render::{Rendered, ServerInfo};
 use self::revision::Revision;
 use self::surface::{Caller, Notifier, Reply, RpcError, Surface};
 use stagedoor_bootstrap::telemetry;
@@ -189,21 +189,16 @@ async fn streamed(
     let notifier = Notifier::new(token, takes_logs, sender);
     let answer = Box::pin(owned_answer(Arc::clone(state), caller, body.clone(), notifier));
     match stream::first(answer, &mut receiver).await {
-        stream::First::Ended((status, body)) => render::response(status, body, extra),
+        stream::First::Ended(rendered) => render::response(rendered, extra),
         stream::First::Streaming(first, answer) => {
-            let body = Box::pin(async move { answer.await.1 });
+            let body = Box::pin(async move { answer.await.body });
             stream::response(Some(first), receiver, body, extra)
         }
     }
 }
 
 /// Answers from the body itself, so that the stream may outlive the handler that began it.
-async fn owned_answer(
-    state: Arc<AppState>,
-    caller: Caller,
-    body: Bytes,
-    notifier: Notifier,
-) -> (StatusCode, Vec<u8>) {
+async fn owned_answer(state: Arc<AppState>, caller: Caller, body: Bytes, notifier: Notifier) -> Rendered {
     match message::read(&body, state.mcp.max_depth) {
         Ok(Message::Request(request)) => {
             let reply = methods::answer_in_time(&state.mcp, &caller, &request, &notifier).await;
@@ -215,16 +210,7 @@ async fn owned_answer(
 }
 
 fn finish(endpoint: &Endpoint, id: &RawValue, caller: &Caller, reply: Reply, extra: HeaderMap) -> Response {
-    let challenge = match &reply {
-        Reply::ScopeNeeded(scopes) => Some(crate::problem::scope_challenge(*scopes)),
-        _ => None,
-    };
-    let (status, body) = render::message(id, caller.revision, &endpoint.server_info, reply);
-    let mut response = render::response(status, body, extra);
-    if let Some(challenge) = challenge {
-        response.headers_mut().insert(http::header::WWW_AUTHENTICATE, challenge);
-    }
-    response
+    render::response(render::message(id, caller.revision, &endpoint.server_info, reply), extra)
 }
 
 /// A call over its quota is an answer that the agent reads; any other request is an HTTP refusal.
@@ -265,8 +251,7 @@ fn notification(headers: &HeaderMap, method: &str) -> Response {
 }
 
 fn refusal(id: Option<&RawValue>, revision: Revision, error: &RpcError) -> Response {
-    let status = render::status(error, revision);
-    render::response(status, render::error_message(id, error), HeaderMap::new())
+    render::response(render::refusal(id, revision, error), HeaderMap::new())
 }
 
 fn empty(status: StatusCode) -> Response {

@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use rmcp::model::{ErrorCode as RpcErrorCode, JsonObject, ServerCapabilities, Tool, ToolAnnotations};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use stagedoor_bootstrap::Metrics;
 use stagedoor_bootstrap::metrics::CallOutcome;
+use stagedoor_bootstrap::{Metrics, tasks};
 use stagedoor_domain::{CallId, ErrorCode, PublicError, ToolName, ToolsetSet};
 use stagedoor_tools::{Call, Dispatcher, Outcome, descriptors};
 
@@ -26,7 +28,7 @@ const INSTRUCTIONS: &str = "Stagedoor gives access to people's Spotify and Tidal
 /// The music tools.
 #[derive(Debug)]
 pub struct MusicSurface {
-    dispatcher: Dispatcher,
+    dispatcher: Arc<Dispatcher>,
     metrics: Arc<Metrics>,
     tools: Vec<(ToolName, String)>,
     /// Rendered lists by what a key is shown; there are few kinds of keys.
@@ -37,7 +39,28 @@ impl MusicSurface {
     /// The tools of `dispatcher`.
     pub fn new(dispatcher: Dispatcher, metrics: Arc<Metrics>) -> Self {
         let tools = descriptors::all().into_iter().map(|tool| (tool.name, json!(shown(tool)).to_string()));
-        Self { dispatcher, metrics, tools: tools.collect(), lists: RwLock::default() }
+        Self { dispatcher: Arc::new(dispatcher), metrics, tools: tools.collect(), lists: RwLock::default() }
+    }
+
+    /// Runs a call that changes something as a task of its own: a caller that leaves must not leave a write
+    /// half told, to the cache or to the audit trail.
+    async fn write(
+        &self,
+        caller: &Caller,
+        tool: ToolName,
+        arguments: Option<&RawValue>,
+    ) -> (Outcome, Duration) {
+        let (dispatcher, ctx, client) =
+            (Arc::clone(&self.dispatcher), caller.ctx.clone(), caller.audit_client());
+        let arguments = arguments.map(ToOwned::to_owned);
+        let write = async move {
+            dispatcher.call(&ctx, Call { tool, arguments: arguments.as_deref(), client }).await
+        };
+        match tasks::spawn("write", write).await {
+            Ok(Some(ended)) => ended,
+            // It panicked, which was logged and counted where tasks are run.
+            Ok(None) | Err(_) => (Outcome::Failed(PublicError::internal()), Duration::ZERO),
+        }
     }
 
     fn render_list(&self, caller: &Caller) -> Bytes {
@@ -75,9 +98,12 @@ impl Surface for MusicSurface {
         // A tool that the key is not shown does not exist for it.
         let tool = call.name.parse::<ToolName>().ok().filter(|tool| caller.ctx.principal().sees(*tool));
         let Some(tool) = tool else { return Reply::Error(unknown_tool(call.name)) };
-        let client = caller.audit_client();
-        let (outcome, duration) =
-            self.dispatcher.call(&caller.ctx, Call { tool, arguments: call.arguments, client }).await;
+        let (outcome, duration) = if tool.writes() {
+            self.write(caller, tool, call.arguments).await
+        } else {
+            let call = Call { tool, arguments: call.arguments, client: caller.audit_client() };
+            self.dispatcher.call(&caller.ctx, call).await
+        };
         self.metrics.tool_calls.count(tool, outcome_class(outcome.error()));
         self.metrics.tool_call_duration.record(tool, duration);
         let source = match &outcome {

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 use rmcp::model::{ErrorCode as RpcErrorCode, JsonObject};
 use serde_json::value::RawValue;
@@ -13,8 +13,8 @@ use stagedoor_domain::ErrorCode;
 use super::revision::Revision;
 use super::surface::{Reply, RpcError};
 
-pub(crate) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
-pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Who the server is, as every 2026-07-28 result says, in the forms that rendering needs.
 #[derive(Debug, Clone)]
@@ -42,14 +42,19 @@ impl ServerInfo {
     }
 }
 
-/// The JSON text of a response message, and its HTTP status.
-pub(crate) fn message(
-    id: &RawValue,
-    revision: Revision,
-    server: &ServerInfo,
-    reply: Reply,
-) -> (StatusCode, Vec<u8>) {
-    match reply {
+/// A response message as JSON text, and what HTTP adds to it.
+#[derive(Debug)]
+pub(crate) struct Rendered {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Vec<u8>,
+    /// What goes with a 403 that a further scope would lift.
+    challenge: Option<HeaderValue>,
+}
+
+/// A reply as a response message.
+pub(crate) fn message(id: &RawValue, revision: Revision, server: &ServerInfo, reply: Reply) -> Rendered {
+    let mut challenge = None;
+    let (status, body) = match reply {
         Reply::Members(members) => (StatusCode::OK, from_members(id, revision, server, &members)),
         Reply::Result(result) => (StatusCode::OK, from_object(id, revision, server, result, "complete")),
         Reply::InputRequired(result) => {
@@ -57,25 +62,35 @@ pub(crate) fn message(
         }
         Reply::Error(error) => (status(&error, revision), error_message(Some(id), &error)),
         Reply::ScopeNeeded(scopes) => {
-            let error = crate::problem::scope_needed(scopes);
-            (StatusCode::FORBIDDEN, error_message(Some(id), &error))
+            challenge = Some(crate::problem::scope_challenge(scopes));
+            (StatusCode::FORBIDDEN, error_message(Some(id), &crate::problem::scope_needed(scopes)))
         }
-    }
+    };
+    Rendered { status, body, challenge }
 }
 
-/// An HTTP answer with that JSON text.
-pub(crate) fn response(status: StatusCode, body: Vec<u8>, extra: HeaderMap) -> Response {
-    let mut response = Response::new(Body::from(Bytes::from(body)));
-    *response.status_mut() = status;
+/// An error as a response message; without an id where none was readable.
+pub(crate) fn refusal(id: Option<&RawValue>, revision: Revision, error: &RpcError) -> Rendered {
+    Rendered { status: status(error, revision), body: error_message(id, error), challenge: None }
+}
+
+/// The HTTP answer, with `extra` headers.
+pub(crate) fn response(rendered: Rendered, extra: HeaderMap) -> Response {
+    let mut response = Response::new(Body::from(Bytes::from(rendered.body)));
+    *response.status_mut() = rendered.status;
     *response.headers_mut() = extra;
-    response.headers_mut().insert(CONTENT_TYPE, JSON);
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, JSON);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(challenge) = rendered.challenge {
+        headers.insert(WWW_AUTHENTICATE, challenge);
+    }
     response
 }
 
 /// The JSON text of an error message. Without a readable id the member is left out, as MCP's schema wants it
 /// (JSON-RPC 2.0 §5 would have `null`).
-pub(crate) fn error_message(id: Option<&RawValue>, error: &RpcError) -> Vec<u8> {
+fn error_message(id: Option<&RawValue>, error: &RpcError) -> Vec<u8> {
     let mut data: Map<String, Value> = match &error.data {
         Some(Value::Object(members)) => members.clone(),
         _ => Map::new(),
@@ -89,7 +104,7 @@ pub(crate) fn error_message(id: Option<&RawValue>, error: &RpcError) -> Vec<u8> 
 }
 
 /// The HTTP status of a protocol error. Before 2026-07-28 an unknown method was an ordinary answer.
-pub(crate) fn status(error: &RpcError, revision: Revision) -> StatusCode {
+fn status(error: &RpcError, revision: Revision) -> StatusCode {
     if error.public.code == ErrorCode::UnknownMethod && !revision.is_modern() {
         return StatusCode::OK;
     }
