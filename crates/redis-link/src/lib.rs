@@ -22,7 +22,8 @@ use crate::breaker::{Breaker, Pass};
 /// Where Redis is and how long a command may take.
 #[derive(Debug, Clone)]
 pub struct RedisOptions {
-    /// `redis://[user:password@]host[:port][/database]` or `redis+unix:///path`; may hold a password.
+    /// `redis://` or, over TLS, `rediss://[user:password@]host[:port][/database]`, or `redis+unix:///path`; may
+    /// hold a password.
     pub url: SecretString,
     /// The most that one command may take, the wait for a connection included.
     pub command_timeout: Duration,
@@ -165,4 +166,19 @@ fn tcp_settings() -> TcpSettings {
     #[cfg(any(target_os = "linux", target_os = "android", target_os = "fuchsia"))]
     let settings = settings.set_user_timeout(Duration::from_secs(2));
     settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stagedoor_domain::SystemClock;
+
+    #[tokio::test]
+    async fn plain_and_encrypted_addresses_are_usable_and_others_are_not() {
+        let link =
+            |url: &str| RedisLink::new(&RedisOptions::new(url.to_owned()), Arc::new(SystemClock::new()));
+        assert!(link("redis://cache.example:6379").is_ok());
+        assert!(link("rediss://user:secret@cache.example:6380/1").is_ok());
+        assert!(link("http://cache.example").is_err());
+    }
 }
