@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use stagedoor_domain::Entropy;
+use stagedoor_domain::{Entropy, Provider};
 
 /// No provider is believed to mean more than this; after it, one call asks again.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
@@ -15,10 +15,11 @@ const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 /// Entries above which those that are over are dropped.
 const SWEEP_ABOVE: usize = 1_024;
 
-/// Which quota at the provider a call counts on: client id and server, so that a tenant that claims another's
+/// Which quota a call counts on: provider, client id and server, so that a tenant that claims another's
 /// client id against a server of its own shuts nobody else out.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct BreakerKey {
+    pub(crate) provider: Provider,
     pub(crate) origin: String,
     pub(crate) client_id: String,
 }
@@ -99,7 +100,7 @@ mod tests {
     }
 
     fn key(origin: &str) -> BreakerKey {
-        BreakerKey { origin: origin.to_owned(), client_id: "client".to_owned() }
+        BreakerKey { provider: Provider::Spotify, origin: origin.to_owned(), client_id: "client".to_owned() }
     }
 
     const fn seconds(seconds: u64) -> Duration {

@@ -336,7 +336,11 @@ fn is_passing(outcome: &Result<Answer, ProviderError>) -> bool {
 }
 
 fn breaker_key(call: &Call<'_>) -> BreakerKey {
-    BreakerKey { origin: call.url.origin().ascii_serialization(), client_id: call.app.client_id.clone() }
+    BreakerKey {
+        provider: call.app.provider,
+        origin: call.url.origin().ascii_serialization(),
+        client_id: call.app.client_id.clone(),
+    }
 }
 
 fn is_loopback(url: &Url) -> bool {
