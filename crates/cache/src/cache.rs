@@ -98,7 +98,10 @@ impl Cache {
                 return Ok(Cached::of(stored, Level::L1));
             }
             match self.flights.join(&text) {
-                Part::Lead(leader) => return self.lead(ctx, key, &text, ttl, fetch, leader).await,
+                // On the heap: a hit should not carry the weight of a look-up in Redis.
+                Part::Lead(leader) => {
+                    return Box::pin(self.lead(ctx, key, &text, ttl, fetch, leader)).await;
+                }
                 Part::Follow(receiver) => match outcome(receiver).await {
                     Some(Outcome::Ready(stored)) => {
                         self.counts.coalesced.add();
@@ -162,7 +165,7 @@ impl Cache {
         let generation = match key.reader() {
             Reader::Tenant => None,
             Reader::User { user, scope } => {
-                let generation = self.generations.current(ctx, user, key.provider(), scope).await;
+                let generation = Box::pin(self.generations.current(ctx, user, key.provider(), scope)).await;
                 if generation.is_none() {
                     self.counts.degraded.add();
                 }

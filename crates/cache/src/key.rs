@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use serde::Serialize;
-use serde_json::Value;
 use stagedoor_crypto::digest::sha256;
 use stagedoor_domain::{Provider, TenantContext, TenantId, UserId};
 
@@ -45,7 +44,8 @@ pub struct CacheKey {
 
 impl CacheKey {
     /// The key of `operation` in `domain` with `params`, asked of `provider` for `reader`. Everything that
-    /// changes the answer (market, page, limit) belongs into `params`; the order of its fields does not matter.
+    /// changes the answer (market, page, limit) belongs into `params`: a type whose fields are always written in
+    /// the same order, which hash maps are not.
     pub fn new(
         ctx: &TenantContext,
         domain: &'static str,
@@ -58,10 +58,8 @@ impl CacheKey {
             !domain.contains(':') && !operation.contains(':'),
             "the parts of a key are separated by colons"
         );
-        let params = serde_json::to_value(params).map_err(|cause| InvalidParams { operation, cause })?;
-        let mut canonical = String::with_capacity(128);
-        write_canonical(&mut canonical, &params);
-        let params_hash = sha256(&[provider.as_str().as_bytes(), b"\n", canonical.as_bytes()]);
+        let params = serde_json::to_vec(params).map_err(|cause| InvalidParams { operation, cause })?;
+        let params_hash = sha256(&[provider.as_str().as_bytes(), b"\n", &params]);
         Ok(Self { tenant: ctx.tenant_id(), domain, operation, params_hash, reader, provider })
     }
 
@@ -102,53 +100,3 @@ impl CacheKey {
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
-
-/// JSON with sorted fields and no spaces. Sorts by itself: whether `serde_json` keeps its maps sorted depends on
-/// features that other crates turn on.
-fn write_canonical(text: &mut String, value: &Value) {
-    match value {
-        Value::Object(fields) => {
-            let mut fields: Vec<_> = fields.iter().collect();
-            fields.sort_unstable_by_key(|(name, _)| *name);
-            text.push('{');
-            for (index, (name, value)) in fields.into_iter().enumerate() {
-                let separator = if index == 0 { "" } else { "," };
-                let _ = write!(text, "{separator}{}:", Value::from(name.as_str()));
-                write_canonical(text, value);
-            }
-            text.push('}');
-        }
-        Value::Array(values) => {
-            text.push('[');
-            for (index, value) in values.iter().enumerate() {
-                if index > 0 {
-                    text.push(',');
-                }
-                write_canonical(text, value);
-            }
-            text.push(']');
-        }
-        plain => {
-            let _ = write!(text, "{plain}");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn the_order_of_fields_does_not_matter_and_of_lists_does() {
-        let canonical = |value: &Value| {
-            let mut text = String::new();
-            write_canonical(&mut text, value);
-            text
-        };
-        let text = canonical(&json!({ "b": [2, 1, null], "a": { "z": "\"", "y": 1.5 } }));
-        assert_eq!(text, r#"{"a":{"y":1.5,"z":"\""},"b":[2,1,null]}"#);
-        assert_ne!(canonical(&json!([1, 2])), canonical(&json!([2, 1])));
-    }
-}

@@ -1,6 +1,5 @@
 //! What the limiter says to a call, and how that reads in headers and to an agent.
 
-use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -182,11 +181,14 @@ pub(crate) fn closed_bucket(plan: &Plan) -> Option<Bucket> {
     }
 }
 
+/// Adds `"class-window";q=capacity;w=window`. Every answer carries all policies, so this does without `fmt`.
 fn add_policy(text: &mut String, class: LimitClass, quota: Quota) {
-    let separator = if text.is_empty() { "" } else { ", " };
-    let (capacity, window) = (quota.capacity, quota.window.as_secs());
-    // Writing to a string cannot fail.
-    let _ = write!(text, "{separator}\"{class}-{window}\";q={capacity};w={window}");
+    let (mut capacity, mut window) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let (capacity, window) = (capacity.format(quota.capacity), window.format(quota.window.as_secs()));
+    let separator = if text.is_empty() { "\"" } else { ", \"" };
+    for part in [separator, class.as_str(), "-", window, "\";q=", capacity, ";w=", window] {
+        text.push_str(part);
+    }
 }
 
 fn window_name(window: Duration) -> String {

@@ -90,6 +90,14 @@ impl Leases {
         })
     }
 
+    /// Pays for a call that Redis had no room for, from a lease that another call has brought meanwhile.
+    pub(crate) fn pay(&self, ctx: &TenantContext, class: LimitClass) -> Option<Decision> {
+        if self.options.tokens == 0 {
+            return None;
+        }
+        self.with(ctx, class, |slot, now| slot.pay(now, self.options.max_age))
+    }
+
     /// Keeps `calls` that Redis has debited beyond the call that asked.
     pub(crate) fn keep(
         &self,

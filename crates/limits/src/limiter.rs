@@ -153,6 +153,12 @@ impl Limiter {
         let kept = taken.calls.saturating_sub(1);
         shared.leases.keep(ctx, class, kept, rates, tightest(rates, &taken));
         let mut decision = Decision::of(rates, &taken, Backend::Redis);
+        // Calls side by side: the lease of one may hold the very calls that Redis no longer has for another.
+        if !decision.admitted
+            && let Some(paid) = shared.leases.pay(ctx, class)
+        {
+            return paid;
+        }
         if let (true, Some(bucket)) = (decision.admitted, decision.binding.as_mut()) {
             bucket.remaining += kept;
         }
