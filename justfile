@@ -40,7 +40,8 @@ clients:
 
 # CPU, latency and memory of a call, against the bare floor; also writes target/bench.json.
 bench *ARGS:
-    @exec cargo run --locked --release -p stagedoor-tests --bin stagedoor-bench -- "$@"
+    @cargo build --locked --release -p stagedoor-gateway -p stagedoor-tests --bins
+    @exec "${CARGO_TARGET_DIR:-target}/release/stagedoor-bench" "$@"
 
 # Checks every SQL query against the migrations on a private PostgreSQL and rewrites .sqlx/.
 sqlx:

@@ -1,17 +1,24 @@
-//! Logs to standard error and traces to a collector. `exporter` has the way out, `propagation` the way in.
+//! Logs to standard error and traces to a collector. `json` and `batch` are how log lines look and leave,
+//! `exporter` is the way out of traces, `propagation` their way in.
 
+mod batch;
 mod exporter;
+mod json;
 mod propagation;
 
 use std::io::IsTerminal;
 
 use opentelemetry::trace::TracerProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::config::{LogFormat, TelemetryConfig};
+
+use batch::BatchedStderr;
+use json::JsonLines;
 
 pub use propagation::{adopt_parent, current_traceparent};
 
@@ -24,16 +31,28 @@ pub enum TelemetryError {
     /// The exporter cannot be made.
     #[error("the trace exporter could not be made")]
     Exporter(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The thread that writes log lines does not start.
+    #[error("the thread for log lines could not be started")]
+    Lines(#[source] std::io::Error),
     /// It was done before.
     #[error("logging was set up twice")]
     Twice(#[source] tracing_subscriber::util::TryInitError),
 }
 
-/// Keeps the exporter; [`Self::flush`] belongs at the end of the process.
+/// Keeps the exporter; [`Self::flush`] belongs at the end of the process. Dropping it writes the last log lines.
 #[derive(Debug)]
 #[must_use = "dropping it stops the export of traces"]
 pub struct TelemetryGuard {
     provider: Option<SdkTracerProvider>,
+    lines: Option<BatchedStderr>,
+}
+
+impl Drop for TelemetryGuard {
+    fn drop(&mut self) {
+        if let Some(lines) = &self.lines {
+            lines.flush();
+        }
+    }
 }
 
 /// Sets up logs and, where an endpoint is configured, traces; once a process, inside a tokio runtime.
@@ -44,13 +63,15 @@ pub fn init(config: &TelemetryConfig, service: &'static str) -> Result<Telemetry
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("stagedoor"));
         layer.with_location(false).with_threads(false).with_tracked_inactivity(false)
     });
+    let lines = writes_json(config.log_format).then(BatchedStderr::start).transpose();
+    let lines = lines.map_err(TelemetryError::Lines)?;
     tracing_subscriber::registry()
         .with(filter)
-        .with(log_layer(config.log_format))
+        .with(log_layer(lines.clone()))
         .with(traces)
         .try_init()
         .map_err(TelemetryError::Twice)?;
-    Ok(TelemetryGuard { provider })
+    Ok(TelemetryGuard { provider, lines })
 }
 
 /// Parses a filter such as `info,sqlx=warn`.
@@ -71,20 +92,29 @@ impl TelemetryGuard {
     }
 }
 
-fn log_layer<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+fn writes_json(format: LogFormat) -> bool {
+    match format {
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
+        LogFormat::Json => true,
+        LogFormat::Pretty => false,
+    }
+}
+
+/// JSON into `lines`, or without them text for people.
+fn log_layer<S>(lines: Option<BatchedStderr>) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: tracing::Subscriber + for<'span> tracing_subscriber::registry::LookupSpan<'span>,
 {
-    let pretty = match format {
-        LogFormat::Auto => std::io::stderr().is_terminal(),
-        LogFormat::Json => false,
-        LogFormat::Pretty => true,
-    };
-    let layer = fmt::layer().with_writer(std::io::stderr);
-    if pretty {
-        layer.with_ansi(std::io::stderr().is_terminal()).with_target(false).compact().boxed()
-    } else {
-        layer.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
+    match lines {
+        Some(lines) => {
+            fmt::layer().fmt_fields(JsonFields::new()).event_format(JsonLines).with_writer(lines).boxed()
+        }
+        None => fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_target(false)
+            .compact()
+            .boxed(),
     }
 }
 

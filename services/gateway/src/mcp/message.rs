@@ -126,7 +126,7 @@ pub(crate) fn read(body: &[u8], max_depth: usize) -> Result<Message<'_>, Malform
         let message = format!("The body is not UTF-8: byte {} is wrong.", error.valid_up_to());
         Malformed::new(RpcErrorCode::PARSE_ERROR, PublicError::new(ErrorCode::MalformedJson, message))
     })?;
-    if depth(body) > max_depth {
+    if openings(body) > max_depth && depth(body) > max_depth {
         let message = format!("The body is nested deeper than {max_depth} levels.");
         let public = PublicError::new(ErrorCode::BodyTooDeep, message);
         return Err(Malformed::new(RpcErrorCode::INVALID_REQUEST, public));
@@ -200,6 +200,11 @@ fn is_valid_id(id: &RawValue) -> bool {
     let integer =
         || text.iter().enumerate().all(|(at, byte)| byte.is_ascii_digit() || (at == 0 && *byte == b'-'));
     text.len() <= 256 && (text[0] == b'"' || integer())
+}
+
+/// How many arrays and objects might begin; cheap to count, and nesting cannot be deeper than that.
+fn openings(body: &[u8]) -> usize {
+    body.iter().filter(|byte| matches!(byte, b'{' | b'[')).count()
 }
 
 /// How deep arrays and objects are nested, strings left out.
