@@ -10,6 +10,11 @@ pub(crate) fn read<T: DeserializeOwned>(arguments: Option<&RawValue>) -> Result<
     if !text.starts_with('{') {
         return Err(invalid("`arguments` must be an object."));
     }
+    serde_json::from_str(text).or_else(|_| read_with_path(text))
+}
+
+/// Reads once more and keeps track of where it is, which only an error is worth.
+fn read_with_path<T: DeserializeOwned>(text: &str) -> Result<T, PublicError> {
     let deserializer = &mut serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let path = error.path().to_string();

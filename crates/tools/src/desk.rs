@@ -18,6 +18,7 @@ use stagedoor_storage::KeyVault;
 use crate::access::Tokens;
 use crate::accounts::{self, Account};
 use crate::records::Records;
+use crate::refresh::{Refresher, Spawn};
 
 /// A finished answer and where it came from, or what went wrong.
 pub(crate) type Produced = Result<(Bytes, Level), PublicError>;
@@ -41,6 +42,8 @@ pub struct DeskOptions {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
+    /// Runs what must not end with its caller.
+    pub spawn: Spawn,
     /// Turns the JSON of an answer into the form that is cached and written out.
     pub render: fn(&[u8]) -> Bytes,
 }
@@ -90,12 +93,14 @@ impl Desk {
     /// A desk.
     pub fn new(options: DeskOptions) -> Self {
         let records = Arc::new(Records::new(Arc::clone(&options.vault)));
-        let tokens = Tokens::new(
+        let refresher = Refresher::new(
             Arc::clone(&options.vault),
             options.providers.clone(),
             Arc::clone(&records),
             Arc::clone(&options.clock),
+            options.spawn,
         );
+        let tokens = Tokens::new(options.providers.clone(), refresher, Arc::clone(&options.clock));
         Self {
             limiter: options.limiter,
             clock: options.clock,
@@ -190,8 +195,7 @@ impl Desk {
         };
         let result = match call(music, access.clone()).await {
             Err(ProviderError::Unauthorized { .. }) => {
-                let refreshed = self.tokens.refreshed(ctx, &access.app, account, &access.token);
-                let token = Box::pin(refreshed).await?;
+                let token = self.tokens.refreshed(ctx, &access.app, account, &access.token).await?;
                 call(music, CallAccess { token, ..access }).await
             }
             result => result,
@@ -273,7 +277,8 @@ impl Desk {
 
     /// The tenant's own data key.
     pub(crate) async fn tenant_key(&self, ctx: &TenantContext) -> Result<Arc<DataKey>, PublicError> {
-        self.vault.tenant_key(ctx).await.map_err(|error| crate::records::store_failure(&error))
+        // On the heap: only a call that pages needs it, and a database look-up weighs much.
+        Box::pin(self.vault.tenant_key(ctx)).await.map_err(|error| crate::records::store_failure(&error))
     }
 
     /// The time as answers carry it (RFC 3339, seconds).

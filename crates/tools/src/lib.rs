@@ -13,10 +13,12 @@ mod items;
 mod playlist_reads;
 mod playlist_writes;
 mod records;
+mod refresh;
 mod resolve;
 mod schema;
 mod search;
 mod usage;
 
 pub use desk::{Desk, DeskOptions};
+pub use refresh::Spawn;
 pub use dispatch::{Call, Dispatcher, Outcome};

@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::authn::Authenticator;
+use crate::background::Background;
 use crate::client::TrustedProxies;
 use crate::gauges::Gauges;
 use crate::keys;
@@ -87,6 +88,7 @@ pub async fn assemble(
         store: store.clone(),
     };
     let metrics = Arc::new(Metrics::with(|registry| registry.register_collector(Box::new(gauges))));
+    let background = Background::default();
     let desk = Desk::new(DeskOptions {
         vault: Arc::clone(&vault),
         providers: providers(config, &clock, &entropy, &metrics)?,
@@ -95,10 +97,15 @@ pub async fn assemble(
         limiter: Arc::clone(&limiter),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
+        spawn: background.spawner(),
         render: music::render,
     });
-    let surface: Arc<dyn Surface> =
-        Arc::new(MusicSurface::new(Dispatcher::new(desk, audit.clone()), Arc::clone(&metrics)));
+    let surface: Arc<dyn Surface> = Arc::new(MusicSurface::new(
+        Dispatcher::new(desk, audit.clone()),
+        audit.clone(),
+        background.clone(),
+        Arc::clone(&metrics),
+    ));
     #[cfg(feature = "conformance-fixtures")]
     let surface: Arc<dyn Surface> =
         Arc::new(crate::mcp::fixtures::FixtureSurface::new(surface, entropy.as_ref()));
@@ -124,6 +131,7 @@ pub async fn assemble(
             stop: stop_streams.clone(),
         },
         audit,
+        background,
         metrics,
         serves_metrics: config.metrics.enabled,
         traces: config.telemetry.otlp_endpoint.is_some(),
@@ -131,7 +139,11 @@ pub async fn assemble(
         clock,
         entropy,
     };
-    let bounds = Bounds { drain: config.server.drain_finish(), ..Bounds::default() };
+    let bounds = Bounds {
+        header_timeout: config.server.body_timeout(),
+        drain: config.server.drain_finish(),
+        ..Bounds::default()
+    };
     Ok(Gateway { state: Arc::new(state), store, vault, audit_writer, stop_streams, bounds })
 }
 
@@ -166,6 +178,12 @@ impl Gateway {
     pub async fn run(self, listeners: Listeners, mut shutdown: Shutdown) {
         let tokens = shutdown.tokens();
         let audit = self.state.audit.clone();
+        let (background, patience) = (self.state.background.clone(), self.bounds.drain);
+        shutdown.on_flush("background", async move {
+            if !background.finish(patience).await {
+                tracing::error!("a write or a token refresh was cut off");
+            }
+        });
         shutdown.on_flush("audit", async move {
             if let Err(error) = audit.flush().await {
                 tracing::error!(
@@ -185,11 +203,17 @@ impl Gateway {
         let public = server::serve(
             listeners.public,
             router::public(&self.state),
-            self.bounds,
+            self.bounds.clone(),
+            self.state.proxies.clone(),
             tokens.stop_accepting.clone(),
         );
-        let ops =
-            server::serve(listeners.ops, router::ops(&self.state), self.bounds, tokens.finished.clone());
+        let ops = server::serve(
+            listeners.ops,
+            router::ops(&self.state),
+            self.bounds,
+            self.state.proxies.clone(),
+            tokens.finished.clone(),
+        );
         tasks::spawn("ops", ops);
         self.state.health.started();
         tracing::info!("serving");

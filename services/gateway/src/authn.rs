@@ -17,6 +17,8 @@ use stagedoor_limits::{AttemptGuard, AttemptSubject, Attempts};
 use stagedoor_storage::{Store, StoreError};
 use uuid::Uuid;
 
+use crate::problem::Problem;
+
 /// How long a key that was found is not looked up again (SECURITY §2).
 const FOUND_FOR: Duration = Duration::from_secs(30);
 /// How long a key that was not found is not looked up again; short, because someone may be creating it.
@@ -34,18 +36,18 @@ pub struct SignIn {
     digest: ApiKeyDigest,
 }
 
-/// Why a request has no principal.
+/// Why a request has no principal. Clients cannot tell the reasons apart.
 #[derive(Debug)]
 pub enum Refused {
-    /// No key, or not one that is valid here. Clients see one answer for every reason.
-    Unauthenticated {
+    /// No key, or not one that is valid here.
+    Invalid {
         /// The tenant, where the key is one of its own; for its audit trail.
         tenant: Option<Arc<Tenant>>,
         /// Why, for metrics.
         reason: AuthFailure,
+        /// What the client is told: that the key is not valid, or that there were too many of these.
+        error: PublicError,
     },
-    /// Too many failures from this network.
-    TooManyAttempts(PublicError),
     /// The key cannot be looked up now.
     Unavailable(Arc<StoreError>),
 }
@@ -75,27 +77,21 @@ impl Authenticator {
         address: IpAddr,
     ) -> Result<Arc<SignIn>, Refused> {
         // The checksum refuses made-up keys before anything is looked up.
-        let key = bearer(headers).map_err(|reason| Refused::Unauthenticated { tenant: None, reason })?;
+        let key = bearer(headers).map_err(|reason| Refused::of(None, reason))?;
         let Ok(slug) = slug.parse::<TenantSlug>() else {
-            return Err(Refused::Unauthenticated { tenant: None, reason: AuthFailure::Unknown });
+            return Err(Refused::of(None, AuthFailure::Unknown));
         };
         let found = self.find(slug, &key).await.map_err(Refused::Unavailable)?;
         let Some(sign_in) = found else {
-            let nobody = TenantId(Uuid::nil());
-            let reason = AuthFailure::Unknown;
-            let attempts = Attempts::new(nobody, AttemptSubject::Unknown, address);
-            return Err(self.count_failure(&attempts, None, reason).await);
+            return Err(self.count_failure(None, AuthFailure::Unknown, address).await);
         };
+        let tenant = || Some(Arc::clone(&sign_in.tenant));
         if !key.verify(&sign_in.digest, &self.peppers) {
-            let attempts = Attempts::new(sign_in.tenant.id, AttemptSubject::Key(key.id().clone()), address);
-            let tenant = Some(Arc::clone(&sign_in.tenant));
-            return Err(self.count_failure(&attempts, tenant, AuthFailure::WrongSecret).await);
+            return Err(self.count_failure(tenant(), AuthFailure::WrongSecret, address).await);
         }
         match self.obstacle(&sign_in, address) {
             None => Ok(sign_in),
-            Some(reason) => {
-                Err(Refused::Unauthenticated { tenant: Some(Arc::clone(&sign_in.tenant)), reason })
-            }
+            Some(reason) => Err(Refused::of(tenant(), reason)),
         }
     }
 
@@ -140,43 +136,34 @@ impl Authenticator {
         }
     }
 
+    /// Counts a guess. One log for each client network, whatever was guessed: an answer must not tell which key
+    /// ids exist, and a good key is never locked out by someone else's guesses.
     async fn count_failure(
         &self,
-        attempts: &Attempts,
         tenant: Option<Arc<Tenant>>,
         reason: AuthFailure,
+        address: IpAddr,
     ) -> Refused {
-        match self.attempts.record_failure(attempts).await {
-            Ok(()) => Refused::Unauthenticated { tenant, reason },
-            Err(error) => Refused::TooManyAttempts(error),
+        let guesses = Attempts::new(TenantId(Uuid::nil()), AttemptSubject::Unknown, address);
+        match self.attempts.record_failure(&guesses).await {
+            Ok(()) => Refused::of(tenant, reason),
+            Err(error) => Refused::Invalid { tenant, reason: AuthFailure::Blocked, error },
         }
     }
 }
 
 impl Refused {
-    /// The stable code.
-    pub fn code(&self) -> ErrorCode {
-        match self {
-            Self::Unauthenticated { .. } => ErrorCode::Unauthenticated,
-            Self::TooManyAttempts(error) => error.code,
-            Self::Unavailable(error) => error.public().code,
-        }
-    }
-
-    /// Why, for metrics; `None` where the key was not judged at all.
-    pub fn reason(&self) -> Option<AuthFailure> {
-        match self {
-            Self::Unauthenticated { reason, .. } => Some(*reason),
-            Self::TooManyAttempts(_) => Some(AuthFailure::Blocked),
-            Self::Unavailable(_) => None,
-        }
+    fn of(tenant: Option<Arc<Tenant>>, reason: AuthFailure) -> Self {
+        Self::Invalid { tenant, reason, error: Problem::unauthenticated_error() }
     }
 
     /// What the client is told.
-    pub fn problem(&self) -> crate::problem::Problem {
+    pub fn problem(&self) -> Problem {
         match self {
-            Self::Unauthenticated { .. } => crate::problem::Problem::unauthenticated(),
-            Self::TooManyAttempts(error) => error.clone().into(),
+            Self::Invalid { error, .. } if error.code == ErrorCode::Unauthenticated => {
+                Problem::unauthenticated()
+            }
+            Self::Invalid { error, .. } => error.clone().into(),
             Self::Unavailable(error) => error.public().into(),
         }
     }

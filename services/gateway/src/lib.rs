@@ -4,6 +4,7 @@
 pub mod access_log;
 pub mod assembly;
 pub mod authn;
+pub mod background;
 pub mod client;
 pub mod demo;
 pub mod gauges;
@@ -12,6 +13,7 @@ pub mod keys;
 pub mod mcp;
 pub mod problem;
 pub mod quota;
+pub mod refusals;
 pub mod router;
 pub mod sealer;
 pub mod server;

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, StatusCode};
 use rmcp::model::ErrorCode as RpcErrorCode;
 use serde_json::json;
@@ -34,13 +34,26 @@ impl Problem {
 
     /// No key, a wrong one, an expired one, another tenant's: one answer for all, so that none can be told apart.
     pub fn unauthenticated() -> Self {
-        let error = PublicError::new(ErrorCode::Unauthenticated, "A valid API key of this tenant is needed.")
-            .hint("Send it as `Authorization: Bearer sd_live_…`. A key works only at its own tenant's endpoint.");
         let scopes: ScopeSet = Scope::ALL.iter().copied().collect();
         let challenge = format!("Bearer realm=\"stagedoor\", error=\"invalid_token\", scope=\"{scopes}\"");
-        let mut problem = Self::new(error);
+        let mut problem = Self::new(Self::unauthenticated_error());
         problem.headers.insert(WWW_AUTHENTICATE, header(challenge));
         problem
+    }
+
+    /// What that answer says.
+    pub fn unauthenticated_error() -> PublicError {
+        PublicError::new(ErrorCode::Unauthenticated, "A valid API key of this tenant is needed.").hint(
+            "Send it as `Authorization: Bearer sd_live_…`. A key works only at its own tenant's endpoint.",
+        )
+    }
+
+    /// The problem as the last answer on its connection: the request's body was not read, and what is left of it
+    /// must not be taken for the next request.
+    #[must_use]
+    pub fn closing(mut self) -> Self {
+        self.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        self
     }
 }
 

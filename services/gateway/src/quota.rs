@@ -1,13 +1,11 @@
-//! The tenant's limits at the edge: asks the limiter, says the result in headers, records refusals.
+//! The tenant's limits at the edge: asks the limiter, says the result in headers.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
-use stagedoor_audit::{AuditAction, AuditClass, AuditClient, AuditLog, AuditOpening, AuditOutcome};
-use stagedoor_domain::error::{Chain, ceil_seconds};
-use stagedoor_domain::{LimitClass, PublicError, TenantContext, ToolName};
+use stagedoor_domain::error::ceil_seconds;
+use stagedoor_domain::{LimitClass, PublicError, TenantContext};
 use stagedoor_limits::{Decision, Limiter};
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -39,30 +37,6 @@ impl Quota {
         let Some(limiter) = &self.limiter else { return Admission::default() };
         let decision = limiter.admit(ctx, class).await;
         Admission { headers: headers(&decision), refused: decision.refusal() }
-    }
-}
-
-/// Records that a call was turned away. Nothing was done, so even a write's record may wait for its batch.
-pub async fn record_refusal(
-    audit: &AuditLog,
-    ctx: &TenantContext,
-    tool: Option<ToolName>,
-    client: AuditClient,
-    error: &PublicError,
-) {
-    let action = tool.map_or(AuditAction::Request, AuditAction::Tool);
-    let opening = AuditOpening { class: AuditClass::Deferred, ..AuditOpening::new(action, client) };
-    match audit.open(ctx, opening).await {
-        Ok(entry) => {
-            let outcome = AuditOutcome {
-                error: Some(error.code),
-                response_code: error.code.http_status(),
-                duration: Duration::ZERO,
-                cached: false,
-            };
-            entry.close(outcome).await;
-        }
-        Err(error) => tracing::error!(error = %Chain(&error), "a refusal was not recorded"),
     }
 }
 

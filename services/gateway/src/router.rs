@@ -9,15 +9,17 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::header::{ALLOW, HeaderValue};
 use stagedoor_bootstrap::telemetry;
-use stagedoor_domain::{CallId, ErrorCode, PublicError, TenantContext};
+use stagedoor_domain::error::Chain;
+use stagedoor_domain::{CallId, ErrorCode, PublicError, Tenant, TenantContext};
 use tracing::{Instrument, Span};
 
 use stagedoor_audit::{AuditAction, AuditClient, Refusal};
 
+use crate::authn::Refused;
 use crate::client::Client;
 use crate::problem::Problem;
 use crate::state::AppState;
-use crate::{access_log, authn, client, health, mcp, tenancy};
+use crate::{access_log, client, health, mcp, tenancy};
 
 /// What agents reach.
 pub fn public(state: &Arc<AppState>) -> Router {
@@ -40,8 +42,7 @@ pub fn ops(state: &Arc<AppState>) -> Router {
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/startupz", get(health::started));
-    let router =
-        if state.serves_metrics { router.route("/metrics", get(health::metrics)) } else { router };
+    let router = if state.serves_metrics { router.route("/metrics", get(health::metrics)) } else { router };
     router.fallback(not_found).with_state(Arc::clone(state))
 }
 
@@ -50,12 +51,12 @@ async fn call(State(state): State<Arc<AppState>>, Path(slug): Path<String>, requ
     let (parts, body) = request.into_parts();
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
     if let Err(problem) = state.doors.check(authority, &parts.headers) {
-        return problem.into_response();
+        return problem.closing().into_response();
     }
     let client = client::of(&state.proxies, &parts.extensions, &parts.headers);
     let sign_in = match state.authenticator.sign_in(&slug, &parts.headers, client.address).await {
         Ok(sign_in) => sign_in,
-        Err(refused) => return refuse(&state, &refused, client).await,
+        Err(refused) => return refuse(&state, refused, client).await,
     };
     let ctx = tenancy::establish(&sign_in, state.clock.as_ref(), state.entropy.as_ref());
     let span = if state.traces { trace(&ctx, &parts) } else { Span::none() };
@@ -70,27 +71,35 @@ fn trace(ctx: &TenantContext, parts: &http::request::Parts) -> Span {
     span
 }
 
-async fn refuse(state: &AppState, refused: &authn::Refused, client: Client) -> Response {
-    if let authn::Refused::Unavailable(error) = refused {
-        tracing::error!(error = %stagedoor_domain::error::Chain(&**error), "a key could not be looked up");
-    }
-    if let authn::Refused::Unauthenticated { tenant: Some(tenant), reason } = refused {
-        let refusal = Refusal {
-            call: CallId::generate(state.clock.as_ref(), state.entropy.as_ref()),
-            action: AuditAction::Authenticate,
-            claimed: None,
-            error: refused.code(),
-            response_code: refused.code().http_status(),
-            client: AuditClient { address: Some(client.address), user_agent: client.user_agent },
-        };
-        if let Err(error) = state.audit.refuse(Arc::clone(tenant), refusal).await {
-            tracing::error!(error = %stagedoor_domain::error::Chain(&error), ?reason, "a refusal was not recorded");
+async fn refuse(state: &AppState, refused: Refused, client: Client) -> Response {
+    let problem = refused.problem().closing();
+    match refused {
+        Refused::Unavailable(error) => {
+            tracing::error!(error = %Chain(&*error), "a key could not be looked up");
+        }
+        Refused::Invalid { tenant, reason, error } => {
+            state.metrics.auth_failures.count(reason);
+            if let Some(tenant) = tenant {
+                record_refusal(state, tenant, error.code, client).await;
+            }
         }
     }
-    if let Some(reason) = refused.reason() {
-        state.metrics.auth_failures.count(reason);
+    problem.into_response()
+}
+
+/// The tenant learns that someone tried one of its keys and failed.
+async fn record_refusal(state: &AppState, tenant: Arc<Tenant>, error: ErrorCode, client: Client) {
+    let refusal = Refusal {
+        call: CallId::generate(state.clock.as_ref(), state.entropy.as_ref()),
+        action: AuditAction::Authenticate,
+        claimed: None,
+        error,
+        response_code: error.http_status(),
+        client: AuditClient { address: Some(client.address), user_agent: client.user_agent },
+    };
+    if let Err(error) = state.audit.refuse(tenant, refusal).await {
+        tracing::error!(error = %Chain(&error), "a refusal was not recorded");
     }
-    refused.problem().into_response()
 }
 
 /// GET streams and DELETE of sessions ended with the sessions (2026-07-28); before it, 405 was always allowed.

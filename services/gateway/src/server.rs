@@ -1,16 +1,17 @@
 //! Listening: accepts connections up to a bound, gives headers a time limit, and drains when told to.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use stagedoor_bootstrap::tasks;
 use tokio::net::{TcpListener, TcpStream};
@@ -18,12 +19,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::client::{self, TrustedProxies};
+
 /// The bounds of one listener.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Bounds {
     /// Connections open at once; further ones wait in the backlog.
     pub connections: usize,
-    /// How long a request's headers may take to arrive; also how long an idle connection is kept.
+    /// Connections open at once from one client network; further ones are closed. Trusted proxies, who speak
+    /// for many, are not counted.
+    pub connections_per_network: usize,
+    /// How long a request's headers may take to arrive, from the moment the connection waits for them; so this
+    /// is also how long an idle connection is kept.
     pub header_timeout: Duration,
     /// How long open requests may take to finish when the listener stops.
     pub drain: Duration,
@@ -31,47 +38,102 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { connections: 10_000, header_timeout: Duration::from_secs(30), drain: Duration::from_secs(20) }
+        Self {
+            connections: 10_000,
+            connections_per_network: 500,
+            header_timeout: Duration::from_secs(30),
+            drain: Duration::from_secs(20),
+        }
     }
 }
 
 /// Serves `router` until `stop`, then lets open requests finish within the drain time.
-pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: CancellationToken) {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(bounds.header_timeout)
-        .max_buf_size(64 * 1024)
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(bounds.header_timeout)
-        .max_concurrent_streams(250)
-        .max_header_list_size(64 * 1024);
+///
+/// HTTP/1.1 only: MCP clients speak nothing else in the clear, and telling the versions apart means to wait for
+/// bytes without a time limit.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    bounds: Bounds,
+    proxies: TrustedProxies,
+    stop: CancellationToken,
+) {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(bounds.header_timeout).max_buf_size(64 * 1024);
     let graceful = GracefulShutdown::new();
     let free = Arc::new(Semaphore::new(bounds.connections));
+    let networks = Networks::new(bounds.connections_per_network, proxies);
     loop {
         let (stream, peer, slot) = tokio::select! {
             () = stop.cancelled() => break,
             accepted = accept(&listener, &free) => accepted,
         };
+        let Some(place) = networks.enter(peer.ip()) else { continue };
         let router = router.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
             router.clone().oneshot(request)
         });
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let watched = graceful.watch(connection);
+        let watched = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
         tasks::spawn("connection", async move {
-            let _slot = slot;
+            let _held = (slot, place);
             if let Err(error) = watched.await {
-                tracing::debug!(error, %peer, "a connection ended early");
+                tracing::debug!(error = %error, %peer, "a connection ended early");
             }
         });
     }
     drop(listener);
     if tokio::time::timeout(bounds.drain, graceful.shutdown()).await.is_err() {
         tracing::warn!(seconds = bounds.drain.as_secs(), "some requests did not finish in time");
+    }
+}
+
+/// How many connections each client network has open.
+struct Networks {
+    most: usize,
+    proxies: TrustedProxies,
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// A connection's place; given back when dropped.
+struct Place {
+    network: Option<IpAddr>,
+    open: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+impl Networks {
+    fn new(most: usize, proxies: TrustedProxies) -> Self {
+        Self { most, proxies, open: Arc::default() }
+    }
+
+    /// A place for a connection from `peer`, or `None` if its network has enough.
+    fn enter(&self, peer: IpAddr) -> Option<Place> {
+        let open = Arc::clone(&self.open);
+        if self.proxies.trusts(peer) {
+            return Some(Place { network: None, open });
+        }
+        let network = client::network(peer.to_canonical());
+        let mut counts = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(network).or_default();
+        if *count >= self.most {
+            return None;
+        }
+        *count += 1;
+        drop(counts);
+        Some(Place { network: Some(network), open })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some(network) = self.network else { return };
+        let mut counts = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&network) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&network);
+            }
+        }
     }
 }
 
@@ -96,5 +158,23 @@ async fn accept(
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_network_cannot_take_every_place_and_gives_its_own_back() {
+        let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
+        let networks = Networks::new(2, proxies);
+        let enter = |peer: &str| networks.enter(peer.parse().unwrap());
+        let (first, _second) = (enter("192.0.2.1").unwrap(), enter("::ffff:192.0.2.1").unwrap());
+        assert!(enter("192.0.2.1").is_none());
+        assert!(enter("192.0.2.2").is_some());
+        assert!((0..5).all(|_| enter("10.1.2.3").is_some()));
+        drop(first);
+        assert!(enter("192.0.2.1").is_some());
     }
 }

@@ -7,6 +7,7 @@ use stagedoor_bootstrap::{Health, Metrics};
 use stagedoor_domain::{Clock, Entropy};
 
 use crate::authn::Authenticator;
+use crate::background::Background;
 use crate::client::TrustedProxies;
 use crate::mcp::Endpoint;
 use crate::quota::Quota;
@@ -29,6 +30,8 @@ pub struct AppState {
     pub mcp: Endpoint,
     /// The audit trail.
     pub audit: AuditLog,
+    /// Work that outlives its caller.
+    pub background: Background,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Whether `/metrics` is there.

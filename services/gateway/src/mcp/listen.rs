@@ -50,14 +50,15 @@ impl Subscription {
         self.notification("notifications/subscriptions/acknowledged", json!({ "notifications": self.filter }))
     }
 
-    /// Hands on what the client asked for until the events end or `stop` is called.
+    /// Hands on what the client asked for until the events end or `stop` is called; ends at once where nothing
+    /// ever changes, because an idle stream would hold a connection for nothing.
     pub(crate) async fn run(
         self,
         events: Option<broadcast::Receiver<ServerEvent>>,
         sender: mpsc::Sender<Value>,
         stop: CancellationToken,
     ) {
-        let Some(mut events) = events else { return stop.cancelled().await };
+        let Some(mut events) = events else { return };
         loop {
             let event = tokio::select! {
                 () = stop.cancelled() => return,

@@ -30,14 +30,19 @@ pub(crate) async fn answer_in_time(
     if let Ok(reply) = tokio::time::timeout(endpoint.deadline, answered).await {
         return reply;
     }
-    let seconds = endpoint.deadline.as_secs();
-    let message = format!("The request took longer than {seconds} s and was given up.");
+    let message = format!("The request took longer than {:?}.", endpoint.deadline);
     let public = PublicError::new(ErrorCode::DeadlineExceeded, message);
-    if request.method == "tools/call" {
-        Reply::Result(super::music::failure(&public, caller.ctx.call()))
-    } else {
-        Reply::Error(RpcError::new(RpcErrorCode::INTERNAL_ERROR, public))
+    if request.method != "tools/call" {
+        return Reply::Error(RpcError::new(RpcErrorCode::INTERNAL_ERROR, public.hint("Try again.")));
     }
+    let goes_on =
+        request.params.name.as_deref().is_some_and(|name| endpoint.surface.outlives_its_caller(name));
+    let hint = if goes_on {
+        "The write goes on and may yet be done: read before you repeat it."
+    } else {
+        "It was given up. Try again, or ask for less."
+    };
+    Reply::Result(super::music::failure(&public.hint(hint), caller.ctx.call()))
 }
 
 async fn answer(endpoint: &Endpoint, caller: &Caller, request: &Request<'_>, notifier: &Notifier) -> Reply {

@@ -21,6 +21,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
+use http::header::{CONNECTION, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use serde_json::value::RawValue;
@@ -33,12 +34,13 @@ use self::message::{Malformed, Message, Request};
 use self::render::{Rendered, ServerInfo};
 use self::revision::Revision;
 use self::surface::{Caller, Notifier, Reply, RpcError, Surface};
+use stagedoor_audit::AuditAction;
 use stagedoor_bootstrap::telemetry;
 use tracing::Span;
 
 use crate::access_log::RequestRecord;
 use crate::client::Client;
-use crate::quota;
+use crate::refusals;
 use crate::state::AppState;
 
 /// Notifications that may wait for a slow reader before the call itself waits.
@@ -88,7 +90,12 @@ struct Seat {
 async fn respond(state: &Arc<AppState>, seat: Seat, parts: &Parts, body: Body) -> Response {
     let body = match receive(&state.mcp, parts, body).await {
         Ok(body) => body,
-        Err(error) => return refusal(None, Revision::NEWEST_WITH_HANDSHAKE, &error),
+        Err(error) => {
+            let mut response = refusal(None, Revision::NEWEST_WITH_HANDSHAKE, &error);
+            // What is left of the body must not be taken for the next request.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            return response;
+        }
     };
     match message::read(&body, state.mcp.max_depth) {
         Ok(Message::Request(request)) => answer(state, seat, &parts.headers, &body, &request).await,
@@ -221,8 +228,8 @@ async fn over_quota(
     error: PublicError,
     extra: HeaderMap,
 ) -> Response {
-    quota::record_refusal(&state.audit, &caller.ctx, called_tool(request), caller.audit_client(), &error)
-        .await;
+    let action = called_tool(request).map_or(AuditAction::Request, AuditAction::Tool);
+    refusals::record(&state.audit, &caller.ctx, action, caller.audit_client(), &error).await;
     let reply = if request.method == "tools/call" {
         Reply::Result(music::failure(&error, caller.ctx.call()))
     } else {

@@ -9,13 +9,16 @@ use bytes::Bytes;
 use rmcp::model::{ErrorCode as RpcErrorCode, JsonObject, ServerCapabilities, Tool, ToolAnnotations};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use stagedoor_audit::{AuditAction, AuditLog};
+use stagedoor_bootstrap::Metrics;
 use stagedoor_bootstrap::metrics::CallOutcome;
-use stagedoor_bootstrap::{Metrics, tasks};
 use stagedoor_domain::{CallId, ErrorCode, PublicError, ToolName, ToolsetSet};
 use stagedoor_tools::{Call, Dispatcher, Outcome, descriptors};
 
 use super::surface::{Caller, Reply, RpcError, Surface, ToolCall};
-use crate::access_log::ToolReport;
+use crate::access_log::{RequestRecord, ToolReport};
+use crate::background::Background;
+use crate::refusals;
 
 /// The key in a failure's `_meta` under which its stable code stands.
 const ERROR_META: &str = "dev.stagedoor/error";
@@ -29,6 +32,8 @@ const INSTRUCTIONS: &str = "Stagedoor gives access to people's Spotify and Tidal
 #[derive(Debug)]
 pub struct MusicSurface {
     dispatcher: Arc<Dispatcher>,
+    audit: AuditLog,
+    background: Background,
     metrics: Arc<Metrics>,
     tools: Vec<(ToolName, String)>,
     /// Rendered lists by what a key is shown; there are few kinds of keys.
@@ -37,29 +42,38 @@ pub struct MusicSurface {
 
 impl MusicSurface {
     /// The tools of `dispatcher`.
-    pub fn new(dispatcher: Dispatcher, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        dispatcher: Dispatcher,
+        audit: AuditLog,
+        background: Background,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let tools = descriptors::all().into_iter().map(|tool| (tool.name, json!(shown(tool)).to_string()));
-        Self { dispatcher: Arc::new(dispatcher), metrics, tools: tools.collect(), lists: RwLock::default() }
+        Self {
+            dispatcher: Arc::new(dispatcher),
+            audit,
+            background,
+            metrics,
+            tools: tools.collect(),
+            lists: RwLock::default(),
+        }
     }
 
-    /// Runs a call that changes something as a task of its own: a caller that leaves must not leave a write
-    /// half told, to the cache or to the audit trail.
-    async fn write(
-        &self,
-        caller: &Caller,
-        tool: ToolName,
-        arguments: Option<&RawValue>,
-    ) -> (Outcome, Duration) {
-        let (dispatcher, ctx, client) =
-            (Arc::clone(&self.dispatcher), caller.ctx.clone(), caller.audit_client());
-        let arguments = arguments.map(ToOwned::to_owned);
+    /// Runs a call that changes something apart from its caller: one who leaves must not leave a write half
+    /// told, to the cache or to the audit trail.
+    async fn write(&self, caller: &Caller, tool: ToolName, arguments: Option<&RawValue>) -> Outcome {
+        let (dispatcher, metrics) = (Arc::clone(&self.dispatcher), Arc::clone(&self.metrics));
+        let (caller, arguments) = (caller.clone(), arguments.map(ToOwned::to_owned));
         let write = async move {
-            dispatcher.call(&ctx, Call { tool, arguments: arguments.as_deref(), client }).await
+            let call = Call { tool, arguments: arguments.as_deref(), client: caller.audit_client() };
+            let (outcome, duration) = dispatcher.call(&caller.ctx, call).await;
+            note(&metrics, &caller.record, tool, &outcome, duration);
+            outcome
         };
-        match tasks::spawn("write", write).await {
-            Ok(Some(ended)) => ended,
+        match self.background.spawn("write", write).await {
+            Ok(Some(outcome)) => outcome,
             // It panicked, which was logged and counted where tasks are run.
-            Ok(None) | Err(_) => (Outcome::Failed(PublicError::internal()), Duration::ZERO),
+            Ok(None) | Err(_) => Outcome::Failed(PublicError::internal()),
         }
     }
 
@@ -97,30 +111,41 @@ impl Surface for MusicSurface {
     async fn call_tool(&self, caller: &Caller, call: ToolCall<'_>) -> Reply {
         // A tool that the key is not shown does not exist for it.
         let tool = call.name.parse::<ToolName>().ok().filter(|tool| caller.ctx.principal().sees(*tool));
-        let Some(tool) = tool else { return Reply::Error(unknown_tool(call.name)) };
-        let (outcome, duration) = if tool.writes() {
+        let Some(tool) = tool else {
+            let error = unknown_tool(call.name);
+            let client = caller.audit_client();
+            refusals::record(&self.audit, &caller.ctx, AuditAction::Request, client, &error.public).await;
+            return Reply::Error(error);
+        };
+        let outcome = if tool.writes() {
             self.write(caller, tool, call.arguments).await
         } else {
             let call = Call { tool, arguments: call.arguments, client: caller.audit_client() };
-            self.dispatcher.call(&caller.ctx, call).await
+            let (outcome, duration) = self.dispatcher.call(&caller.ctx, call).await;
+            note(&self.metrics, &caller.record, tool, &outcome, duration);
+            outcome
         };
-        self.metrics.tool_calls.count(tool, outcome_class(outcome.error()));
-        self.metrics.tool_call_duration.record(tool, duration);
-        let source = match &outcome {
-            Outcome::Answered { level, .. } => Some(level.as_str()),
-            Outcome::Failed(_) | Outcome::ScopeNeeded(_) => None,
-        };
-        caller.record.report(ToolReport {
-            tool,
-            outcome: outcome.error().map_or("ok", ErrorCode::as_str),
-            source,
-        });
         match outcome {
             Outcome::Answered { body, .. } => Reply::Members(body),
             Outcome::Failed(error) => Reply::Result(failure(&error, caller.ctx.call())),
             Outcome::ScopeNeeded(scopes) => Reply::ScopeNeeded(scopes),
         }
     }
+
+    fn outlives_its_caller(&self, tool: &str) -> bool {
+        tool.parse().is_ok_and(ToolName::writes)
+    }
+}
+
+/// Counts a call that ended, and notes it for the request's line.
+fn note(metrics: &Metrics, record: &RequestRecord, tool: ToolName, outcome: &Outcome, duration: Duration) {
+    metrics.tool_calls.count(tool, outcome_class(outcome.error()));
+    metrics.tool_call_duration.record(tool, duration);
+    let source = match outcome {
+        Outcome::Answered { level, .. } => Some(level.as_str()),
+        Outcome::Failed(_) | Outcome::ScopeNeeded(_) => None,
+    };
+    record.report(ToolReport { tool, outcome: outcome.error().map_or("ok", ErrorCode::as_str), source });
 }
 
 /// The class of an outcome for metrics.

@@ -148,6 +148,12 @@ pub trait Surface: Debug + Send + Sync + 'static {
         false
     }
 
+    /// Whether a call of this tool goes on when its caller leaves or its time is over.
+    fn outlives_its_caller(&self, tool: &str) -> bool {
+        let _ = tool;
+        false
+    }
+
     /// Calls a tool.
     async fn call_tool(&self, caller: &Caller, call: ToolCall<'_>) -> Reply;
 
