@@ -1,7 +1,8 @@
 //! The state file: one JSON document, replaced as a whole after each write.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::model::Model;
@@ -38,7 +39,8 @@ pub(crate) fn save(file: &Path, model: &Model) -> io::Result<()> {
         fs::create_dir_all(folder)?;
     }
     let draft = beside(file, "draft");
-    let mut written = File::create(&draft)?;
+    // It holds client secrets and refresh tokens, if only of an invented service.
+    let mut written = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     written.write_all(&text)?;
     written.sync_data()?;
     fs::rename(&draft, file)

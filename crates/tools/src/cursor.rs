@@ -70,7 +70,7 @@ fn context(ctx: &TenantContext, tool: ToolName, binding: &str) -> SealContext {
     }
 }
 
-fn invalid(why: &str) -> PublicError {
+pub(crate) fn invalid(why: &str) -> PublicError {
     PublicError::new(ErrorCode::InvalidCursor, format!("The cursor {why}."))
         .hint("Call again without `cursor` to start from the first page.")
 }

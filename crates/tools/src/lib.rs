@@ -20,5 +20,5 @@ mod search;
 mod usage;
 
 pub use desk::{Desk, DeskOptions};
-pub use refresh::Spawn;
 pub use dispatch::{Call, Dispatcher, Outcome};
+pub use refresh::Spawn;

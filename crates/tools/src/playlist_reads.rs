@@ -32,7 +32,7 @@ pub(crate) struct GetArguments {
     reference: String,
     /// Which linked account to look through; needed only if a service has several.
     account: Option<String>,
-    /// How many items, 1-100; 50 if left out.
+    /// How many items at most, 1-100; 50 if left out. A service may give fewer at a time.
     limit: Option<u32>,
     /// The `next_cursor` of an earlier answer.
     cursor: Option<String>,

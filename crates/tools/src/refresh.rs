@@ -114,7 +114,8 @@ impl Refresher {
         let _one_at_a_time = lock.lock().await;
         for _ in 0..ATTEMPTS {
             let session = self.load(ctx, account).await?;
-            if session.access_token.expose_secret() != stale.expose_secret() && self.lasts(session.expires_at) {
+            if session.access_token.expose_secret() != stale.expose_secret() && self.lasts(session.expires_at)
+            {
                 return Ok(session.access_token);
             }
             // `None`: another replica stored its refresh first, and what it stored counts.

@@ -83,10 +83,17 @@ pub(crate) async fn run(desk: &Desk, ctx: &TenantContext, arguments: SearchArgum
     let query = text("query", &arguments.query, 250)?;
     let limit = bounded("limit", arguments.limit, 10, 50)?;
     let provider = desk.choose_provider(ctx, arguments.provider).await?;
-    let kinds = wanted(arguments.kinds.as_deref())?;
+    let mut kinds = wanted(arguments.kinds.as_deref())?;
     let binding = format!("{provider} {query}");
     let page = match &arguments.cursor {
-        Some(sealed) => Some(cursor::open(desk, ctx, ToolName::Search, &binding, sealed).await?),
+        Some(sealed) => {
+            let (kind, page) = open_page(desk, ctx, &binding, sealed).await?;
+            if arguments.kinds.is_some() && !kinds.contains(kind) {
+                return Err(cursor::invalid("is one of another kind than those asked for"));
+            }
+            kinds = EntityKindSet::empty().with(kind);
+            Some(page)
+        }
         None => None,
     };
     let country = desk.country(ctx, provider).await?;
@@ -112,6 +119,21 @@ pub(crate) async fn run(desk: &Desk, ctx: &TenantContext, arguments: SearchArgum
         })
     })
     .await
+}
+
+/// Ends the kind that a sealed page begins with: a page belongs to one kind.
+const KIND_END: char = ' ';
+
+async fn open_page(
+    desk: &Desk,
+    ctx: &TenantContext,
+    binding: &str,
+    sealed: &str,
+) -> Result<(EntityKind, String), PublicError> {
+    let opened = cursor::open(desk, ctx, ToolName::Search, binding, sealed).await?;
+    let parsed =
+        opened.split_once(KIND_END).and_then(|(kind, page)| Some((kind.parse().ok()?, page.to_owned())));
+    parsed.ok_or_else(|| cursor::invalid("is of a form that is no longer known"))
 }
 
 fn wanted(kinds: Option<&[Kind]>) -> Result<EntityKindSet, PublicError> {
@@ -150,7 +172,8 @@ impl Sealer<'_> {
         }
         let next_cursor = match &page.next {
             Some(next) => {
-                Some(cursor::seal(self.desk, self.ctx, ToolName::Search, self.binding, next).await?)
+                let page = format!("{kind}{KIND_END}{next}");
+                Some(cursor::seal(self.desk, self.ctx, ToolName::Search, self.binding, &page).await?)
             }
             None => None,
         };

@@ -43,15 +43,36 @@ impl RequestRecord {
     }
 }
 
-/// Measures a request and writes its line.
+/// Measures a request and writes its line, also if the client leaves before the answer.
 pub async fn layer(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
     let started = state.clock.elapsed();
     let method = request.method().clone();
+    let mut presence = Presence { state: &state, started, answered: false };
     let response = next.run(request).await;
+    presence.answered = true;
     let duration = state.clock.elapsed().saturating_sub(started);
     state.metrics.http_requests.count(HttpOutcome::of_status(response.status().as_u16()));
     write(&method, &response, duration);
     response
+}
+
+/// Notices a client that leaves: the future of its request is dropped, and this with it.
+struct Presence<'a> {
+    state: &'a AppState,
+    started: Duration,
+    answered: bool,
+}
+
+impl Drop for Presence<'_> {
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        let duration = self.state.clock.elapsed().saturating_sub(self.started);
+        let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.state.metrics.http_requests.count(HttpOutcome::Cancelled);
+        tracing::info!(target: "stagedoor::request", duration_us, "the client left before the answer");
+    }
 }
 
 fn write(method: &http::Method, response: &Response, duration: Duration) {

@@ -1,5 +1,6 @@
 //! The command line: `serve`, `demo`, `config`, `migrate`. Wires only.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -109,17 +110,21 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime could be started")
 }
 
-#[expect(clippy::print_stdout, reason = "the output is the command's job")]
 fn inspect(file: Option<PathBuf>, command: &ConfigCommand) -> anyhow::Result<()> {
-    match command {
+    let text = match command {
         ConfigCommand::Check => {
             load(file)?;
-            println!("The configuration is valid.");
+            "The configuration is valid.\n".to_owned()
         }
-        ConfigCommand::Show => print!("{}", load(file)?.show()),
-        ConfigCommand::Schema => println!("{:#}", Config::schema()),
+        // Shown even where keys do not fit together: that is when one wants to see them.
+        ConfigCommand::Show => Config::read(&LoadOptions::from_process(file))?.show(),
+        ConfigCommand::Schema => format!("{:#}\n", Config::schema()),
+    };
+    match std::io::stdout().write_all(text.as_bytes()) {
+        // Whoever reads has seen enough: `stagedoor config schema | head`.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
     }
-    Ok(())
 }
 
 #[expect(clippy::print_stderr, reason = "the last word of a command that failed")]
