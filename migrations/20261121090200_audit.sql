@@ -78,7 +78,9 @@ CREATE POLICY tenant_isolation ON audit_checkpoints
 GRANT SELECT ON audit_checkpoints TO stagedoor_app, stagedoor_admin, stagedoor_backup;
 
 -- Makes the partitions of `days` days from `first_day` on. Attached rather than created in place: attaching lets
--- appends go on. A partition has its own policy and no grants.
+-- appends go on. A partition has its own policy and no grants. Only days from a week ago to 31 days ahead: the
+-- gateway's role may call this, and must not be able to fill the catalogue, or to take a later day's name by the same
+-- day before Christ.
 CREATE FUNCTION ensure_audit_partitions(first_day date, days integer)
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
@@ -87,9 +89,14 @@ DECLARE
     parent text;
     name text;
     day date;
+    today date := (now() AT TIME ZONE 'UTC')::date;
 BEGIN
-    IF days NOT BETWEEN 1 AND 31 THEN
+    IF (days BETWEEN 1 AND 31) IS NOT TRUE THEN
         RAISE EXCEPTION 'days must be 1 to 31' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF (first_day BETWEEN today - 7 AND today + 32 - days) IS NOT TRUE THEN
+        RAISE EXCEPTION 'partitions are made for days from a week ago to 31 days ahead'
+            USING ERRCODE = 'invalid_parameter_value';
     END IF;
     FOR offset_days IN 0 .. days - 1 LOOP
         day := first_day + offset_days;
@@ -134,6 +141,8 @@ CREATE FUNCTION audit_append(
 )
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+-- Whoever holds a chain's head for long stops that chain only: the writer sets its records aside and goes on.
+SET lock_timeout = '500ms'
 AS $$
 DECLARE
     tenant uuid := NULLIF(current_setting('stagedoor.tenant_id', true), '')::uuid;

@@ -6,7 +6,7 @@ use stagedoor_crypto::{ApiKeyDigest, KeyMode};
 use stagedoor_domain::{ApiKeyId, ScopeSet, ToolsetSet, UserId};
 
 use crate::error::StoreError;
-use crate::store::TenantTransaction;
+use crate::transaction::TenantTransaction;
 
 /// What a new key may do and for whom.
 #[derive(Debug, Clone)]

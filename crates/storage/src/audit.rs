@@ -6,7 +6,7 @@ use stagedoor_domain::{CallId, UserId};
 use uuid::Uuid;
 
 use crate::error::StoreError;
-use crate::store::TenantTransaction;
+use crate::transaction::TenantTransaction;
 
 /// The sealed payloads of some records of one person, or of none.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@ use stagedoor_domain::UserId;
 use uuid::Uuid;
 
 use crate::error::StoreError;
-use crate::store::TenantTransaction;
+use crate::transaction::TenantTransaction;
 
 /// A stored key that was not destroyed.
 #[derive(Debug, Clone)]

@@ -13,13 +13,15 @@ pub enum StoreError {
     /// No connection or no answer within the time allowed.
     #[error("the store did not answer in time")]
     TimedOut,
-    /// The role of the connection has rights that a serving process must not have.
-    #[error("refusing to run as database role {role:?}: it {reason}; connect as stagedoor_app")]
+    /// The role of the connection has rights that this process must not have.
+    #[error("refusing to run as database role {role:?}: it {reason}; connect as {instead}")]
     RefusedRole {
         /// The role.
         role: String,
         /// What is wrong with it.
         reason: &'static str,
+        /// The role to connect as.
+        instead: &'static str,
     },
     /// The schema is not there.
     #[error("the database has no Stagedoor schema; run the migrations first")]

@@ -18,6 +18,12 @@ use crate::store::Store;
 /// How long a key stays open. An erased person's data is unreadable everywhere after this.
 pub const OPEN_FOR: Duration = Duration::from_mins(1);
 
+/// How old a key gets before the next call looks whether it still opens, so that calls of a database that went away
+/// just now find keys which are good for a while.
+const FRESH_FOR: Duration = Duration::from_secs(30);
+/// How long such a look is left to the one call that has begun it.
+const LOOK_FOR: Duration = Duration::from_secs(5);
+
 /// Opens, makes and keeps keys. Shared by reference; needs the store outside of any transaction of the caller.
 pub struct KeyVault {
     store: Store,
@@ -36,6 +42,15 @@ enum Handle {
 struct Opened {
     key: Arc<DataKey>,
     at: Duration,
+    /// When a call last set out to read it again.
+    looked_at: Duration,
+}
+
+enum Standing {
+    Good,
+    /// Good, but it is this call's turn to read it again.
+    Stale,
+    Closed,
 }
 
 impl KeyVault {
@@ -84,10 +99,60 @@ impl KeyVault {
         context: &TenantContext,
         owner: KeyOwner,
     ) -> Result<Arc<DataKey>, StoreError> {
-        let handle = Handle::ActiveOf(owner);
-        if let Some(key) = self.cached(context, handle) {
-            return Ok(key);
+        match self.cached(context, Handle::ActiveOf(owner)) {
+            Some(key) => Ok(key),
+            None => self.load_active(context, owner).await,
         }
+    }
+
+    /// Makes sure that what is sealed for `owner` now can be: its key and the tenant's open, and did so within the
+    /// last minute. Costs two look-ups under a lock as long as they are fresh.
+    pub async fn ensure_open(&self, context: &TenantContext, owner: KeyOwner) -> Result<(), StoreError> {
+        self.ensure_one(context, KeyOwner::Tenant).await?;
+        if owner != KeyOwner::Tenant {
+            self.ensure_one(context, owner).await?;
+        }
+        Ok(())
+    }
+
+    async fn ensure_one(&self, context: &TenantContext, owner: KeyOwner) -> Result<(), StoreError> {
+        match self.standing(context, owner) {
+            Standing::Good => Ok(()),
+            Standing::Closed => Box::pin(self.load_active(context, owner)).await.map(drop),
+            Standing::Stale => match Box::pin(self.load_active(context, owner)).await {
+                Err(error) if !error.is_transient() => {
+                    // It was destroyed or damaged: nothing more is sealed under it.
+                    self.lock().remove(&(context.tenant_id(), Handle::ActiveOf(owner)));
+                    Err(error)
+                }
+                // An outage: the key that is open is good until its minute ends.
+                _ => Ok(()),
+            },
+        }
+    }
+
+    fn standing(&self, context: &TenantContext, owner: KeyOwner) -> Standing {
+        let now = self.clock.elapsed();
+        let mut opened = self.lock();
+        let Some(found) = opened.get_mut(&(context.tenant_id(), Handle::ActiveOf(owner))) else {
+            return Standing::Closed;
+        };
+        let age = now.saturating_sub(found.at);
+        if age >= OPEN_FOR {
+            Standing::Closed
+        } else if age >= FRESH_FOR && now.saturating_sub(found.looked_at) >= LOOK_FOR {
+            found.looked_at = now;
+            Standing::Stale
+        } else {
+            Standing::Good
+        }
+    }
+
+    async fn load_active(
+        &self,
+        context: &TenantContext,
+        owner: KeyOwner,
+    ) -> Result<Arc<DataKey>, StoreError> {
         let found =
             self.store.with_tenant(context, async |tx| data_keys::find_active(tx, owner).await).await?;
         let row = match found {
@@ -95,7 +160,7 @@ impl KeyVault {
             None => self.make(context, owner).await?,
         };
         let key = self.unwrap(context, &row).await?;
-        self.keep(context, handle, &key);
+        self.keep(context, Handle::ActiveOf(owner), &key);
         Ok(key)
     }
 
@@ -198,7 +263,8 @@ impl KeyVault {
 
     fn keep(&self, context: &TenantContext, handle: Handle, key: &Arc<DataKey>) {
         self.forget_expired();
-        let opened = Opened { key: key.clone(), at: self.clock.elapsed() };
+        let now = self.clock.elapsed();
+        let opened = Opened { key: key.clone(), at: now, looked_at: now };
         self.lock().insert((context.tenant_id(), handle), opened);
     }
 

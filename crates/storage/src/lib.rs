@@ -16,11 +16,13 @@ pub mod provision;
 mod sign_in;
 mod store;
 pub mod tenants;
+mod transaction;
 pub mod users;
 
 pub use error::StoreError;
 pub use keys::KeyVault;
 pub use migrate::{MigrationError, RolePasswords, migrate, provision_roles};
-pub use options::StoreOptions;
+pub use options::{Purpose, StoreOptions};
 pub use sign_in::StoredApiKey;
-pub use store::{Store, TenantTransaction};
+pub use store::Store;
+pub use transaction::TenantTransaction;

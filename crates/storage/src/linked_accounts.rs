@@ -4,7 +4,7 @@ use stagedoor_domain::{LinkedAccountId, Provider, UserId};
 use uuid::Uuid;
 
 use crate::error::StoreError;
-use crate::store::TenantTransaction;
+use crate::transaction::TenantTransaction;
 
 /// Whether an account can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

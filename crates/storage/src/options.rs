@@ -4,11 +4,32 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+/// What a process wants from the database, which decides the role that it must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purpose {
+    /// Serving calls of agents, as `stagedoor_app`: whoever may provision is refused.
+    #[default]
+    Serve,
+    /// Making tenants and what belongs to them, as `stagedoor_admin`.
+    Provision,
+}
+
+impl Purpose {
+    pub(crate) const fn role(self) -> &'static str {
+        match self {
+            Self::Serve => "stagedoor_app",
+            Self::Provision => "stagedoor_admin",
+        }
+    }
+}
+
 /// How to reach PostgreSQL. The URL holds a password, hence its type.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
     /// `postgres://role:password@host:port/database`
     pub url: SecretString,
+    /// What for; a role with other rights is refused.
+    pub purpose: Purpose,
     /// Connections at most.
     pub max_connections: u32,
     /// How long a call waits for a connection and the begin of its transaction, together.
@@ -22,10 +43,11 @@ pub struct StoreOptions {
 }
 
 impl StoreOptions {
-    /// The defaults for `url`: 16 connections, 250 ms to begin, 2 s for a transaction, statements kept.
+    /// The defaults for `url`: for serving, 16 connections, 250 ms to begin, 2 s for a transaction, statements kept.
     pub fn new(url: impl Into<SecretString>) -> Self {
         Self {
             url: url.into(),
+            purpose: Purpose::default(),
             max_connections: 16,
             acquire_timeout: Duration::from_millis(250),
             transaction_timeout: Duration::from_secs(2),

@@ -11,7 +11,7 @@ use stagedoor_domain::{LinkedAccountId, SessionId, TenantContext, TenantId, User
 use crate::error::StoreError;
 use crate::keys::KeyVault;
 use crate::provider_apps::secret_text;
-use crate::store::TenantTransaction;
+use crate::transaction::TenantTransaction;
 
 /// `last_accessed` is exact to this, so that reading is not writing.
 const ACCESS_PRECISION: TimeDelta = TimeDelta::hours(1);

@@ -59,7 +59,7 @@ impl Store {
             slug.as_str(),
             id.as_str()
         )
-        .fetch_optional(&mut *transaction)
+        .fetch_optional(transaction.connection())
         .await?;
         transaction.commit().await?;
         row.map(Row::into_key).transpose()

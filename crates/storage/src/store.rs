@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 use secrecy::ExposeSecret;
+use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
-use stagedoor_domain::{TenantContext, TenantId};
+use stagedoor_domain::TenantContext;
 
 use crate::error::StoreError;
-use crate::options::StoreOptions;
+use crate::options::{Purpose, StoreOptions};
+use crate::transaction::{PooledTransaction, TenantTransaction};
 
 /// Behind PgBouncer each transaction may find itself on another server connection, with statements that other clients
 /// prepared; sqlx names its own `sqlx_s_1`, … on every connection, even when it does not keep them.
@@ -31,14 +32,9 @@ pub struct Store {
     transaction_timeout: Duration,
 }
 
-/// A transaction in which one tenant's rows exist and no others. Rolled back when dropped.
-pub struct TenantTransaction {
-    transaction: Transaction<'static, Postgres>,
-    tenant: TenantId,
-}
-
 impl Store {
-    /// Connects, and refuses a role that could see past row-level security or change the schema.
+    /// Connects, and refuses a role that could see past row-level security, change the schema, or do more than
+    /// its purpose needs.
     pub async fn connect(options: &StoreOptions) -> Result<Self, StoreError> {
         let mut connect =
             PgConnectOptions::from_str(options.url.expose_secret()).map_err(StoreError::InvalidUrl)?;
@@ -59,7 +55,7 @@ impl Store {
             acquire_timeout: options.acquire_timeout,
             transaction_timeout: options.transaction_timeout,
         };
-        store.check_role().await?;
+        store.check_role(options.purpose).await?;
         Ok(store)
     }
 
@@ -75,9 +71,14 @@ impl Store {
     {
         let whole = async {
             let mut transaction = self.begin(context).await?;
-            let answer = work(&mut transaction).await?;
-            transaction.commit().await?;
-            Ok(answer)
+            match work(&mut transaction).await {
+                Ok(answer) => transaction.commit().await.map(|()| answer).map_err(E::from),
+                Err(error) => {
+                    // If this fails as well, the connection is closed, which undoes everything too.
+                    let _ = tokio::time::timeout(self.acquire_timeout, transaction.rollback()).await;
+                    Err(error)
+                }
+            }
         };
         tokio::time::timeout(self.transaction_timeout, whole).await.map_err(|_| StoreError::TimedOut)?
     }
@@ -87,12 +88,12 @@ impl Store {
         let tenant = context.tenant_id();
         // One round trip: the setting is local to the transaction, so a pooled connection carries nothing over.
         let transaction = self.begin_with(&tenant.to_string()).await?;
-        Ok(TenantTransaction { transaction, tenant })
+        Ok(TenantTransaction::new(transaction, tenant))
     }
 
     /// A transaction outside of any tenant, in which tenant tables are empty; for the look-ups before a tenant is
     /// known. A transaction rather than a bare query, because PgBouncer may split the two halves of a bare one.
-    pub(crate) async fn begin_outside(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
+    pub(crate) async fn begin_outside(&self) -> Result<PooledTransaction, StoreError> {
         self.begin_with("").await
     }
 
@@ -100,14 +101,14 @@ impl Store {
     pub async fn ensure_audit_partitions(&self, first: NaiveDate, days: u8) -> Result<(), StoreError> {
         let mut transaction = self.begin_outside().await?;
         sqlx::query!("SELECT ensure_audit_partitions($1, $2)", first, i32::from(days))
-            .execute(&mut *transaction)
+            .execute(transaction.connection())
             .await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await
     }
 
     /// Whether the database answers, within the acquire timeout.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        Ok(self.begin_outside().await?.rollback().await?)
+        self.begin_outside().await?.rollback().await
     }
 
     /// How many connections are open, and how many of these are idle.
@@ -121,12 +122,12 @@ impl Store {
     }
 
     /// `tenant` is a UUID's text or nothing: a simple query takes no parameters.
-    async fn begin_with(&self, tenant: &str) -> Result<Transaction<'static, Postgres>, StoreError> {
+    async fn begin_with(&self, tenant: &str) -> Result<PooledTransaction, StoreError> {
         let statement = format!("{}; SELECT set_config('stagedoor.tenant_id', '{tenant}', true)", self.begin);
         let attempts = async {
             loop {
                 let size = self.pool.size();
-                match self.pool.begin_with(AssertSqlSafe(statement.clone())).await.map_err(StoreError::from) {
+                match PooledTransaction::begin(&self.pool, statement.clone()).await {
                     // A pooled connection that a restarted server had closed; the next is another or a new one.
                     Err(StoreError::Unavailable(_)) if size > 0 && !self.pool.is_closed() => {
                         tokio::task::yield_now().await;
@@ -138,10 +139,10 @@ impl Store {
         tokio::time::timeout(self.acquire_timeout, attempts).await.map_err(|_| StoreError::TimedOut)?
     }
 
-    async fn check_role(&self) -> Result<(), StoreError> {
+    async fn check_role(&self, purpose: Purpose) -> Result<(), StoreError> {
         let check = async {
             loop {
-                match self.read_role().await {
+                match self.read_role(purpose).await {
                     Err(StoreError::TimedOut) => {}
                     outcome => return outcome,
                 }
@@ -150,54 +151,43 @@ impl Store {
         tokio::time::timeout(CONNECT_PATIENCE, check).await.map_err(|_| StoreError::TimedOut)?
     }
 
-    async fn read_role(&self) -> Result<(), StoreError> {
+    /// Looks at what the role may become as well as at what it is: `SET ROLE` needs no password.
+    async fn read_role(&self, purpose: Purpose) -> Result<(), StoreError> {
         let mut transaction = self.begin_outside().await?;
         let role = sqlx::query!(
-            r#"SELECT rolname::text AS "name!", rolsuper AS "superuser!", rolbypassrls AS "bypasses!",
-                EXISTS (SELECT FROM pg_roles o WHERE o.rolname = 'stagedoor_owner'
-                    AND pg_has_role(current_user, o.oid, 'MEMBER')) AS "owner!",
+            r#"WITH reach AS (
+                SELECT rolname, rolsuper, rolbypassrls FROM pg_roles
+                WHERE pg_has_role(current_user, oid, 'MEMBER') OR pg_has_role(session_user, oid, 'MEMBER')
+            )
+            SELECT current_user::text AS "name!",
+                bool_or(rolsuper) AS "superuser!",
+                bool_or(rolbypassrls) AS "bypasses!",
+                bool_or(rolname = 'stagedoor_owner') AS "owner!",
+                bool_or(rolname = 'stagedoor_admin') AS "admin!",
+                bool_or(rolname = 'stagedoor_keeper') AS "keeper!",
                 to_regclass('public.storage_version') IS NOT NULL AS "migrated!"
-            FROM pg_roles WHERE rolname = current_user"#
+            FROM reach"#
         )
-        .fetch_one(&mut *transaction)
+        .fetch_one(transaction.connection())
         .await?;
         transaction.rollback().await?;
+        let serving = purpose == Purpose::Serve;
         let refusals = [
             (role.superuser, "is a superuser"),
             (role.bypasses, "bypasses row-level security"),
             (role.owner, "owns the schema"),
+            (role.admin && serving, "may provision every tenant"),
+            (role.keeper && serving, "may do the keeper's jobs"),
         ];
         if let Some((_, reason)) = refusals.into_iter().find(|(holds, _)| *holds) {
-            return Err(StoreError::RefusedRole { role: role.name, reason });
+            return Err(StoreError::RefusedRole { role: role.name, reason, instead: purpose.role() });
         }
         if role.migrated { Ok(()) } else { Err(StoreError::NotMigrated) }
-    }
-}
-
-impl TenantTransaction {
-    /// The tenant whose rows it sees.
-    pub fn tenant_id(&self) -> TenantId {
-        self.tenant
-    }
-
-    /// Keeps what was written.
-    pub async fn commit(self) -> Result<(), StoreError> {
-        Ok(self.transaction.commit().await?)
-    }
-
-    pub(crate) fn connection(&mut self) -> &mut PgConnection {
-        &mut self.transaction
     }
 }
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("connections", &self.pool.size()).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for TenantTransaction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TenantTransaction").field("tenant", &self.tenant).finish_non_exhaustive()
     }
 }

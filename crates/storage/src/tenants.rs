@@ -5,7 +5,8 @@ use stagedoor_domain::{Tenant, TenantSettings, TenantSlug, TenantStatus};
 use uuid::Uuid;
 
 use crate::error::StoreError;
-use crate::store::{Store, TenantTransaction};
+use crate::store::Store;
+use crate::transaction::TenantTransaction;
 
 impl Store {
     /// The tenant of that name, suspended ones too. Needs no tenant context.
@@ -17,7 +18,7 @@ impl Store {
             FROM tenant_by_slug($1)"#,
             slug.as_str()
         )
-        .fetch_optional(&mut *transaction)
+        .fetch_optional(transaction.connection())
         .await?;
         transaction.commit().await?;
         row.map(|row| tenant(row.tenant_id, &row.slug, &row.status, row.settings.0)).transpose()

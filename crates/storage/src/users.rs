@@ -3,7 +3,7 @@
 use stagedoor_domain::UserId;
 
 use crate::error::StoreError;
-use crate::store::TenantTransaction;
+use crate::transaction::TenantTransaction;
 
 /// A person.
 #[derive(Debug, Clone, PartialEq, Eq)]

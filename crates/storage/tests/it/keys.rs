@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stagedoor_crypto::{KeyEncryptionKeys, SystemEntropy};
+use stagedoor_crypto::{KeyEncryptionKeys, KeyOwner, SystemEntropy};
 use stagedoor_storage::keys::OPEN_FOR;
 use stagedoor_storage::{KeyVault, Store, StoreError};
 
@@ -76,4 +76,39 @@ async fn a_key_row_that_was_swapped_does_not_open() {
     let fresh = vault(&database, &[("1", KEY)]).await;
     let outcome = fresh.subject_key(&ada.context, ada.user).await;
     assert!(matches!(outcome, Err(StoreError::Unreadable { .. })), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_key_is_looked_at_again_before_its_minute_ends() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let owner = KeyOwner::Subject(ada.user);
+    let vault = database.impatient().await;
+    vault.ensure_open(&ada.context, owner).await.unwrap();
+    database.clock.advance(Duration::from_secs(40));
+    vault.ensure_open(&ada.context, owner).await.unwrap();
+    database.clock.advance(Duration::from_secs(40));
+    database.postgres.kill().await;
+    // 80 seconds after the key was first opened, 40 after the last look.
+    vault.ensure_open(&ada.context, owner).await.unwrap();
+    database.clock.advance(Duration::from_secs(20));
+    let closed = vault.ensure_open(&ada.context, owner).await.unwrap_err();
+    assert!(closed.is_transient(), "{closed:?}");
+    database.postgres.restart().await.unwrap();
+
+    vault.ensure_open(&ada.context, owner).await.unwrap();
+    let damage =
+        "UPDATE data_keys SET wrapped_key = set_byte(wrapped_key, 100, get_byte(wrapped_key, 100) # 1)";
+    database.tamper(&format!("{damage} WHERE purpose = 2")).await;
+    database.clock.advance(Duration::from_secs(29));
+    vault.ensure_open(&ada.context, owner).await.unwrap();
+    database.clock.advance(Duration::from_secs(1));
+    for _ in 0..2 {
+        let damaged = vault.ensure_open(&ada.context, owner).await;
+        assert!(matches!(damaged, Err(StoreError::Unreadable { .. })), "{damaged:?}");
+    }
+    vault.ensure_open(&ada.context, KeyOwner::Tenant).await.unwrap();
+    database.tamper(&format!("{damage} WHERE purpose = 1")).await;
+    database.clock.advance(OPEN_FOR);
+    vault.ensure_open(&ada.context, KeyOwner::Tenant).await.unwrap_err();
 }

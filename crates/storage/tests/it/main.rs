@@ -7,6 +7,5 @@ mod keys;
 mod reach;
 mod sessions;
 mod sign_in;
-#[expect(dead_code, reason = "the tests of the audit trail need more of it")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use stagedoor_bootstrap::private_servers::PrivatePgBouncer;
 use stagedoor_domain::{Clock as _, ErrorCode};
-use stagedoor_storage::{Store, StoreError, StoreOptions, tenants};
+use stagedoor_storage::{Purpose, Store, StoreError, StoreOptions, tenants};
 
 use crate::support::Database;
 
@@ -34,6 +35,80 @@ async fn roles_that_see_too_much_are_refused() {
         Store::connect(&StoreOptions::new("nonsense")).await.unwrap_err(),
         StoreError::InvalidUrl(_)
     ));
+}
+
+#[tokio::test]
+async fn a_process_is_refused_the_roles_of_others() {
+    let database = Database::start().await;
+    database
+        .tamper(
+            "CREATE ROLE clerk IN ROLE stagedoor_app, stagedoor_admin;
+            CREATE ROLE porter IN ROLE stagedoor_app, stagedoor_backup;
+            CREATE ROLE server IN ROLE stagedoor_app",
+        )
+        .await;
+    for role in ["clerk", "porter", "server"] {
+        database.postgres.allow_login(role).await.unwrap();
+    }
+    let refusal = async |role: &str, purpose| {
+        let options = StoreOptions { purpose, ..database.options(role) };
+        match Store::connect(&options).await {
+            Ok(_) => None,
+            Err(StoreError::RefusedRole { reason, .. }) => Some(reason),
+            Err(other) => panic!("{other}"),
+        }
+    };
+    let provisions = Some("may provision every tenant");
+    assert_eq!(refusal("stagedoor_admin", Purpose::Serve).await, provisions);
+    assert_eq!(refusal("clerk", Purpose::Serve).await, provisions, "it may become stagedoor_admin");
+    assert_eq!(refusal("stagedoor_keeper", Purpose::Serve).await, Some("may do the keeper's jobs"));
+    assert_eq!(refusal("porter", Purpose::Serve).await, Some("bypasses row-level security"));
+    assert_eq!(refusal("porter", Purpose::Provision).await, Some("bypasses row-level security"));
+    for role in ["stagedoor_app", "server"] {
+        assert_eq!(refusal(role, Purpose::Serve).await, None, "{role}");
+    }
+    for role in ["stagedoor_admin", "clerk"] {
+        assert_eq!(refusal(role, Purpose::Provision).await, None, "{role}");
+    }
+}
+
+/// The server reads the BEGIN that nobody waits for any more when it thaws; that connection must not be used again.
+#[tokio::test]
+async fn a_connection_whose_begin_was_given_up_is_closed() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let options = StoreOptions {
+        max_connections: 1,
+        acquire_timeout: Duration::from_secs(1),
+        application_name: "thawed".to_owned(),
+        ..database.options("stagedoor_app")
+    };
+    let store = Store::connect(&options).await.unwrap();
+    let backends = async |state: &str| {
+        let sql = format!(
+            "SELECT pid FROM pg_stat_activity WHERE application_name = 'thawed' AND state LIKE '{state}'"
+        );
+        database.tamper(&sql).await
+    };
+    let frozen = backends("%").await;
+    signal("-STOP", &frozen);
+    let refused = store.begin(&ada.context).await.unwrap_err();
+    assert!(matches!(refused, StoreError::TimedOut), "{refused:?}");
+    signal("-CONT", &frozen);
+
+    let transaction = loop {
+        match store.begin(&ada.context).await {
+            Ok(transaction) => break transaction,
+            Err(error) => assert!(error.is_transient(), "{error:?}"),
+        }
+    };
+    let used = backends("idle in transaction").await;
+    assert_ne!(used, frozen, "it was pooled with a transaction in it");
+    transaction.commit().await.unwrap();
+}
+
+fn signal(signal: &str, pid: &str) {
+    assert!(std::process::Command::new("kill").args([signal, pid]).status().unwrap().success());
 }
 
 #[tokio::test]
@@ -143,4 +218,28 @@ async fn writers_that_start_together_make_each_partition_once() {
     assert_eq!(made, "8");
     let refused = database.vault.store().ensure_audit_partitions(first, 32).await;
     assert!(matches!(refused, Err(StoreError::Query(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn partitions_are_made_for_near_days_only() {
+    let database = Database::start().await;
+    let today = database.clock.now().date_naive();
+    let make = async |first: i64, days| {
+        let first = today + TimeDelta::days(first);
+        database.vault.store().ensure_audit_partitions(first, days).await
+    };
+    for (first, days) in [(-9, 1), (-9, 12), (33, 1), (20, 14), (-740_000, 1)] {
+        let refused = make(first, days).await;
+        assert!(matches!(refused, Err(StoreError::Query(_))), "{first} {days}: {refused:?}");
+    }
+    // The same day before Christ would have the same name.
+    for day in ["(current_date::text || ' BC')::date", "'infinity'", "NULL"] {
+        let call = format!("SELECT ensure_audit_partitions({day}, 1)");
+        database.postgres.sql("stagedoor", &call).await.unwrap_err();
+    }
+    let made = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'audit_records'::regclass";
+    assert_eq!(database.tamper(made).await, "0");
+    make(-6, 1).await.unwrap();
+    make(30, 1).await.unwrap();
+    assert_eq!(database.tamper(made).await, "2");
 }

@@ -1,25 +1,30 @@
 //! A private database with the schema in it, two tenants to tell apart, and a clock that stands still.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use secrecy::SecretString;
 use sqlx::{Connection as _, PgConnection};
 use stagedoor_bootstrap::private_servers::{PrivatePostgres, PrivatePostgresOptions};
 use stagedoor_crypto::{KeyEncryptionKeys, KeyMode, Peppers, PlainApiKey, SystemEntropy};
 use stagedoor_domain::{
-    Clock, Entropy, LinkedAccountId, Principal, PrincipalKind, Provider, ScopeSet, TenantContext,
-    TenantSettings, ToolsetSet, UserId,
+    Clock, Entropy, LinkedAccountId, Principal, PrincipalKind, Provider, ScopeSet, SystemClock,
+    TenantContext, TenantSettings, ToolsetSet, UserId,
 };
 use stagedoor_storage::api_keys::NewApiKey;
 use stagedoor_storage::provider_sessions::RefreshedTokens;
 use stagedoor_storage::provision::{self, NewLinkedAccount};
-use stagedoor_storage::{KeyVault, RolePasswords, Store, StoreOptions, migrate, provision_roles};
+use stagedoor_storage::{KeyVault, Purpose, RolePasswords, Store, StoreOptions, migrate, provision_roles};
 
 pub(crate) const KEY: &[u8] = b"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
-const START: &str = "2026-11-21T10:00:00.123456Z";
+
+/// When the clock starts: today, because the database has a clock of its own and makes no partition for distant days.
+static START: LazyLock<DateTime<Utc>> = LazyLock::new(|| {
+    let time = NaiveTime::from_hms_micro_opt(10, 0, 0, 123_456).unwrap();
+    SystemClock::new().now().date_naive().and_time(time).and_utc()
+});
 
 /// A clock that moves when told to.
 #[derive(Debug)]
@@ -33,7 +38,7 @@ impl StillClock {
 
 impl Clock for StillClock {
     fn now(&self) -> DateTime<Utc> {
-        START.parse::<DateTime<Utc>>().unwrap() + TimeDelta::microseconds(self.0.load(Ordering::SeqCst))
+        *START + TimeDelta::microseconds(self.0.load(Ordering::SeqCst))
     }
 
     fn elapsed(&self) -> Duration {
@@ -169,7 +174,7 @@ pub(crate) fn tokens(name: &str) -> RefreshedTokens {
     RefreshedTokens {
         access_token: format!("access-{name}").into(),
         refresh_token: Some(format!("refresh-{name}").into()),
-        expires_at: START.parse::<DateTime<Utc>>().unwrap() + TimeDelta::hours(1),
+        expires_at: *START + TimeDelta::hours(1),
         scopes: Some(vec!["playlist-read-private".to_owned()]),
     }
 }
@@ -177,6 +182,7 @@ pub(crate) fn tokens(name: &str) -> RefreshedTokens {
 fn options(postgres: &PrivatePostgres, role: &str) -> StoreOptions {
     // Patient, because a busy machine is no fault here; the tests of impatience set their own.
     StoreOptions {
+        purpose: if role == "stagedoor_admin" { Purpose::Provision } else { Purpose::Serve },
         max_connections: 4,
         acquire_timeout: Duration::from_secs(10),
         transaction_timeout: Duration::from_secs(10),
