@@ -34,6 +34,14 @@ impl Batch {
         self.records.len()
     }
 
+    pub(crate) fn context(&self) -> &TenantContext {
+        &self.context
+    }
+
+    pub(crate) fn day(&self) -> NaiveDate {
+        self.day
+    }
+
     /// Makes events ready, which must be of one tenant and day, in their order.
     pub(crate) async fn prepare(vault: &KeyVault, events: &[Event]) -> Result<Self, StoreError> {
         let first = events.first().expect("a batch has an event");

@@ -53,8 +53,7 @@ pub async fn verify_chain(
     day: NaiveDate,
 ) -> Result<ChainReport, StoreError> {
     // The head first: records that are appended meanwhile lie behind it and are left out.
-    let head = vault.store().with_tenant(context, async |tx| audit::head(tx, day).await).await?;
-    let end = head.as_ref().map(|head| head.seq);
+    let mut head = head_of(vault, context, day).await?;
     let mut report = ChainReport::default();
     let mut hash = genesis(context.tenant_id(), day).to_vec();
     let mut seq = 0;
@@ -62,9 +61,13 @@ pub async fn verify_chain(
         let page = read_records(vault, context, day, seq, PAGE).await?;
         let last = page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
         for view in page {
-            if end.is_some_and(|end| view.record.seq > end) {
+            if head.is_none() && report.records == 0 {
+                // The chain may have begun since.
+                head = head_of(vault, context, day).await?;
+            }
+            if head.as_ref().is_some_and(|head| view.record.seq > head.seq) {
                 // Either appended since, or never covered by the head; only a head that moved on tells.
-                let now = vault.store().with_tenant(context, async |tx| audit::head(tx, day).await).await?;
+                let now = head_of(vault, context, day).await?;
                 if now.is_none_or(|now| now.seq < view.record.seq) {
                     report.faults.push(ChainFault { seq: view.record.seq, kind: FaultKind::Head });
                 }
@@ -78,6 +81,14 @@ pub async fn verify_chain(
             return Ok(close(report, head, seq, &hash));
         }
     }
+}
+
+async fn head_of(
+    vault: &KeyVault,
+    context: &TenantContext,
+    day: NaiveDate,
+) -> Result<Option<audit::ChainHead>, StoreError> {
+    vault.store().with_tenant(context, async |tx| audit::head(tx, day).await).await
 }
 
 fn close(mut report: ChainReport, head: Option<audit::ChainHead>, seq: i64, hash: &[u8]) -> ChainReport {

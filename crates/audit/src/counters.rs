@@ -2,19 +2,21 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Totals since the start.
+/// Totals since the start, but for `parked`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AuditCounts {
     /// Records handed to the queue.
     pub queued: u64,
     /// Records in the database, by either way.
     pub written: u64,
-    /// Records lost: refused by the database, or not written before the process ended.
+    /// Records lost: not written before the process ended.
     pub dropped: u64,
     /// Closing records of class A that failed at once and went to the queue instead.
     pub late_closings: u64,
-    /// Batches tried again.
+    /// Writes by the writer that failed, each of which is tried again.
     pub retries: u64,
+    /// Records that wait now because their chain could not be written; the one figure here that also falls.
+    pub parked: u64,
 }
 
 #[derive(Debug, Default)]
@@ -27,7 +29,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn snapshot(&self) -> AuditCounts {
+    pub(crate) fn snapshot(&self, parked: usize) -> AuditCounts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         AuditCounts {
             queued: read(&self.queued),
@@ -35,6 +37,7 @@ impl Counters {
             dropped: read(&self.dropped),
             late_closings: read(&self.late_closings),
             retries: read(&self.retries),
+            parked: parked as u64,
         }
     }
 }

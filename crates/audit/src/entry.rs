@@ -8,11 +8,11 @@ use stagedoor_domain::SessionId;
 use stagedoor_domain::error::Chain;
 use tokio::sync::mpsc;
 
+use crate::backlog::Message;
 use crate::bundle::Batch;
 use crate::counters::add;
 use crate::event::{AuditClass, AuditOutcome, AuditResource, Ending, Event, RecordKind};
 use crate::log::AuditLog;
-use crate::worker::Message;
 
 /// The open record of one call; holds a place in the queue.
 #[must_use = "a record that is dropped closes as cancelled"]
@@ -91,10 +91,10 @@ impl AuditEntry {
         match outcome {
             Ok(()) => {
                 self.state = State::Closed;
-                add(&self.log.shared.counters.written, 1);
+                add(&self.log.shared.tallies.counters.written, 1);
             }
             Err(error) => {
-                add(&self.log.shared.counters.late_closings, 1);
+                add(&self.log.shared.tallies.counters.late_closings, 1);
                 tracing::error!(
                     error = %Chain(&error),
                     call = %event.context.call(),

@@ -11,7 +11,13 @@ pub enum AuditError {
     /// The record of a call that changes something could not be written.
     #[error("the audit record could not be written")]
     NotWritten(#[source] StoreError),
-    /// The queue stayed full for as long as a call may wait.
+    /// The key that the record would be sealed under does not open.
+    #[error("the audit record could not be sealed")]
+    NotSealable(#[source] StoreError),
+    /// A flush took longer than the drain timeout; the records are kept and tried again.
+    #[error("audit records still wait to be written")]
+    StillWaiting,
+    /// The queue stayed full for as long as a call may wait, or as many of the tenant's records are parked as may be.
     #[error("the audit queue is full")]
     QueueFull,
     /// The writer has stopped, as it does when the process ends.

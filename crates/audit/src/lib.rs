@@ -2,6 +2,7 @@
 //! and day that stays valid when a person is erased (SECURITY §7). Tables and SQL are in `storage`.
 #![warn(missing_docs)]
 
+mod backlog;
 mod bundle;
 mod chain;
 mod counters;
@@ -9,6 +10,7 @@ mod entry;
 mod error;
 mod event;
 mod log;
+mod parked;
 mod payload;
 mod reader;
 mod worker;

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
-use stagedoor_domain::{Tenant, TenantContext};
+use stagedoor_crypto::KeyOwner;
+use stagedoor_domain::{Tenant, TenantContext, TenantId};
 use stagedoor_storage::KeyVault;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::backlog::Message;
 use crate::bundle::Batch;
 use crate::counters::{AuditCounts, Counters, add};
 use crate::entry::AuditEntry;
@@ -15,7 +17,8 @@ use crate::error::AuditError;
 use crate::event::{
     AuditClass, AuditOpening, AuditOutcome, Ending, Event, GdprCategory, RecordKind, Refusal,
 };
-use crate::worker::{AuditWorker, Message};
+use crate::parked::Parked;
+use crate::worker::AuditWorker;
 
 /// How records are batched.
 #[derive(Debug, Clone, Copy)]
@@ -26,11 +29,14 @@ pub struct AuditOptions {
     pub flush_interval: Duration,
     /// Calls that may be open or waiting to be written. When all places are taken, calls wait.
     pub queue_capacity: usize,
+    /// Records of one tenant that may wait while the database does not take them; then its calls are refused. All
+    /// tenants together may have as many waiting as the queue has places.
+    pub tenant_capacity: usize,
     /// Records at most in one batch.
     pub batch: usize,
     /// How long a call waits for a place before it is refused.
     pub enqueue_timeout: Duration,
-    /// How long the writer keeps trying once the process ends.
+    /// How long the writer keeps trying once the process ends, and the longest that a flush is waited for.
     pub drain_timeout: Duration,
 }
 
@@ -40,6 +46,7 @@ impl Default for AuditOptions {
             enabled: true,
             flush_interval: Duration::from_millis(200),
             queue_capacity: 16_384,
+            tenant_capacity: 4_096,
             batch: 4_096,
             enqueue_timeout: Duration::from_millis(250),
             drain_timeout: Duration::from_secs(5),
@@ -57,9 +64,17 @@ pub struct AuditLog {
 pub(crate) struct Shared {
     pub(crate) vault: Arc<KeyVault>,
     pub(crate) options: AuditOptions,
-    pub(crate) counters: Counters,
+    pub(crate) tallies: Tallies,
     queue: mpsc::Sender<Message>,
     flushes: mpsc::Sender<oneshot::Sender<()>>,
+}
+
+/// What the writer counts too. Apart from the rest, because the rest holds the queue's sending half, and the writer
+/// must not keep its own queue open.
+#[derive(Debug, Clone)]
+pub(crate) struct Tallies {
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) parked: Arc<Parked>,
 }
 
 impl AuditLog {
@@ -67,13 +82,18 @@ impl AuditLog {
     pub fn new(vault: Arc<KeyVault>, options: AuditOptions) -> (Self, AuditWorker) {
         let (queue, received) = mpsc::channel(options.queue_capacity);
         let (flushes, flush_requests) = mpsc::channel(16);
-        let shared = Arc::new(Shared { vault, options, counters: Counters::default(), queue, flushes });
+        let tallies = Tallies {
+            counters: Arc::default(),
+            parked: Arc::new(Parked::new(options.tenant_capacity, options.queue_capacity)),
+        };
+        let shared = Arc::new(Shared { vault, options, tallies, queue, flushes });
         let worker = AuditWorker::new(&shared, received, flush_requests);
         (Self { shared }, worker)
     }
 
     /// Opens the record of a call; only then may its work begin. Class A: the opening is in the database. Class B: a
-    /// place in the queue is taken, so that the record cannot be refused later.
+    /// place in the queue is taken, so that the record cannot be refused later. For both, the keys that the record
+    /// will be sealed under open now.
     pub async fn open(
         &self,
         context: &TenantContext,
@@ -82,7 +102,9 @@ impl AuditLog {
         if !self.shared.options.enabled {
             return Ok(AuditEntry::unrecorded(self.clone()));
         }
-        let place = self.place().await?;
+        let place = self.place(context.tenant_id()).await?;
+        let owner = context.user().map_or(KeyOwner::Tenant, KeyOwner::Subject);
+        self.shared.vault.ensure_open(context, owner).await.map_err(AuditError::NotSealable)?;
         let event = Event {
             context: context.clone(),
             kind: RecordKind::Opened,
@@ -110,7 +132,7 @@ impl AuditLog {
         if !self.shared.options.enabled {
             return Ok(());
         }
-        let place = self.place().await?;
+        let place = self.place(tenant.id).await?;
         let event = Event {
             context: TenantContext::for_job(tenant, "audit", refusal.call),
             kind: RecordKind::Refusal,
@@ -132,16 +154,20 @@ impl AuditLog {
         Ok(())
     }
 
-    /// Waits until everything that was closed before is in the database.
+    /// Waits until everything that was closed before is in the database, parked records too, but no longer than the
+    /// drain timeout.
     pub async fn flush(&self) -> Result<(), AuditError> {
         let (reply, written) = oneshot::channel();
         self.shared.flushes.send(reply).await.map_err(|_| AuditError::Stopped)?;
-        written.await.map_err(|_| AuditError::Stopped)
+        match tokio::time::timeout(self.shared.options.drain_timeout, written).await {
+            Ok(written) => written.map_err(|_| AuditError::Stopped),
+            Err(_) => Err(AuditError::StillWaiting),
+        }
     }
 
-    /// Totals since the start.
+    /// Totals since the start, and how many records are parked now.
     pub fn counts(&self) -> AuditCounts {
-        self.shared.counters.snapshot()
+        self.shared.tallies.counters.snapshot(self.shared.tallies.parked.total())
     }
 
     pub(crate) fn now(&self) -> DateTime<Utc> {
@@ -153,7 +179,7 @@ impl AuditLog {
     }
 
     pub(crate) fn enqueue(&self, place: mpsc::OwnedPermit<Message>, message: Message) {
-        add(&self.shared.counters.queued, message.len());
+        add(&self.shared.tallies.counters.queued, message.len());
         place.send(message);
     }
 
@@ -162,11 +188,14 @@ impl AuditLog {
         let batch =
             Batch::prepare(vault, std::slice::from_ref(event)).await.map_err(AuditError::NotWritten)?;
         batch.append(vault).await.map_err(AuditError::NotWritten)?;
-        add(&self.shared.counters.written, 1);
+        add(&self.shared.tallies.counters.written, 1);
         Ok(())
     }
 
-    async fn place(&self) -> Result<mpsc::OwnedPermit<Message>, AuditError> {
+    async fn place(&self, tenant: TenantId) -> Result<mpsc::OwnedPermit<Message>, AuditError> {
+        if !self.shared.tallies.parked.has_room(tenant) {
+            return Err(AuditError::QueueFull);
+        }
         let queue = match self.shared.queue.clone().try_reserve_owned() {
             Ok(place) => return Ok(place),
             Err(mpsc::error::TrySendError::Closed(_)) => return Err(AuditError::Stopped),

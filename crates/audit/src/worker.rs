@@ -1,105 +1,93 @@
-//! The writer: takes what is queued, in batches, and keeps trying while the database is away. Also sees to the
-//! trail's partitions and to the vault's promise to forget.
+//! The writer: takes what is queued, in batches, and keeps what the database did not take until it does. Also sees to
+//! the trail's partitions and to the vault's promise to forget.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::NaiveDate;
-use stagedoor_domain::TenantId;
-use stagedoor_domain::error::Chain;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use stagedoor_domain::error::Chain as Causes;
 use stagedoor_storage::{KeyVault, StoreError};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, Sleep, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::backlog::{Backlog, Chain, Job, Message, Work};
 use crate::bundle::Batch;
-use crate::counters::{Counters, add};
-use crate::event::Event;
-use crate::log::Shared;
+use crate::counters::add;
+use crate::log::{Shared, Tallies};
 
 const PARTITION_CHECK: Duration = Duration::from_hours(1);
 /// Yesterday, today and the next days: replicas' clocks differ, and a keeper may be late.
 const PARTITION_DAYS: u8 = 5;
+const PARTITION_RETRY: Duration = Duration::from_secs(1);
 const FORGET_CHECK: Duration = Duration::from_secs(5);
-const FIRST_RETRY: Duration = Duration::from_millis(20);
-const LAST_RETRY: Duration = Duration::from_secs(1);
-/// Tries again after an answer that is no outage, before the records are given up.
-const REFUSALS: usize = 3;
-
-/// What travels through the queue.
-#[derive(Debug)]
-pub(crate) enum Message {
-    Event(Box<Event>),
-    /// A closing record that was made ready and may or may not be in the database.
-    Batch(Batch),
-}
-
-impl Message {
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Event(_) => 1,
-            Self::Batch(batch) => batch.len(),
-        }
-    }
-}
+/// Between the tries of a parked chain while the process ends.
+const LAST_CHANCE: Duration = Duration::from_millis(20);
 
 /// The writer of an [`AuditLog`](crate::AuditLog).
 #[derive(Debug)]
 pub struct AuditWorker {
-    // Weak, because the log holds the queue's sending half: the writer must not keep its own queue open.
-    shared: Weak<Shared>,
     vault: Arc<KeyVault>,
+    tallies: Tallies,
     flush_interval: Duration,
     batch: usize,
     drain_timeout: Duration,
     queue: mpsc::Receiver<Message>,
     flushes: mpsc::Receiver<oneshot::Sender<()>>,
-    /// Records taken from the queue and neither written nor given up.
-    in_hand: AtomicUsize,
+    backlog: Backlog,
+    steps: FuturesUnordered<Pin<Box<dyn Future<Output = Step> + Send>>>,
+    taken: Vec<Message>,
+    /// Runs while records gather, so that a batch is worth its round trips.
+    window: Option<Pin<Box<Sleep>>>,
+    /// Who waits for which message to be written.
+    waiters: Vec<(u64, oneshot::Sender<()>)>,
+    /// The queue is closed and empty.
+    ended: bool,
+    draining: bool,
 }
 
-enum Wake {
-    Records,
-    Flush(oneshot::Sender<()>),
-    Stop,
+/// What ends outside of the writer's own turn.
+enum Step {
+    Tried(Job, Result<(), StoreError>),
+    Rested(Chain),
 }
 
 impl AuditWorker {
     pub(crate) fn new(
-        shared: &Arc<Shared>,
+        shared: &Shared,
         queue: mpsc::Receiver<Message>,
         flushes: mpsc::Receiver<oneshot::Sender<()>>,
     ) -> Self {
+        let options = &shared.options;
         Self {
-            shared: Arc::downgrade(shared),
             vault: shared.vault.clone(),
-            flush_interval: shared.options.flush_interval,
-            batch: shared.options.batch,
-            drain_timeout: shared.options.drain_timeout,
+            tallies: shared.tallies.clone(),
+            flush_interval: options.flush_interval,
+            batch: options.batch,
+            drain_timeout: options.drain_timeout,
             queue,
             flushes,
-            in_hand: AtomicUsize::new(0),
+            backlog: Backlog::new(options.batch, shared.tallies.parked.clone()),
+            steps: FuturesUnordered::new(),
+            taken: Vec::with_capacity(options.batch),
+            window: None,
+            waiters: Vec::new(),
+            ended: false,
+            draining: false,
         }
     }
 
-    /// Writes until `shutdown`, then writes what is left and ends. Records of calls that are still open then are
-    /// waited for too, up to the drain timeout.
+    /// Writes until `shutdown`, then writes what is left and ends. Records of calls that are still open then, and
+    /// those of parked chains, are waited for too, up to the drain timeout.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let upkeep = upkeep(self.vault.clone());
         let write = async {
-            let mut taken = Vec::with_capacity(self.batch);
-            loop {
-                let wake = self.next(&mut taken, &shutdown).await;
-                match wake {
-                    Wake::Records => self.write(&mut taken, &shutdown).await,
-                    Wake::Flush(reply) => {
-                        self.write_queued(&mut taken, &shutdown).await;
-                        let _ = reply.send(());
-                    }
-                    Wake::Stop => return self.drain(&mut taken, &shutdown).await,
-                }
+            while !self.draining {
+                self.turn(&shutdown).await;
             }
+            self.drain(&shutdown).await;
         };
         tokio::select! {
             () = write => {}
@@ -107,151 +95,150 @@ impl AuditWorker {
         }
     }
 
-    /// Waits for a reason to write, and then for the flush interval, so that a batch is worth its round trips.
-    async fn next(&mut self, taken: &mut Vec<Message>, shutdown: &CancellationToken) -> Wake {
+    async fn turn(&mut self, shutdown: &CancellationToken) {
+        self.start_jobs();
+        // What is more than a batch waits in the queue, where it holds its callers up.
+        let taking = !self.ended && self.window.is_none() && self.backlog.healthy() < self.batch;
         tokio::select! {
             biased;
-            () = shutdown.cancelled() => return Wake::Stop,
-            Some(reply) = self.flushes.recv() => return Wake::Flush(reply),
-            received = self.queue.recv_many(taken, self.batch) => {
-                if received == 0 {
-                    return Wake::Stop;
+            () = shutdown.cancelled(), if !self.draining => self.begin_drain(),
+            Some(step) = self.steps.next() => self.settle(step, shutdown),
+            Some(reply) = self.flushes.recv() => self.begin_flush(reply),
+            () = passed(&mut self.window) => {
+                self.take_queued(self.batch);
+                self.release();
+            }
+            count = self.queue.recv_many(&mut self.taken, self.batch), if taking => self.gather(count),
+        }
+    }
+
+    fn start_jobs(&mut self) {
+        while let Some(job) = self.backlog.next_job() {
+            self.steps.push(Box::pin(attempt(self.vault.clone(), job)));
+        }
+    }
+
+    fn gather(&mut self, count: usize) {
+        for message in self.taken.drain(..) {
+            self.backlog.add(message);
+        }
+        if count == 0 {
+            self.ended = true;
+            self.begin_drain();
+        } else if count >= self.batch || self.draining {
+            self.release();
+        } else {
+            self.window = Some(Box::pin(sleep(self.flush_interval)));
+        }
+    }
+
+    fn take_queued(&mut self, limit: usize) {
+        for _ in 0..limit {
+            let Ok(message) = self.queue.try_recv() else { return };
+            self.backlog.add(message);
+        }
+    }
+
+    fn release(&mut self) {
+        self.window = None;
+        self.backlog.release();
+    }
+
+    fn settle(&mut self, step: Step, shutdown: &CancellationToken) {
+        match step {
+            Step::Rested(chain) => self.backlog.retry(chain),
+            Step::Tried(job, Ok(())) => {
+                add(&self.tallies.counters.written, job.len());
+                if self.backlog.written(&job) {
+                    let Chain { tenant, day } = job.chain;
+                    tracing::info!(%tenant, %day, "audit records that had waited are written");
                 }
+                self.answer_waiters();
             }
-        }
-        if taken.len() < self.batch {
-            tokio::select! {
-                biased;
-                () = shutdown.cancelled() => return Wake::Stop,
-                Some(reply) = self.flushes.recv() => return Wake::Flush(reply),
-                () = sleep(self.flush_interval) => {}
-            }
-            self.take_queued(taken);
-        }
-        Wake::Records
-    }
-
-    fn take_queued(&mut self, taken: &mut Vec<Message>) {
-        while taken.len() < self.batch
-            && let Ok(message) = self.queue.try_recv()
-        {
-            taken.push(message);
+            Step::Tried(job, Err(error)) => self.park(job, &error, shutdown),
         }
     }
 
-    async fn write_queued(&mut self, taken: &mut Vec<Message>, shutdown: &CancellationToken) {
-        loop {
-            self.take_queued(taken);
-            if taken.is_empty() {
-                return;
+    /// Nothing is given up, whatever the error: a key or a row that an operator mends lets the records be written, and
+    /// until then the tenant's calls are refused, because its keys do not open or its room is used up.
+    fn park(&mut self, job: Job, error: &StoreError, shutdown: &CancellationToken) {
+        add(&self.tallies.counters.retries, 1);
+        let (chain, records) = (job.chain, job.len());
+        let (wait, newly) = self.backlog.park(job);
+        if newly {
+            let (Chain { tenant, day }, error) = (chain, Causes(error));
+            tracing::warn!(%error, %tenant, %day, records, "audit records were not written; they are kept and tried again");
+        }
+        let shutdown = (!self.draining).then(|| shutdown.clone());
+        self.steps.push(Box::pin(async move {
+            match shutdown {
+                Some(shutdown) => drop(shutdown.run_until_cancelled(sleep(wait)).await),
+                None => sleep(LAST_CHANCE).await,
             }
-            self.write(taken, shutdown).await;
+            Step::Rested(chain)
+        }));
+    }
+
+    fn begin_flush(&mut self, reply: oneshot::Sender<()>) {
+        self.take_queued(self.queue.len());
+        self.release();
+        self.waiters.push((self.backlog.youngest(), reply));
+        self.answer_waiters();
+    }
+
+    fn answer_waiters(&mut self) {
+        if self.waiters.is_empty() {
+            return;
+        }
+        let oldest = self.backlog.oldest();
+        let written = |(youngest, _): &mut (u64, _)| oldest.is_none_or(|oldest| oldest > *youngest);
+        for (_, reply) in self.waiters.extract_if(.., written) {
+            let _ = reply.send(());
         }
     }
 
-    async fn drain(&mut self, taken: &mut Vec<Message>, shutdown: &CancellationToken) {
+    fn begin_drain(&mut self) {
+        self.draining = true;
         self.queue.close();
+        self.release();
+    }
+
+    async fn drain(&mut self, shutdown: &CancellationToken) {
         let patience = self.drain_timeout;
         let rest = async {
-            self.write_queued(taken, shutdown).await;
-            while self.queue.recv_many(taken, self.batch).await > 0 {
-                self.write(taken, shutdown).await;
+            while !self.ended || self.backlog.records() > 0 {
+                self.turn(shutdown).await;
             }
         };
         if timeout(patience, rest).await.is_err() {
-            let mut lost =
-                self.in_hand.load(Ordering::Relaxed) + taken.iter().map(Message::len).sum::<usize>();
-            while let Ok(message) = self.queue.try_recv() {
-                lost += message.len();
-            }
+            self.take_queued(self.queue.len());
+            let lost = self.backlog.records();
             tracing::error!(lost, "audit records were not written before the process ended");
-            self.count(|counters| add(&counters.dropped, lost));
-        }
-    }
-
-    /// Writes what was taken, tenant by tenant and day by day, each in its order.
-    async fn write(&self, taken: &mut Vec<Message>, shutdown: &CancellationToken) {
-        while !taken.is_empty() {
-            let count = first_group(taken);
-            let mut batch = None;
-            let mut events: Vec<Event> = Vec::with_capacity(count);
-            for message in taken.drain(..count) {
-                match message {
-                    Message::Event(event) => events.push(*event),
-                    Message::Batch(ready) => batch = Some(ready),
-                }
-            }
-            let records = batch.as_ref().map_or(events.len(), Batch::len);
-            self.in_hand.store(records, Ordering::Relaxed);
-            self.insist(shutdown, records, &mut batch, &events).await;
-            self.in_hand.store(0, Ordering::Relaxed);
-        }
-    }
-
-    /// Writes the batch, which is made once: trying the same one again cannot write its records twice.
-    async fn attempt(&self, batch: &mut Option<Batch>, events: &[Event]) -> Result<(), StoreError> {
-        let ready = match batch.take() {
-            Some(ready) => ready,
-            None => Batch::prepare(&self.vault, events).await?,
-        };
-        batch.insert(ready).append(&self.vault).await
-    }
-
-    /// Tries until it works; gives up after a few tries on an error that later ones would meet again.
-    async fn insist(
-        &self,
-        shutdown: &CancellationToken,
-        records: usize,
-        batch: &mut Option<Batch>,
-        events: &[Event],
-    ) {
-        let mut wait = FIRST_RETRY;
-        let mut refusals = 0;
-        loop {
-            match self.attempt(batch, events).await {
-                Ok(()) => return self.count(|counters| add(&counters.written, records)),
-                Err(error) if error.is_transient() || refusals < REFUSALS => {
-                    refusals += usize::from(!error.is_transient());
-                    if wait == FIRST_RETRY {
-                        let error = Chain(&error);
-                        tracing::warn!(%error, records, "audit records wait for the database");
-                    }
-                    self.count(|counters| add(&counters.retries, 1));
-                    sleep(if shutdown.is_cancelled() { FIRST_RETRY } else { wait }).await;
-                    wait = (wait * 2).min(LAST_RETRY);
-                }
-                Err(error) => {
-                    let error = Chain(&error);
-                    tracing::error!(%error, records, "audit records were refused by the database and are lost");
-                    return self.count(|counters| add(&counters.dropped, records));
-                }
-            }
-        }
-    }
-
-    fn count(&self, count: impl FnOnce(&Counters)) {
-        if let Some(shared) = self.shared.upgrade() {
-            count(&shared.counters);
+            add(&self.tallies.counters.dropped, lost);
         }
     }
 }
 
-/// Moves the records that share the first one's tenant and day to the front, and answers how many they are.
-fn first_group(taken: &mut [Message]) -> usize {
-    let Some(first) = taken.first().and_then(event).map(chain_of) else { return 1 };
-    taken.sort_by_key(|message| event(message).map(chain_of) != Some(first));
-    taken.iter().take_while(|message| event(message).map(chain_of) == Some(first)).count()
-}
-
-fn event(message: &Message) -> Option<&Event> {
-    match message {
-        Message::Event(event) => Some(event),
-        Message::Batch(_) => None,
+async fn attempt(vault: Arc<KeyVault>, mut job: Job) -> Step {
+    if let Work::Events(events) = &job.work {
+        match Batch::prepare(&vault, events).await {
+            Ok(batch) => job.work = Work::Batch(batch),
+            Err(error) => return Step::Tried(job, Err(error)),
+        }
     }
+    let outcome = match &job.work {
+        Work::Batch(batch) => batch.append(&vault).await,
+        Work::Events(_) => Ok(()),
+    };
+    Step::Tried(job, outcome)
 }
 
-fn chain_of(event: &Event) -> (TenantId, NaiveDate) {
-    (event.context.tenant_id(), event.at.date_naive())
+/// Ends when the window does; never without one.
+async fn passed(window: &mut Option<Pin<Box<Sleep>>>) {
+    match window {
+        Some(window) => window.await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn upkeep(vault: Arc<KeyVault>) -> std::convert::Infallible {
@@ -265,9 +252,9 @@ async fn upkeep(vault: Arc<KeyVault>) -> std::convert::Infallible {
                 let today = vault.clock().now().date_naive();
                 let first = today.pred_opt().unwrap_or(today);
                 if let Err(error) = vault.store().ensure_audit_partitions(first, PARTITION_DAYS).await {
-                    let error = Chain(&error);
+                    let error = Causes(&error);
                     tracing::warn!(%error, "the audit trail's partitions were not checked");
-                    partitions.reset_after(LAST_RETRY);
+                    partitions.reset_after(PARTITION_RETRY);
                 }
             }
             _ = forget.tick() => vault.forget_expired(),

@@ -3,7 +3,7 @@
 //!
 //! With Redis the number is read there on every look-up, one round trip: another replica's write counts at once.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -78,7 +78,7 @@ impl Generations {
 
     pub(crate) fn shared(link: Arc<RedisLink>) -> Self {
         let script = Script::new(include_str!("generation.lua"));
-        Self::Shared(SharedGenerations { link, script, deferred: Mutex::default() })
+        Self::Shared(SharedGenerations { link, script, deferred: Deferred::default() })
     }
 
     /// The present generation; `None` if it is out of reach.
@@ -146,8 +146,7 @@ const DEFERRED_AT_ONCE: usize = 64;
 pub(crate) struct SharedGenerations {
     link: Arc<RedisLink>,
     script: Script,
-    /// Bumps that Redis has not taken yet.
-    deferred: Mutex<HashSet<(Owner, DataScope)>>,
+    deferred: Deferred,
 }
 
 impl SharedGenerations {
@@ -160,18 +159,20 @@ impl SharedGenerations {
 
     async fn bump(&self, owner: Owner, scope: DataScope) -> Result<(), BumpDeferred> {
         // Noted before it is tried: a caller that goes away half-way must not lose the bump.
-        self.deferred().insert((owner, scope));
+        let note = self.deferred.note(owner, scope);
+        self.send(owner, scope, note).await
+    }
+
+    async fn send(&self, owner: Owner, scope: DataScope, note: u64) -> Result<(), BumpDeferred> {
         self.run(owner, "bump", &[scope]).await.map_err(BumpDeferred)?;
-        self.deferred().remove(&(owner, scope));
+        self.deferred.settle(owner, scope, note);
         Ok(())
     }
 
     /// Repeats bumps that failed, those of `owner` first; `None` if one of `owner`'s still fails.
     async fn settle_deferred(&self, owner: Owner) -> Option<()> {
-        let mut waiting: Vec<_> = self.deferred().iter().copied().collect();
-        waiting.sort_unstable_by_key(|(waiting, _)| *waiting != owner);
-        for (waiting, scope) in waiting.into_iter().take(DEFERRED_AT_ONCE) {
-            match self.bump(waiting, scope).await {
+        for (waiting, scope, note) in self.deferred.waiting(owner) {
+            match self.send(waiting, scope, note).await {
                 Ok(()) => {}
                 Err(_) if waiting == owner => return None,
                 Err(_) => break,
@@ -189,8 +190,70 @@ impl SharedGenerations {
         }
         self.link.run(|mut connection| async move { call.invoke_async(&mut connection).await }).await
     }
+}
 
-    fn deferred(&self) -> std::sync::MutexGuard<'_, HashSet<(Owner, DataScope)>> {
-        self.deferred.lock().unwrap_or_else(PoisonError::into_inner)
+/// Bumps that Redis has not taken yet, each with the number of its newest note: a bump that was sent before a later
+/// one was noted says nothing about the later one.
+#[derive(Debug, Default)]
+struct Deferred {
+    notes: Mutex<HashMap<(Owner, DataScope), u64>>,
+    last: AtomicU64,
+}
+
+impl Deferred {
+    /// Notes a bump before it is sent.
+    fn note(&self, owner: Owner, scope: DataScope) -> u64 {
+        let mut notes = self.lock();
+        let note = self.last.fetch_add(1, Ordering::Relaxed) + 1;
+        notes.insert((owner, scope), note);
+        note
+    }
+
+    /// A bump that was sent under this note is done.
+    fn settle(&self, owner: Owner, scope: DataScope, note: u64) {
+        let mut notes = self.lock();
+        if notes.get(&(owner, scope)) == Some(&note) {
+            notes.remove(&(owner, scope));
+        }
+    }
+
+    /// Some of what waits, `owner`'s first.
+    fn waiting(&self, owner: Owner) -> Vec<(Owner, DataScope, u64)> {
+        let mut waiting: Vec<_> =
+            self.lock().iter().map(|((owner, scope), note)| (*owner, *scope, *note)).collect();
+        waiting.sort_unstable_by_key(|(waiting, ..)| *waiting != owner);
+        waiting.truncate(DEFERRED_AT_ONCE);
+        waiting
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(Owner, DataScope), u64>> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repeat_that_ends_late_does_not_settle_a_newer_bump() {
+        let owner = |tenant| Owner {
+            tenant: TenantId(uuid::Uuid::from_u128(tenant)),
+            user: UserId(uuid::Uuid::from_u128(9)),
+            provider: Provider::Spotify,
+        };
+        let (ada, bob, scope) = (owner(1), owner(2), DataScope::Playlists);
+        let deferred = Deferred::default();
+        let first = deferred.note(ada, scope);
+        let newer = deferred.note(ada, scope);
+        deferred.settle(ada, scope, first);
+        assert_eq!(deferred.waiting(ada), [(ada, scope, newer)], "the repeat of the first one ended late");
+
+        let other = deferred.note(bob, scope);
+        assert_eq!(deferred.waiting(bob), [(bob, scope, other), (ada, scope, newer)], "one's own come first");
+        deferred.settle(ada, scope, newer);
+        deferred.settle(bob, scope, other);
+        deferred.settle(bob, scope, other);
+        assert_eq!(deferred.waiting(bob), []);
     }
 }

@@ -65,6 +65,7 @@ impl Collector for Gauges {
         let gauges = [
             ("cache_l1_bytes", "Bytes of answers in this process", cache.l1_bytes),
             ("cache_l1_entries", "Answers in this process", cache.l1_entries),
+            ("audit_parked", "Audit records that the store did not take yet", audit.parked),
             ("store_connections_open", "Database connections open", u64::from(open)),
             ("store_connections_idle", "Database connections idle", idle as u64),
         ];

@@ -4,6 +4,7 @@
 mod chain;
 mod outage;
 mod recording;
+mod stuck;
 #[expect(dead_code, reason = "the tests of the store need more of it")]
 #[path = "../../../storage/tests/support/mod.rs"]
 mod support;

@@ -78,7 +78,7 @@ async fn a_record_says_what_the_schema_promises_and_nothing_in_the_clear() {
             "version": 1,
             "event_id": context.call(),
             "record": "call",
-            "timestamp": "2026-11-21T10:00:00.123456Z",
+            "timestamp": format!("{}T10:00:00.123456Z", crate::trail::today(&database)),
             "user_id": ada.user,
             "session_id": ada.account,
             "principal": format!("key:{}", ada.key.id()),
