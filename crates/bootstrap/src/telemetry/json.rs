@@ -29,7 +29,7 @@ where
         SystemTime.format_time(&mut writer)?;
         writer.write_str("\",\"level\":\"")?;
         writer.write_str(metadata.level().as_str())?;
-        writer.write_char('"')?;
+        writer.write_str("\"")?;
         let mut fields = Fields { line: writer.by_ref(), outcome: Ok(()) };
         event.record(&mut fields);
         fields.outcome?;
@@ -69,9 +69,11 @@ impl Fields<'_> {
         field: &Field,
         write: impl FnOnce(&mut Writer<'_>) -> fmt::Result,
     ) -> fmt::Result {
-        self.line.write_char(',')?;
-        quote(&mut self.line, field.name().trim_start_matches("r#"))?;
-        self.line.write_char(':')?;
+        let name = field.name();
+        // Names are the program's own and need no escapes; a raw identifier's mark is not part of the name.
+        self.line.write_str(",\"")?;
+        self.line.write_str(name.strip_prefix("r#").unwrap_or(name))?;
+        self.line.write_str("\":")?;
         write(&mut self.line)
     }
 }
@@ -105,17 +107,17 @@ impl Visit for Fields<'_> {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.member(field, |line| {
-            line.write_char('"')?;
+            line.write_str("\"")?;
             write!(Escaping(line), "{value:?}")?;
-            line.write_char('"')
+            line.write_str("\"")
         });
     }
 }
 
 fn quote(line: &mut Writer<'_>, text: &str) -> fmt::Result {
-    line.write_char('"')?;
+    line.write_str("\"")?;
     Escaping(line).write_str(text)?;
-    line.write_char('"')
+    line.write_str("\"")
 }
 
 /// Writes what stands inside of a JSON string.

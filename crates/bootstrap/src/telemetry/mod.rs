@@ -17,7 +17,7 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 
 use crate::config::{LogFormat, TelemetryConfig};
 
-use batch::BatchedStderr;
+use batch::BatchedLines;
 use json::JsonLines;
 
 pub use propagation::{adopt_parent, current_traceparent};
@@ -44,7 +44,7 @@ pub enum TelemetryError {
 #[must_use = "dropping it stops the export of traces"]
 pub struct TelemetryGuard {
     provider: Option<SdkTracerProvider>,
-    lines: Option<BatchedStderr>,
+    lines: Option<BatchedLines>,
 }
 
 impl Drop for TelemetryGuard {
@@ -63,7 +63,7 @@ pub fn init(config: &TelemetryConfig, service: &'static str) -> Result<Telemetry
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("stagedoor"));
         layer.with_location(false).with_threads(false).with_tracked_inactivity(false)
     });
-    let lines = writes_json(config.log_format).then(BatchedStderr::start).transpose();
+    let lines = writes_json(config.log_format).then(|| BatchedLines::start(std::io::stderr())).transpose();
     let lines = lines.map_err(TelemetryError::Lines)?;
     tracing_subscriber::registry()
         .with(filter)
@@ -101,7 +101,7 @@ fn writes_json(format: LogFormat) -> bool {
 }
 
 /// JSON into `lines`, or without them text for people.
-fn log_layer<S>(lines: Option<BatchedStderr>) -> Box<dyn Layer<S> + Send + Sync>
+fn log_layer<S>(lines: Option<BatchedLines>) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: tracing::Subscriber + for<'span> tracing_subscriber::registry::LookupSpan<'span>,
 {
