@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const ERROR_META: &str = "dev.stagedoor/error";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,9 +133,12 @@ impl Client {
         if self.era == Era::Modern {
             params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!("2026-07-28");
             params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
-            params["_meta"]["io.modelcontextprotocol/clientInfo"] = json!({ "name": "testkit", "version": "1" });
+            params["_meta"]["io.modelcontextprotocol/clientInfo"] =
+                json!({ "name": "testkit", "version": "1" });
         }
-        json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
+        let mut message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
+        message["id"] = id;
+        message
     }
 
     /// Sends a message with the headers that belong to it.
@@ -212,22 +215,16 @@ impl Answer {
     /// The stable code of the failure, wherever the answer has it: problem+json, JSON-RPC error or tool error.
     pub fn code(&self) -> Option<String> {
         let json = self.json();
-        let found = [
-            &json["result"]["_meta"][ERROR_META]["code"],
-            &json["error"]["data"]["code"],
-            &json["code"],
-        ];
+        let found =
+            [&json["result"]["_meta"][ERROR_META]["code"], &json["error"]["data"]["code"], &json["code"]];
         found.into_iter().find_map(|code| code.as_str().map(str::to_owned))
     }
 
     /// What a person is told of the failure.
     pub fn message(&self) -> String {
         let json = self.json();
-        let found = [
-            &json["result"]["_meta"][ERROR_META]["message"],
-            &json["error"]["message"],
-            &json["detail"],
-        ];
+        let found =
+            [&json["result"]["_meta"][ERROR_META]["message"], &json["error"]["message"], &json["detail"]];
         found.into_iter().find_map(|text| text.as_str().map(str::to_owned)).unwrap_or_default()
     }
 

@@ -2,8 +2,8 @@
 //! process of its own, a thin client, a clock that stands still, a proxy that breaks connections. For tests only.
 #![warn(missing_docs)]
 
-mod clock;
 mod client;
+mod clock;
 mod gateway;
 mod process;
 mod proxy;

@@ -15,7 +15,7 @@ use crate::client::{self, Client};
 use crate::stage::Stage;
 
 const POLL: Duration = Duration::from_millis(20);
-const START_PATIENCE: Duration = Duration::from_secs(60);
+const START_PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running program of ours. It is killed when this is dropped, and when the test's process ends in any way.
 #[derive(Debug)]
@@ -214,7 +214,8 @@ impl DemoProcess {
 
 fn settings(stage: &Stage, address: SocketAddr, ops: SocketAddr) -> Vec<(&'static str, String)> {
     let config = stage.config();
-    let file = |path: &Option<PathBuf>| path.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
+    let file =
+        |path: &Option<PathBuf>| path.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
     let mut settings = vec![
         ("STAGEDOOR_SERVER__LISTEN", address.to_string()),
         ("STAGEDOOR_SERVER__PUBLIC_URL", format!("http://{address}")),
@@ -222,6 +223,7 @@ fn settings(stage: &Stage, address: SocketAddr, ops: SocketAddr) -> Vec<(&'stati
         ("STAGEDOOR_OPS__LISTEN", ops.to_string()),
         ("STAGEDOOR_STORAGE__DATABASE_URL", config.storage.database_url.expose().to_owned()),
         ("STAGEDOOR_STORAGE__ACQUIRE_TIMEOUT_MS", config.storage.acquire_timeout_ms.to_string()),
+        ("STAGEDOOR_STORAGE__MAX_CONNECTIONS", config.storage.max_connections.to_string()),
         ("STAGEDOOR_ENCRYPTION__KEY_FILE", file(&config.encryption.key_file)),
         ("STAGEDOOR_ENCRYPTION__API_KEY_PEPPER_FILE", file(&config.encryption.api_key_pepper_file)),
         ("STAGEDOOR_PROVIDERS__ALLOW_PLAIN_HTTP_LOOPBACK", "true".to_owned()),

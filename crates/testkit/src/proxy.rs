@@ -85,7 +85,12 @@ async fn accept(
     }
 }
 
-async fn relay(client: TcpStream, target: SocketAddr, weather: watch::Receiver<Weather>, bytes: Arc<AtomicU64>) {
+async fn relay(
+    client: TcpStream,
+    target: SocketAddr,
+    weather: watch::Receiver<Weather>,
+    bytes: Arc<AtomicU64>,
+) {
     reset_on_close(&client);
     if *weather.borrow() == Weather::Broken {
         return;

@@ -10,18 +10,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use ipnet::IpNet;
 use stagedoor_bootstrap::config::{Config, SecretUrl};
-use stagedoor_bootstrap::private_servers::{PrivatePostgres, PrivatePostgresOptions, PrivateRedis};
+use stagedoor_bootstrap::private_servers::{PrivatePostgres, PrivateRedis};
 use stagedoor_bootstrap::tasks;
 use stagedoor_crypto::{KeyEncryptionKeys, Peppers, SystemEntropy};
 use stagedoor_domain::{Clock, Entropy, SystemClock};
 use stagedoor_sandbox::{RefreshRotation, Sandbox, SandboxConfig};
-use stagedoor_storage::{KeyVault, Store, StoreOptions};
+use stagedoor_storage::{KeyVault, Purpose, Store, StoreOptions};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
-use crate::template;
+use crate::template::Claim;
 
 /// The database of every stage.
 pub(crate) const DATABASE: &str = "stagedoor";
@@ -59,6 +62,8 @@ pub struct Stage {
     peppers: Peppers,
     _sandbox_stop: DropGuard,
     folder: TempDir,
+    /// After the server in the order of dropping: the next to claim the cluster finds it stopped.
+    _claim: Claim,
 }
 
 impl Stage {
@@ -82,19 +87,16 @@ impl Stage {
     }
 
     async fn try_start(options: StageOptions) -> anyhow::Result<Self> {
+        show_warnings();
         stagedoor_bootstrap::tls::install_provider();
         let folder = tempfile::Builder::new().prefix("stagedoor-test-").tempdir()?;
         fs::set_permissions(folder.path(), Permissions::from_mode(0o711))?;
         for name in ["key-encryption.key", "pepper.key"] {
             fs::write(folder.path().join(name), KEY)?;
         }
-        let cluster = folder.path().join("cluster");
-        template::copy_to(&cluster).await?;
-        let postgres = PrivatePostgres::start(PrivatePostgresOptions::for_tests(&cluster)).await?;
-        let redis = match options.redis {
-            true => Some(PrivateRedis::start(folder.path()).await?),
-            false => None,
-        };
+        let claim = Claim::any().await?;
+        let postgres = claim.start().await?;
+        let redis = if options.redis { Some(PrivateRedis::start(folder.path()).await?) } else { None };
         let sandbox = Sandbox::new(SandboxConfig {
             clock: Arc::clone(&options.clock),
             rotation: options.rotation,
@@ -107,8 +109,8 @@ impl Stage {
             "sandbox",
             stagedoor_sandbox::serve(sandbox.clone(), listener, stop.clone().cancelled_owned()),
         );
-        let admin = vault(&postgres, "stagedoor_admin", &options.clock).await?;
-        let reader = vault(&postgres, "stagedoor_app", &options.clock).await?;
+        let admin = vault(&postgres, "stagedoor_admin", Purpose::Provision, &options.clock).await?;
+        let reader = vault(&postgres, "stagedoor_app", Purpose::Serve, &options.clock).await?;
         Ok(Self {
             postgres,
             redis,
@@ -120,6 +122,7 @@ impl Stage {
             peppers: Peppers::from_files([("1", KEY.as_bytes())]).context("the pepper")?,
             _sandbox_stop: stop.drop_guard(),
             folder,
+            _claim: claim,
         })
     }
 
@@ -176,6 +179,12 @@ impl Stage {
         self.postgres.url_for(DATABASE, "stagedoor_app")
     }
 
+    /// The same through a proxy at `address`.
+    pub fn database_url_at(&self, address: SocketAddr) -> String {
+        let own = format!("127.0.0.1:{}", self.postgres.port());
+        self.database_url().replace(&own, &address.to_string())
+    }
+
     /// Runs SQL as the superuser, past every policy; answers with unaligned text.
     ///
     /// # Panics
@@ -193,11 +202,13 @@ impl Stage {
         let mut config = Config::default();
         config.server.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         config.ops.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        config.server.trusted_proxies = vec!["127.0.0.0/8".parse().expect("a constant network")];
+        config.server.trusted_proxies = IpNet::new(Ipv4Addr::LOCALHOST.into(), 8).into_iter().collect();
         config.server.drain_grace_ms = 0;
         config.server.drain_finish_ms = 2_000;
         config.storage.database_url = SecretUrl::new(self.database_url());
         config.storage.acquire_timeout_ms = 5_000;
+        // Logging in costs an unoptimised build tens of milliseconds of its only thread, for each connection.
+        config.storage.max_connections = 4;
         config.encryption.key_file = Some(self.folder().join("key-encryption.key"));
         config.encryption.api_key_pepper_file = Some(self.folder().join("pepper.key"));
         config.providers.allow_plain_http_loopback = true;
@@ -213,8 +224,21 @@ impl Stage {
     }
 }
 
-async fn vault(postgres: &PrivatePostgres, role: &str, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<KeyVault>> {
+/// Writes warnings where the test runner shows them if the test fails; `RUST_LOG` asks for more.
+fn show_warnings() {
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
+    // Tests of one process share the first one's.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+}
+
+async fn vault(
+    postgres: &PrivatePostgres,
+    role: &str,
+    purpose: Purpose,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Arc<KeyVault>> {
     let options = StoreOptions {
+        purpose,
         max_connections: 4,
         acquire_timeout: Duration::from_secs(10),
         transaction_timeout: Duration::from_secs(10),

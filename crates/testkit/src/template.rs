@@ -1,8 +1,8 @@
-//! A migrated PostgreSQL cluster made once for each version of the migrations and kept in the machine's temporary
-//! folder. Every test starts a server over its own copy of it, which takes a fraction of `initdb` and migrating, shares
-//! nothing with any other test, and needs nobody to clean up servers after a run.
+//! Migrated PostgreSQL clusters that outlive the tests: kept in the machine's temporary folder, one for each test that
+//! runs at the same time. A test holds one as long as it lives, starts its own server over it and empties it first.
+//! Making a cluster takes seconds, this a fraction of one; and no server has to outlive the test that started it.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -17,20 +17,88 @@ use crate::stage::DATABASE;
 
 const MIGRATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
 
-/// Puts a copy of the template into `target`, making the template first where it is missing.
-pub(crate) async fn copy_to(target: &Path) -> anyhow::Result<()> {
-    let home = home()?;
-    let template = home.join(format!("cluster-{:016x}", digest_of_migrations()?));
-    let lock = File::create(home.join("lock")).context("the lock of the template cluster")?;
-    // Waiting for a lock blocks; the runtime has other threads, and a test has nothing else to do yet.
+/// Partitions are made on demand, so a test finds none; everything else that belongs to tenants is emptied.
+const EMPTY: &str = "DO $$ DECLARE name text; BEGIN \
+    FOR name IN SELECT oid::regclass FROM pg_class WHERE relispartition AND relkind = 'r' \
+        AND relnamespace = 'public'::regnamespace LOOP EXECUTE 'DROP TABLE ' || name; END LOOP; \
+    EXECUTE (SELECT 'TRUNCATE ' || string_agg(oid::regclass::text, ', ') FROM pg_class WHERE relkind IN ('r', 'p') \
+        AND relnamespace = 'public'::regnamespace AND relname NOT IN ('storage_version', '_sqlx_migrations')); \
+    END $$";
+
+/// A cluster that nobody else uses until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl Claim {
+    /// The first cluster that is free; a new one where none is.
+    pub(crate) async fn any() -> anyhow::Result<Self> {
+        let home = home()?;
+        let version = version()?;
+        for number in 0..1_000 {
+            let lock = File::create(home.join(format!("cluster-{version}-{number}.lock")))?;
+            match lock.try_lock() {
+                Err(TryLockError::WouldBlock) => continue,
+                Err(TryLockError::Error(error)) => return Err(error.into()),
+                Ok(()) => {}
+            }
+            let folder = home.join(format!("cluster-{version}-{number}"));
+            if !folder.exists() {
+                copy(&template(&home, &version).await?, &folder)?;
+            }
+            return Ok(Self { folder, _lock: lock });
+        }
+        anyhow::bail!("a thousand tests at the same time")
+    }
+
+    /// Starts the server and empties the database.
+    pub(crate) async fn start(&self) -> anyhow::Result<PrivatePostgres> {
+        let postgres = PrivatePostgres::start(PrivatePostgresOptions::for_tests(&self.folder)).await?;
+        postgres.sql(DATABASE, EMPTY).await.context("the database could not be emptied")?;
+        Ok(postgres)
+    }
+}
+
+/// The cluster that others are copied from, made where it is missing.
+async fn template(home: &Path, version: &str) -> anyhow::Result<PathBuf> {
+    let template = home.join(format!("template-{version}"));
+    let lock = File::create(home.join("template.lock"))?;
+    // Waiting for a lock blocks; the runtime has nothing else to do before the test begins.
     lock.lock()?;
     if !template.exists() {
+        forget_others(home, version)?;
         make(&template).await.context("the template cluster could not be made")?;
     }
-    lock.unlock()?;
-    let copied = Command::new("cp").arg("-a").arg(&template).arg(target).status().context("cp")?;
-    anyhow::ensure!(copied.success(), "the template cluster could not be copied to {}", target.display());
+    Ok(template)
+}
+
+/// Removes what was made for another schema or before the last boot, unless a test still holds it.
+fn forget_others(home: &Path, version: &str) -> anyhow::Result<()> {
+    for entry in fs::read_dir(home)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let kind = ["cluster-", "template-"].into_iter().any(|prefix| name.starts_with(prefix));
+        if !path.is_dir() || !kind || name.contains(version) {
+            continue;
+        }
+        let lock = path.with_extension("lock");
+        if File::create(&lock)?.try_lock().is_ok() {
+            remove(&path)?;
+            fs::remove_file(&lock)?;
+        }
+    }
     Ok(())
+}
+
+/// The copy appears under its name only when it is whole.
+fn copy(template: &Path, target: &Path) -> anyhow::Result<()> {
+    let unfinished = target.with_extension("unfinished");
+    remove(&unfinished)?;
+    let copied = Command::new("cp").arg("-a").arg(template).arg(&unfinished).status().context("cp")?;
+    anyhow::ensure!(copied.success(), "{} could not be copied", template.display());
+    Ok(fs::rename(&unfinished, target)?)
 }
 
 /// A folder that the account of the servers can pass through.
@@ -44,9 +112,7 @@ fn home() -> anyhow::Result<PathBuf> {
 
 async fn make(template: &Path) -> anyhow::Result<()> {
     let unfinished = template.with_extension("unfinished");
-    if unfinished.exists() {
-        fs::remove_dir_all(&unfinished)?;
-    }
+    remove(&unfinished)?;
     // Durable means here that it is stopped cleanly, so that copies need no recovery.
     let postgres = PrivatePostgres::start(PrivatePostgresOptions::durable(&unfinished)).await?;
     let migrated = migrate(&postgres).await;
@@ -66,8 +132,10 @@ async fn migrate(postgres: &PrivatePostgres) -> anyhow::Result<()> {
     Ok(stagedoor_storage::provision_roles(&superuser, &passwords).await?)
 }
 
-fn digest_of_migrations() -> anyhow::Result<u64> {
+/// Names the schema and the boot: without fsync, what a power cut left behind is not worth starting on.
+fn version() -> anyhow::Result<String> {
     let mut hasher = DefaultHasher::new();
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().hash(&mut hasher);
     for folder in [PathBuf::from(MIGRATIONS), Path::new(MIGRATIONS).join("roles")] {
         let mut files: Vec<PathBuf> = fs::read_dir(&folder)
             .with_context(|| folder.display().to_string())?
@@ -79,5 +147,12 @@ fn digest_of_migrations() -> anyhow::Result<u64> {
             fs::read(&file)?.hash(&mut hasher);
         }
     }
-    Ok(hasher.finish())
+    Ok(format!("{:016x}", hasher.finish()))
+}
+
+fn remove(folder: &Path) -> anyhow::Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    Ok(())
 }

@@ -123,6 +123,8 @@ async fn bind(config: &mut Config, arguments: &DemoArguments) -> anyhow::Result<
 
 fn point_at(config: &mut Config, postgres: &PrivatePostgres, secrets: &Secrets) {
     config.storage.database_url = SecretUrl::new(postgres.url_for(DATABASE, "stagedoor_app"));
+    // Nobody else waits for a slow laptop's database, so a call would rather wait than fail.
+    config.storage.acquire_timeout_ms = config.storage.acquire_timeout_ms.max(5_000);
     config.encryption.key_directory = None;
     config.encryption.key_file = Some(secrets.key.clone());
     config.encryption.api_key_pepper_file = Some(secrets.pepper.clone());

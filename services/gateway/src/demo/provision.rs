@@ -1,6 +1,7 @@
 //! The demo's tenant: made on the first run, found again on later ones.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use base64::Engine;
@@ -17,7 +18,7 @@ use stagedoor_storage::api_keys::NewApiKey;
 use stagedoor_storage::provider_apps::{OpenedProviderApp, ProviderAppMode};
 use stagedoor_storage::provider_sessions::RefreshedTokens;
 use stagedoor_storage::provision::{self, NewLinkedAccount};
-use stagedoor_storage::{KeyVault, RolePasswords, Store, StoreOptions};
+use stagedoor_storage::{KeyVault, Purpose, RolePasswords, Store, StoreOptions};
 use url::Url;
 
 use super::DATABASE;
@@ -54,8 +55,12 @@ pub(super) async fn provision(
     let passwords = RolePasswords { app: password(), admin: password(), ..RolePasswords::default() };
     stagedoor_storage::provision_roles(&administrator, &passwords).await?;
 
+    // A database that has just recovered on a slow machine is worth waiting for: nobody is being served yet.
     let store = Store::connect(&StoreOptions {
+        purpose: Purpose::Provision,
         max_connections: 2,
+        acquire_timeout: Duration::from_secs(10),
+        transaction_timeout: Duration::from_secs(10),
         ..StoreOptions::new(postgres.url_for(DATABASE, "stagedoor_admin"))
     })
     .await?;
