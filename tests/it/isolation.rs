@@ -1,0 +1,286 @@
+//! Two tenants on one installation: no table, no tool, no key in Redis and no answer mixes them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use stagedoor_domain::policy::Quota;
+use stagedoor_domain::{Provider, ToolName};
+use stagedoor_testkit::{Client, Era, Inhabited, KeySpec, Stage, TestGateway, generous};
+
+use crate::music::{self, Music};
+
+/// Tools for which another tenant's things may be answered with data. May only get shorter.
+const EXCEPTIONS: &[ToolName] = &[];
+
+/// Tables that nothing fills yet, with a row for the tenant `$1`.
+const FIXTURES: &[(&str, &str)] = &[(
+    "audit_checkpoints",
+    "INSERT INTO audit_checkpoints VALUES ('$1', current_date, 1, sha256('x'), now(), gen_random_uuid(), 'x')",
+)];
+
+/// Every tool once on both providers, for each of the tenants.
+async fn mixed_run(
+    stage: &Stage,
+    gateway: &TestGateway,
+    tenants: &[&Inhabited<'_>],
+) -> Vec<BTreeMap<Provider, Music>> {
+    let mut made = Vec::new();
+    for tenant in tenants {
+        let client = music::client(gateway, tenant);
+        let mut of_tenant = BTreeMap::new();
+        for provider in Provider::ALL {
+            let music = Music::of(stage, &client, *provider).await;
+            for tool in ToolName::ALL {
+                client.call(tool.as_str(), music.arguments(*tool)).await;
+            }
+            of_tenant.insert(*provider, music);
+        }
+        made.push(of_tenant);
+    }
+    made
+}
+
+#[tokio::test]
+async fn every_table_shows_a_tenant_its_own_rows_only() {
+    let stage = Stage::start().await;
+    let gateway = TestGateway::start(&stage).await;
+    let (ada, bob) = (stage.inhabit("ada").await, stage.inhabit("bob").await);
+    mixed_run(&stage, &gateway, &[&ada, &bob]).await;
+    gateway.flush_audit().await;
+    for (_, fixture) in FIXTURES {
+        for tenant in [&ada, &bob] {
+            stage.sql(&fixture.replace("$1", &tenant.tenant.id())).await;
+        }
+    }
+    let tables = stage
+        .sql(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') \
+            AND NOT relispartition AND relname NOT IN ('storage_version', '_sqlx_migrations') ORDER BY 1",
+        )
+        .await;
+    assert!(tables.lines().count() >= 11, "{tables}");
+    for table in tables.lines() {
+        let held = stage.sql(&format!("SELECT count(DISTINCT tenant_id) FROM {table}")).await;
+        assert!(
+            held.parse::<u32>().unwrap() >= 2,
+            "{table} has no rows of two tenants: it needs a fixture here"
+        );
+        for role in ["stagedoor_app", "stagedoor_keeper"] {
+            let may = stage.sql(&format!("SELECT has_table_privilege('{role}', '{table}', 'SELECT')")).await;
+            if may == "f" {
+                continue;
+            }
+            let seen = |tenant: &str| {
+                format!(
+                    "BEGIN; SET LOCAL ROLE {role}; SET LOCAL stagedoor.tenant_id = '{tenant}'; \
+                    SELECT count(*) > 0, count(*) FILTER (WHERE tenant_id::text <> '{tenant}') FROM {table}; COMMIT"
+                )
+            };
+            assert_eq!(stage.sql(&seen(&ada.tenant.id())).await, "t|0", "{role} in {table} as ada");
+            assert_eq!(stage.sql(&seen(&bob.tenant.id())).await, "t|0", "{role} in {table} as bob");
+            let nobody = format!("BEGIN; SET LOCAL ROLE {role}; SELECT count(*) FROM {table}; COMMIT");
+            assert_eq!(stage.sql(&nobody).await, "0", "{role} in {table} without a tenant");
+        }
+    }
+}
+
+/// Calls of `tool` that name things of `owner`. A tool that can name none is called as it is.
+fn foreign_calls(tool: ToolName, owner: &Inhabited<'_>, music: &Music, cursors: &Cursors) -> Vec<Value> {
+    let (provider, account) = (music.provider, owner.account(music.provider).id.to_string());
+    match tool {
+        ToolName::Search => vec![json!({ "query": "a", "provider": provider, "cursor": cursors.search })],
+        ToolName::PlaylistsList => {
+            vec![json!({ "account": account }), json!({ "provider": provider, "account": account })]
+        }
+        ToolName::PlaylistGet => [
+            json!({ "ref": music.playlist, "account": account }),
+            json!({ "ref": music.playlist, "cursor": cursors.playlist }),
+            json!({ "ref": music.playlist }),
+        ]
+        .into_iter()
+        // Tidal has no private playlists: by its reference anyone may read one, through an account of their own.
+        .take(if provider == Provider::Spotify { 3 } else { 2 })
+        .collect(),
+        ToolName::PlaylistCreate => vec![json!({ "name": "Intruder", "account": account })],
+        ToolName::PlaylistAdd => vec![
+            json!({ "ref": music.playlist, "tracks": [music.track] }),
+            json!({ "ref": music.playlist, "tracks": [music.track], "account": account }),
+        ],
+        ToolName::TrackGet | ToolName::AlbumGet | ToolName::ArtistGet | ToolName::Resolve => Vec::new(),
+        ToolName::AccountsList | ToolName::UsageStatus => vec![json!({})],
+    }
+}
+
+struct Cursors {
+    search: Value,
+    playlist: Value,
+}
+
+#[tokio::test]
+async fn no_tool_takes_another_tenants_things() {
+    let stage = Stage::start().await;
+    let gateway = TestGateway::start(&stage).await;
+    let (ada, bob) = (stage.inhabit("ada").await, stage.inhabit("bob").await);
+    let (thief, owner) = (music::client(&gateway, &ada), music::client(&gateway, &bob));
+    for provider in Provider::ALL {
+        let music = Music::of(&stage, &owner, *provider).await;
+        let cursors = Cursors {
+            search: owner.call("search", json!({ "query": "a", "provider": provider })).await["tracks"]["next_cursor"]
+                .clone(),
+            playlist: owner.call("playlist_get", json!({ "ref": music.playlist })).await["next_cursor"].clone(),
+        };
+        assert!(cursors.search.is_string() && cursors.playlist.is_string());
+        let before = owner.call("playlist_get", json!({ "ref": music.playlist })).await;
+        for tool in ToolName::ALL.iter().filter(|tool| !EXCEPTIONS.contains(tool)) {
+            for arguments in foreign_calls(*tool, &bob, &music, &cursors) {
+                let answer = thief.tool(tool.as_str(), arguments.clone()).await;
+                let text = answer.text();
+                if arguments != json!({}) {
+                    let code =
+                        answer.code().unwrap_or_else(|| panic!("{tool} {arguments} was answered: {text}"));
+                    let looks_missing =
+                        ["account_not_linked", "item_not_found", "invalid_cursor", "provider_forbidden"];
+                    assert!(looks_missing.contains(&code.as_str()), "{tool} {arguments}: {text}");
+                }
+                for secret in [bob.tenant.id(), bob.user.to_string(), bob.account(*provider).account.clone()]
+                {
+                    assert!(!text.contains(&secret), "{tool} {arguments} shows {secret}: {text}");
+                }
+                let repeats_only_what_was_sent =
+                    arguments.to_string().contains(&bob.account(*provider).id.to_string());
+                assert!(
+                    repeats_only_what_was_sent || !text.contains(&bob.account(*provider).id.to_string()),
+                    "{text}"
+                );
+            }
+        }
+        let after = owner.call("playlist_get", json!({ "ref": music.playlist })).await;
+        assert_eq!(after["items"], before["items"], "another tenant changed it");
+    }
+}
+
+#[tokio::test]
+async fn answers_are_not_shared_between_tenants_or_people() {
+    let stage = Stage::start().await;
+    let gateway = TestGateway::start(&stage).await;
+    let (ada, bob) = (stage.inhabit("ada").await, stage.inhabit("bob").await);
+    let clients = [music::client(&gateway, &ada), music::client(&gateway, &bob)];
+    let track =
+        json!({ "ref": format!("spotify:track:{}", music::known_tracks(&stage, Provider::Spotify)[0].id) });
+    for client in &clients {
+        client.call("track_get", track.clone()).await;
+        client.call("track_get", track.clone()).await;
+    }
+    let asked = stage.sandbox().requests(Provider::Spotify);
+    assert_eq!(asked["GET /tracks/{id}"], 2, "one tenant was given what another had fetched, or asked twice");
+
+    // Two people of one tenant: the catalogue is theirs together, playlists are not.
+    let eve = ada.tenant.person("Eve").await;
+    ada.tenant.link(eve, Provider::Spotify).await;
+    let eve = gateway.client("ada", &ada.tenant.key(&KeySpec::for_user(eve)).await);
+    eve.call("track_get", track).await;
+    assert_eq!(stage.sandbox().requests(Provider::Spotify)["GET /tracks/{id}"], 2);
+    clients[0].call("playlist_create", json!({ "name": "Ada's", "provider": "spotify" })).await;
+    let of_ada = clients[0].call("playlists_list", json!({ "provider": "spotify" })).await;
+    let of_eve = eve.call("playlists_list", json!({ "provider": "spotify" })).await;
+    assert_eq!((of_ada["playlists"].as_array().unwrap().len(), &of_eve["playlists"]), (1, &json!([])));
+}
+
+#[tokio::test]
+async fn every_key_in_redis_belongs_to_one_tenant_and_holds_no_private_text() {
+    let stage = Stage::start().await;
+    let gateway = TestGateway::start(&stage).await;
+    // Limits that refill slowly, because a bucket that is full again leaves Redis.
+    let mut settings = generous();
+    for quotas in settings.limits.values_mut() {
+        *quotas = vec![Quota::per_hour(3_000)];
+    }
+    let ada = stage.inhabit_with("ada", settings.clone()).await;
+    let bob = stage.inhabit_with("bob", settings).await;
+    mixed_run(&stage, &gateway, &[&ada, &bob]).await;
+    let private = "Nobody else may read this";
+    let client = music::client(&gateway, &ada);
+    client.call("playlist_create", json!({ "name": private, "provider": "tidal" })).await;
+    let listed = client.call("playlists_list", json!({ "provider": "tidal", "limit": 1 })).await;
+    assert!(listed.to_string().contains(private), "{listed}");
+    let failed = Client::new(gateway.address(), "ada", Some(&bob.key)).tool("usage_status", json!({})).await;
+    assert_eq!(failed.status, 401);
+
+    let mut redis =
+        redis::Client::open(stage.redis().url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query_async(&mut redis).await.unwrap();
+    let mut kinds: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for key in &keys {
+        let mut parts = key.splitn(4, ':');
+        assert_eq!(parts.next(), Some("sd"), "{key}");
+        let tenant = parts.next().unwrap().to_owned();
+        kinds.entry(parts.next().unwrap().to_owned()).or_default().insert(tenant);
+        assert!(!key.contains("sd_"), "an API key in {key}");
+    }
+    let (ada, bob) = (ada.tenant.id(), bob.tenant.id());
+    let plain = BTreeSet::from([ada.clone(), bob.clone()]);
+    let tagged: BTreeSet<String> = plain.iter().map(|id| format!("{{{id}}}")).collect();
+    for (kind, tenants) in &kinds {
+        match kind.as_str() {
+            "cache" | "generation" => assert_eq!(*tenants, plain, "{kind}"),
+            // Failures at no existing key count for nobody.
+            "attempts" => assert!(
+                tenants.iter().all(|id| tagged.contains(id) || id.starts_with("{00000000-")),
+                "{tenants:?}"
+            ),
+            _ => assert_eq!(*tenants, tagged, "{kind}"),
+        }
+    }
+    assert!(kinds.len() >= 4, "cache, generations, limits and attempts: {:?}", kinds.keys());
+    for key in keys.iter().filter(|key| key.contains(":cache:")) {
+        let value: Vec<u8> = redis::cmd("GET").arg(key).query_async(&mut redis).await.unwrap();
+        assert!(!value.windows(private.len()).any(|part| part == private.as_bytes()), "{key} is readable");
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_calls_under_equal_ids_reach_nobody_else() {
+    let stage = Stage::start().await;
+    let gateways = [TestGateway::start(&stage).await, TestGateway::start(&stage).await];
+    let tenants = [stage.inhabit("ada").await, stage.inhabit("bob").await];
+    let mut clients = Vec::new();
+    for tenant in &tenants {
+        for (gateway, era) in gateways.iter().zip([Era::Modern, Era::Legacy("2025-06-18")]) {
+            clients.push((tenant.tenant.slug(), music::client(gateway, tenant).speaking(era)));
+        }
+        let name = format!("of {}", tenant.tenant.slug());
+        clients[clients.len() - 1]
+            .1
+            .call("playlist_create", json!({ "name": name, "provider": "spotify" }))
+            .await;
+    }
+    for (_, client) in &clients {
+        client.call("usage_status", json!({})).await;
+    }
+    let wrong = futures_util::stream::iter(0..10_000_usize)
+        .map(|number| {
+            let (slug, client) = &clients[number % 4];
+            async move {
+                let params = match number / 4 % 8 {
+                    0 => json!({ "name": "usage_status", "arguments": {} }),
+                    _ => json!({ "name": "playlists_list", "arguments": { "provider": "spotify" } }),
+                };
+                let id = number / 4;
+                let answer = client.send(&client.message(json!(id), "tools/call", params)).await.unwrap();
+                let json = answer.json();
+                let structured = &json["result"]["structuredContent"];
+                let of_whom = match structured["tenant"].as_str() {
+                    Some(tenant) => format!("of {tenant}"),
+                    None => structured["playlists"][0]["name"].as_str().unwrap_or_default().to_owned(),
+                };
+                let right = json["id"] == id && of_whom == format!("of {slug}");
+                (!right).then(|| format!("{number} of {slug}: {json}"))
+            }
+        })
+        .buffer_unordered(24)
+        .filter_map(async |wrong| wrong)
+        .collect::<Vec<_>>()
+        .await;
+    assert!(wrong.is_empty(), "{} answers went astray: {:?}", wrong.len(), wrong.first());
+}

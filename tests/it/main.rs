@@ -1,0 +1,20 @@
+//! The whole gateway through its front door: real PostgreSQL, real Redis, real HTTP, sandbox music services.
+//! Every test sets a stage of its own and shares nothing with any other.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops, helpers included")]
+
+mod audit_trail;
+mod bad_input;
+mod cached_calls;
+mod demo;
+mod error_codes;
+mod faults;
+mod isolation;
+mod keys;
+mod limits;
+mod music;
+mod pooler;
+mod protocol;
+mod provider_failures;
+mod replicas;
+mod slow_clients;
+mod tools;
