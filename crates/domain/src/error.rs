@@ -152,7 +152,11 @@ pub struct PublicError {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
     /// When a retry can succeed.
-    #[serde(skip_serializing_if = "Option::is_none", rename = "retry_after_seconds", serialize_with = "whole_seconds")]
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        rename = "retry_after_seconds",
+        serialize_with = "whole_seconds"
+    )]
     pub retry_after: Option<Duration>,
 }
 
@@ -191,7 +195,10 @@ impl PublicError {
 
     /// A fault of ours; the cause was logged under the call's id.
     pub fn internal() -> Self {
-        Self::new(ErrorCode::Internal, "Something failed inside the gateway; the operator can find it by the call id.")
+        Self::new(
+            ErrorCode::Internal,
+            "Something failed inside the gateway; the operator can find it by the call id.",
+        )
     }
 }
 

@@ -182,7 +182,8 @@ fn from_url(text: &str) -> Option<Result<Reference, ReferenceError>> {
 }
 
 fn isrc(code: &str) -> Option<Reference> {
-    let code: String = code.chars().filter(|character| *character != '-').collect::<String>().to_ascii_uppercase();
+    let code: String =
+        code.chars().filter(|character| *character != '-').collect::<String>().to_ascii_uppercase();
     let bytes = code.as_bytes();
     let valid = bytes.len() == 12
         && bytes[..2].iter().all(u8::is_ascii_uppercase)
@@ -244,7 +245,9 @@ mod tests {
 
     #[test]
     fn what_could_leave_a_url_path_is_refused() {
-        for text in ["spotify:track:../me", "spotify:track:", "tidal:track:a/b", "https://evil.example/track/1", "x"] {
+        for text in
+            ["spotify:track:../me", "spotify:track:", "tidal:track:a/b", "https://evil.example/track/1", "x"]
+        {
             assert!(parse(text).starts_with("error: "), "{text}");
         }
     }

@@ -79,7 +79,8 @@ impl Principal {
 
     /// Whether a call from `address` is allowed.
     pub fn allows_address(&self, address: IpAddr) -> bool {
-        self.allowed_networks.is_empty() || self.allowed_networks.iter().any(|network| network.contains(&address))
+        self.allowed_networks.is_empty()
+            || self.allowed_networks.iter().any(|network| network.contains(&address))
     }
 }
 

@@ -39,8 +39,12 @@ impl ToolName {
     /// The toolset it belongs to.
     pub const fn toolset(self) -> Toolset {
         match self {
-            Self::Search | Self::TrackGet | Self::AlbumGet | Self::ArtistGet | Self::Resolve => Toolset::Catalog,
-            Self::PlaylistsList | Self::PlaylistGet | Self::PlaylistCreate | Self::PlaylistAdd => Toolset::Playlists,
+            Self::Search | Self::TrackGet | Self::AlbumGet | Self::ArtistGet | Self::Resolve => {
+                Toolset::Catalog
+            }
+            Self::PlaylistsList | Self::PlaylistGet | Self::PlaylistCreate | Self::PlaylistAdd => {
+                Toolset::Playlists
+            }
             Self::AccountsList => Toolset::Accounts,
             Self::UsageStatus => Toolset::Usage,
         }
@@ -65,7 +69,9 @@ impl ToolName {
             Self::TrackGet | Self::Resolve => CacheClass::Track,
             Self::AlbumGet | Self::ArtistGet => CacheClass::Metadata,
             Self::PlaylistsList | Self::PlaylistGet => CacheClass::Playlist,
-            Self::PlaylistCreate | Self::PlaylistAdd | Self::AccountsList | Self::UsageStatus => CacheClass::Never,
+            Self::PlaylistCreate | Self::PlaylistAdd | Self::AccountsList | Self::UsageStatus => {
+                CacheClass::Never
+            }
         }
     }
 
