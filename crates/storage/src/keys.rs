@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +32,14 @@ pub struct KeyVault {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     opened: Mutex<HashMap<(TenantId, Handle), Opened>>,
+    loading: Mutex<HashMap<(TenantId, KeyOwner), Arc<Gate>>>,
+}
+
+/// Lets one call at a time load a key; those behind it find what it loaded, or share its outage.
+#[derive(Default)]
+struct Gate {
+    turn: tokio::sync::Mutex<()>,
+    outages: AtomicU64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,7 +70,14 @@ impl KeyVault {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { store, key_encryption_keys, clock, entropy, opened: Mutex::default() }
+        Self {
+            store,
+            key_encryption_keys,
+            clock,
+            entropy,
+            opened: Mutex::default(),
+            loading: Mutex::default(),
+        }
     }
 
     /// The store that it reads.
@@ -101,7 +117,7 @@ impl KeyVault {
     ) -> Result<Arc<DataKey>, StoreError> {
         match self.cached(context, Handle::ActiveOf(owner)) {
             Some(key) => Ok(key),
-            None => self.load_active(context, owner).await,
+            None => Box::pin(self.load_once(context, owner)).await,
         }
     }
 
@@ -118,7 +134,7 @@ impl KeyVault {
     async fn ensure_one(&self, context: &TenantContext, owner: KeyOwner) -> Result<(), StoreError> {
         match self.standing(context, owner) {
             Standing::Good => Ok(()),
-            Standing::Closed => Box::pin(self.load_active(context, owner)).await.map(drop),
+            Standing::Closed => Box::pin(self.load_once(context, owner)).await.map(drop),
             Standing::Stale => match Box::pin(self.load_active(context, owner)).await {
                 Err(error) if !error.is_transient() => {
                     // It was destroyed or damaged: nothing more is sealed under it.
@@ -146,6 +162,28 @@ impl KeyVault {
         } else {
             Standing::Good
         }
+    }
+
+    async fn load_once(&self, context: &TenantContext, owner: KeyOwner) -> Result<Arc<DataKey>, StoreError> {
+        let gate = self.gate(context, owner);
+        let outages = gate.outages.load(Ordering::Acquire);
+        let _turn = gate.turn.lock().await;
+        if let Some(key) = self.cached(context, Handle::ActiveOf(owner)) {
+            return Ok(key);
+        }
+        if gate.outages.load(Ordering::Acquire) != outages {
+            return Err(StoreError::TimedOut);
+        }
+        let outcome = self.load_active(context, owner).await;
+        if outcome.as_ref().is_err_and(StoreError::is_transient) {
+            gate.outages.fetch_add(1, Ordering::AcqRel);
+        }
+        outcome
+    }
+
+    fn gate(&self, context: &TenantContext, owner: KeyOwner) -> Arc<Gate> {
+        let mut loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(loading.entry((context.tenant_id(), owner)).or_default())
     }
 
     async fn load_active(
@@ -197,6 +235,8 @@ impl KeyVault {
     pub fn forget_expired(&self) {
         let now = self.clock.elapsed();
         self.lock().retain(|_, opened| now.saturating_sub(opened.at) < OPEN_FOR);
+        let mut loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        loading.retain(|_, gate| Arc::strong_count(gate) > 1);
     }
 
     async fn make(&self, context: &TenantContext, owner: KeyOwner) -> Result<WrappedKey, StoreError> {

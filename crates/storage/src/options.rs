@@ -34,7 +34,7 @@ pub struct StoreOptions {
     pub max_connections: u32,
     /// How long a call waits for a connection and the begin of its transaction, together.
     pub acquire_timeout: Duration,
-    /// How long a whole tenant transaction may take.
+    /// How long a tenant transaction may take once it has begun.
     pub transaction_timeout: Duration,
     /// Whether prepared statements are kept on a connection; `false` behind PgBouncer in transaction mode.
     pub statement_cache: bool,

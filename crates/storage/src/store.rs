@@ -60,7 +60,7 @@ impl Store {
     }
 
     /// Runs `work` in a transaction of the context's tenant, and commits if it succeeds. Bounded: the begin by the
-    /// acquire timeout, the whole by the transaction timeout. Nothing slow but the database may happen inside.
+    /// acquire timeout, what follows by the transaction timeout. Nothing slow but the database may happen inside.
     pub async fn with_tenant<T, E>(
         &self,
         context: &TenantContext,
@@ -69,8 +69,8 @@ impl Store {
     where
         E: From<StoreError>,
     {
-        let whole = async {
-            let mut transaction = self.begin(context).await?;
+        let mut transaction = self.begin(context).await?;
+        let rest = async {
             match work(&mut transaction).await {
                 Ok(answer) => transaction.commit().await.map(|()| answer).map_err(E::from),
                 Err(error) => {
@@ -80,7 +80,7 @@ impl Store {
                 }
             }
         };
-        tokio::time::timeout(self.transaction_timeout, whole).await.map_err(|_| StoreError::TimedOut)?
+        tokio::time::timeout(self.transaction_timeout, rest).await.map_err(|_| StoreError::TimedOut)?
     }
 
     /// Begins a transaction of the context's tenant, for callers that cannot hand over a closure.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use stagedoor_audit::AuditError;
 use stagedoor_bootstrap::config::Config;
 use stagedoor_bootstrap::{ShutdownTokens, tasks};
 use stagedoor_crypto::SystemEntropy;
@@ -81,7 +82,14 @@ impl TestGateway {
     /// # Panics
     /// If the trail has stopped.
     pub async fn flush_audit(&self) {
-        self.state.audit.flush().await.expect("the audit trail runs as long as its gateway");
+        loop {
+            match self.state.audit.flush().await {
+                Ok(()) => return,
+                // The database was away a moment ago; the records are kept and tried again.
+                Err(AuditError::StillWaiting) => {}
+                Err(error) => panic!("the audit trail runs as long as its gateway: {error}"),
+            }
+        }
     }
 
     /// The value of a counter or gauge at `/metrics` by its name without the prefix, such as `cache_hits_l1`; the

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use stagedoor_crypto::{KeyEncryptionKeys, KeyOwner, SystemEntropy};
 use stagedoor_storage::keys::OPEN_FOR;
-use stagedoor_storage::{KeyVault, Store, StoreError};
+use stagedoor_storage::{KeyVault, Store, StoreError, StoreOptions};
 
 use crate::support::{Database, KEY};
 
@@ -111,4 +111,28 @@ async fn a_key_is_looked_at_again_before_its_minute_ends() {
     database.tamper(&format!("{damage} WHERE purpose = 1")).await;
     database.clock.advance(OPEN_FOR);
     vault.ensure_open(&ada.context, KeyOwner::Tenant).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn calls_side_by_side_load_a_key_once() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let options = StoreOptions { max_connections: 16, ..database.options("stagedoor_app") };
+    let store = Store::connect(&options).await.unwrap();
+    let keks = KeyEncryptionKeys::from_files([("1", KEY)]).unwrap();
+    let vault = Arc::new(KeyVault::new(store.clone(), keks, database.clock.clone(), Arc::new(SystemEntropy)));
+    let calls = async |expected: bool| {
+        let mut calls = tokio::task::JoinSet::new();
+        for _ in 0..64 {
+            let (vault, context, owner) = (vault.clone(), ada.context.clone(), KeyOwner::Subject(ada.user));
+            calls.spawn(async move { vault.ensure_open(&context, owner).await });
+        }
+        let outcomes = calls.join_all().await;
+        assert!(outcomes.iter().all(|outcome| outcome.is_ok() == expected), "{outcomes:?}");
+    };
+    calls(true).await;
+    assert!(store.connections().0 < 8, "64 loads would take all 16: {}", store.connections().0);
+    database.clock.advance(OPEN_FOR);
+    store.close().await;
+    calls(false).await;
 }
