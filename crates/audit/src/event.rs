@@ -18,8 +18,22 @@ pub enum AuditAction {
     Authenticate,
     /// Exchanging a refresh token at a provider.
     TokenRefresh,
-    /// Opening a stored session that turned out to be damaged.
+    /// Opening a stored session that turned out to be damaged: it was set aside.
     SessionOpen,
+    /// A person agreed or declined on a link page.
+    LinkConsent,
+    /// A provider's answer to a link arrived, and an account was linked or not.
+    LinkComplete,
+    /// A session got a new id and a new seal.
+    SessionRotate,
+    /// A handle (an account's id, a link, a request state) was used by someone it does not belong to.
+    SessionHijack,
+    /// An account was used from a device that was not seen before.
+    DeviceNew,
+    /// An account was used from more devices at a time than the tenant wants.
+    DevicesExceeded,
+    /// A session was imported from another program's file.
+    SessionImport,
 }
 
 impl AuditAction {
@@ -31,6 +45,13 @@ impl AuditAction {
             Self::Authenticate => "authenticate",
             Self::TokenRefresh => "token_refresh",
             Self::SessionOpen => "session_open",
+            Self::LinkConsent => "link_consent",
+            Self::LinkComplete => "link_complete",
+            Self::SessionRotate => "session_rotate",
+            Self::SessionHijack => "session_hijack",
+            Self::DeviceNew => "device_new",
+            Self::DevicesExceeded => "devices_exceeded",
+            Self::SessionImport => "session_import",
         }
     }
 
@@ -46,8 +67,14 @@ impl AuditAction {
     pub(crate) const fn event_type(self) -> &'static str {
         match self {
             Self::Tool(_) | Self::Request => "api_call",
-            Self::Authenticate | Self::TokenRefresh => "auth",
-            Self::SessionOpen => "data_access",
+            Self::Authenticate
+            | Self::TokenRefresh
+            | Self::LinkConsent
+            | Self::LinkComplete
+            | Self::SessionHijack
+            | Self::DeviceNew
+            | Self::DevicesExceeded => "auth",
+            Self::SessionOpen | Self::SessionRotate | Self::SessionImport => "data_access",
         }
     }
 }
@@ -105,6 +132,8 @@ pub struct AuditClient {
     pub address: Option<IpAddr>,
     /// The text of its `User-Agent`.
     pub user_agent: Option<Arc<str>>,
+    /// The program as it names itself, with its version.
+    pub software: Option<Arc<str>>,
 }
 
 /// What is known of a call before its work.

@@ -87,8 +87,28 @@ error_codes! {
     AccountAmbiguous = "account_ambiguous", 200;
     /// The provider no longer accepts the grant; the account must be linked again.
     RelinkNeeded = "relink_needed", 200;
-    /// A stored session failed to open.
+    /// A stored session failed to open; it is set aside, and the account must be linked again.
     SessionUnreadable = "session_unreadable", 200;
+    /// No such link: never made, of another tenant, person or agent, or forgotten since.
+    LinkUnknown = "link_unknown", 404;
+    /// The person did not finish in time, or the link was replaced by a newer one.
+    LinkExpired = "link_expired", 410;
+    /// The link was used before; each works once.
+    LinkUsed = "link_used", 409;
+    /// The person declined, here or at the provider.
+    LinkDeclined = "link_declined", 200;
+    /// The provider's answer does not belong to this link or this browser: altered, replayed, or someone else's.
+    LinkStateInvalid = "link_state_invalid", 400;
+    /// The answer names another issuer than the provider that was asked (RFC 9207).
+    LinkIssuerMismatch = "link_issuer_mismatch", 400;
+    /// The provider did not grant what the person had agreed to; nothing was stored.
+    LinkFailed = "link_failed", 502;
+    /// The key that asked for the link was revoked or has ended meanwhile.
+    LinkRevoked = "link_revoked", 403;
+    /// `requestState` is not what this server wrote for this call, or was used before.
+    InvalidRequestState = "invalid_request_state", 200;
+    /// The tenant's policy refuses a device that was not seen before, or one more at a time.
+    DeviceRefused = "device_refused", 200;
     /// The tenant has not set this provider up.
     ProviderNotConfigured = "provider_not_configured", 200;
     /// No such item at the provider, or not visible to this account.
@@ -111,6 +131,8 @@ error_codes! {
     PartlyDone = "partly_done", 200;
     /// The store is out of reach; nothing was done.
     StoreUnavailable = "store_unavailable", 503;
+    /// A key that opens the tenant's secrets is out of reach; nothing was done.
+    KeyUnavailable = "key_unavailable", 503;
     /// The call cannot be audited, so it was not done.
     AuditUnavailable = "audit_unavailable", 503;
     /// A fault of ours; the call id finds it in the log.

@@ -62,6 +62,10 @@ uuid_id!(
     ProviderAppId
 );
 uuid_id!(
+    /// One try of a person to link an account, from the agent's question to the provider's answer.
+    LinkAttemptId
+);
+uuid_id!(
     /// One call of an agent; the audit record, the log line and the trace carry it.
     CallId
 );

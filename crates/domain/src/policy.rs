@@ -95,6 +95,40 @@ impl LimitClass {
     }
 }
 
+closed_set!(
+    /// What a tenant wants done about something unusual. It is audited whatever is done.
+    PolicyAction, PolicyActionSet, "A set of policy actions." {
+        Allow = "allow",
+        Warn = "warn",
+        Refuse = "refuse",
+    }
+);
+
+/// From which devices a person's accounts may be used. A device is a client program, its network and its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DevicePolicy {
+    /// When a device is new to an account. Linking the account, or linking it again, admits the device that asks.
+    pub new_device: PolicyAction,
+    /// When more than `concurrent` devices use an account within `window_seconds`.
+    pub too_many: PolicyAction,
+    /// Devices of one account at a time.
+    pub concurrent: u32,
+    /// How long a device counts as using an account, in seconds.
+    pub window_seconds: u32,
+}
+
+impl Default for DevicePolicy {
+    fn default() -> Self {
+        Self {
+            new_device: PolicyAction::Allow,
+            too_many: PolicyAction::Warn,
+            concurrent: 10,
+            window_seconds: 900,
+        }
+    }
+}
+
 /// What a tenant may override; kept in `tenants.settings` as JSON and read again without a restart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -103,6 +137,8 @@ pub struct TenantSettings {
     pub limits: BTreeMap<LimitClass, Vec<Quota>>,
     /// Seconds that answers of a class live; a class that is absent keeps its default.
     pub cache_ttl_seconds: BTreeMap<CacheClass, u64>,
+    /// What happens when an account is used from a device that is new, or from many at once.
+    pub devices: DevicePolicy,
 }
 
 impl TenantSettings {

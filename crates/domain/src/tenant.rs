@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 
-use crate::ids::{ApiKeyId, CallId, TenantId, TenantSlug, UserId};
+use crate::ids::{ApiKeyId, CallId, LinkAttemptId, TenantId, TenantSlug, UserId};
 use crate::policy::TenantSettings;
 use crate::scope::ScopeSet;
 use crate::tool::{ToolName, ToolsetSet};
@@ -39,6 +39,8 @@ pub struct Tenant {
 pub enum PrincipalKind {
     /// A tenant's API key, by its public id.
     ApiKey(ApiKeyId),
+    /// A person's browser that holds the address of a link page.
+    LinkPage(LinkAttemptId),
     /// A named job of ours.
     Job(&'static str),
 }
@@ -67,6 +69,7 @@ impl Principal {
     pub fn label(&self) -> String {
         match &self.kind {
             PrincipalKind::ApiKey(id) => format!("key:{id}"),
+            PrincipalKind::LinkPage(attempt) => format!("link:{attempt}"),
             PrincipalKind::Job(name) => format!("job:{name}"),
         }
     }
@@ -97,6 +100,20 @@ impl TenantContext {
     /// The context of one request, after authentication.
     pub fn for_request(tenant: Arc<Tenant>, principal: Arc<Principal>, call: CallId) -> Self {
         Self { tenant, principal, call }
+    }
+
+    /// The context of a person's browser on the pages of one link: it may do nothing but finish or decline it.
+    pub fn for_link_page(tenant: Arc<Tenant>, attempt: LinkAttemptId, user: UserId, call: CallId) -> Self {
+        let principal = Principal {
+            kind: PrincipalKind::LinkPage(attempt),
+            user: Some(user),
+            scopes: ScopeSet::empty(),
+            toolsets: ToolsetSet::empty(),
+            read_only: true,
+            expires_at: None,
+            allowed_networks: Vec::new(),
+        };
+        Self { tenant, principal: Arc::new(principal), call }
     }
 
     /// The context of a named job that works inside one tenant.

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::music::Provider;
 use crate::policy::{CacheClass, LimitClass};
 use crate::scope::{Scope, closed_set};
 
@@ -31,6 +32,8 @@ closed_set!(
         PlaylistCreate = "playlist_create",
         PlaylistAdd = "playlist_add",
         AccountsList = "accounts_list",
+        AccountLink = "account_link",
+        AccountUnlink = "account_unlink",
         UsageStatus = "usage_status",
     }
 );
@@ -45,7 +48,7 @@ impl ToolName {
             Self::PlaylistsList | Self::PlaylistGet | Self::PlaylistCreate | Self::PlaylistAdd => {
                 Toolset::Playlists
             }
-            Self::AccountsList => Toolset::Accounts,
+            Self::AccountsList | Self::AccountLink | Self::AccountUnlink => Toolset::Accounts,
             Self::UsageStatus => Toolset::Usage,
         }
     }
@@ -58,7 +61,7 @@ impl ToolName {
             }
             Self::PlaylistsList | Self::PlaylistGet => Some(Scope::PlaylistsRead),
             Self::PlaylistCreate | Self::PlaylistAdd => Some(Scope::PlaylistsWrite),
-            Self::AccountsList | Self::UsageStatus => None,
+            Self::AccountsList | Self::AccountLink | Self::AccountUnlink | Self::UsageStatus => None,
         }
     }
 
@@ -69,9 +72,12 @@ impl ToolName {
             Self::TrackGet | Self::Resolve => CacheClass::Track,
             Self::AlbumGet | Self::ArtistGet => CacheClass::Metadata,
             Self::PlaylistsList | Self::PlaylistGet => CacheClass::Playlist,
-            Self::PlaylistCreate | Self::PlaylistAdd | Self::AccountsList | Self::UsageStatus => {
-                CacheClass::Never
-            }
+            Self::PlaylistCreate
+            | Self::PlaylistAdd
+            | Self::AccountsList
+            | Self::AccountLink
+            | Self::AccountUnlink
+            | Self::UsageStatus => CacheClass::Never,
         }
     }
 
@@ -84,11 +90,39 @@ impl ToolName {
             }
             Self::PlaylistCreate | Self::PlaylistAdd => LimitClass::Playlist,
             Self::AccountsList | Self::UsageStatus => LimitClass::Api,
+            Self::AccountLink | Self::AccountUnlink => LimitClass::Auth,
         }
     }
 
     /// Whether it changes anything; writes are audited synchronously (class A) and withheld from read-only keys.
     pub const fn writes(self) -> bool {
-        matches!(self, Self::PlaylistCreate | Self::PlaylistAdd)
+        matches!(
+            self,
+            Self::PlaylistCreate | Self::PlaylistAdd | Self::AccountLink | Self::AccountUnlink
+        )
+    }
+
+    /// Whether it can remove or replace what was there.
+    pub const fn destroys(self) -> bool {
+        matches!(self, Self::AccountUnlink)
+    }
+
+    /// The scopes of an account that it needs at a provider, in the provider's words; any of several alternatives
+    /// counts as all of them, because consent is asked for once.
+    pub const fn provider_scopes(self, provider: Provider) -> &'static [&'static str] {
+        match (self, provider) {
+            (Self::Search, Provider::Tidal) => &["search.read"],
+            (Self::PlaylistsList | Self::PlaylistGet, Provider::Spotify) => {
+                &["playlist-read-private", "playlist-read-collaborative"]
+            }
+            (Self::PlaylistsList | Self::PlaylistGet, Provider::Tidal) => &["playlists.read"],
+            (Self::PlaylistCreate | Self::PlaylistAdd, Provider::Spotify) => {
+                &["playlist-modify-public", "playlist-modify-private"]
+            }
+            (Self::PlaylistCreate | Self::PlaylistAdd, Provider::Tidal) => &["playlists.write"],
+            (Self::AccountLink, Provider::Spotify) => &["user-read-private"],
+            (Self::AccountLink, Provider::Tidal) => &["user.read"],
+            _ => &[],
+        }
     }
 }

@@ -54,7 +54,7 @@ pub(crate) fn prompt() -> AuditOptions {
 
 pub(crate) fn opening(tool: ToolName) -> AuditOpening {
     let client =
-        AuditClient { address: Some("203.0.113.7".parse().unwrap()), user_agent: Some("agent/1.0".into()) };
+        AuditClient { address: Some("203.0.113.7".parse().unwrap()), user_agent: Some("agent/1.0".into()), ..AuditClient::default() };
     AuditOpening::new(AuditAction::Tool(tool), client)
 }
 
