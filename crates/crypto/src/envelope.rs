@@ -156,7 +156,7 @@ fn nonce(envelope: &[u8]) -> Nonce {
 }
 
 /// Each field with its length before it (four bytes, big endian), so that no two contexts share an encoding.
-fn additional_data(context: &SealContext, key: Uuid) -> Vec<u8> {
+pub(crate) fn additional_data(context: &SealContext, key: Uuid) -> Vec<u8> {
     let fields: [&[u8]; 7] = [
         &[VERSION, ALGORITHM],
         context.tenant.0.as_bytes(),

@@ -1,17 +1,14 @@
-//! The key hierarchy (SECURITY §1): key-encryption keys wrap a tenant's key, which wraps one key per person.
-//! Wraps use the envelope of every other secret. Where wrapped keys are kept is for storage.
+//! Data keys, the lower half of the key hierarchy (SECURITY §1): a tenant's key, which wraps one key per person. What
+//! wraps the tenant's key is in `kek`; where wrapped keys are kept is for storage.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use stagedoor_domain::{Entropy, TenantId, UserId};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::digest::{SHA256_LENGTH, hkdf_sha512, hmac_sha256};
-use crate::envelope::{EnvelopeKey, OpenError, SealContext, key_id};
+use crate::envelope::{EnvelopeKey, OpenError, SealContext, additional_data};
 
 const WRAP_FORMAT: u8 = 1;
 const WRAP_LENGTH: usize = 2 + 16 + 16 + 32;
@@ -41,105 +38,6 @@ impl KeyOwner {
             Self::Tenant => None,
             Self::Subject(user) => Some(user),
         }
-    }
-}
-
-/// Why keys do not load. Never shows key bytes.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum KeyLoadError {
-    /// No key file at all.
-    #[error("no key found: expected files named by version (1, v2, 3.key), each 32 bytes in base64")]
-    Empty,
-    /// A file name without a version.
-    #[error("{0:?} does not name a key version (1, v2, 3.key)")]
-    Name(String),
-    /// Two files of one version.
-    #[error("version {0} is given twice")]
-    Twice(u32),
-    /// Not 32 bytes in base64.
-    #[error("key version {0} is not 32 bytes in base64")]
-    Content(u32),
-}
-
-/// The versioned keys in the files of a directory.
-pub(crate) fn parse_key_files<'a>(
-    files: impl IntoIterator<Item = (&'a str, &'a [u8])>,
-) -> Result<BTreeMap<u32, Zeroizing<[u8; 32]>>, KeyLoadError> {
-    let mut keys = BTreeMap::new();
-    for (name, content) in files {
-        let digits = name.strip_prefix('v').unwrap_or(name);
-        let digits = digits.strip_suffix(".key").unwrap_or(digits);
-        let version: u32 = digits.parse().map_err(|_| KeyLoadError::Name(name.to_owned()))?;
-        let decoded = Zeroizing::new(
-            STANDARD.decode(content.trim_ascii()).map_err(|_| KeyLoadError::Content(version))?,
-        );
-        let bytes: [u8; 32] = decoded.as_slice().try_into().map_err(|_| KeyLoadError::Content(version))?;
-        if keys.insert(version, Zeroizing::new(bytes)).is_some() {
-            return Err(KeyLoadError::Twice(version));
-        }
-    }
-    if keys.is_empty() { Err(KeyLoadError::Empty) } else { Ok(keys) }
-}
-
-/// The key-encryption keys at hand, at least one; the newest wraps, each unwraps.
-pub struct KeyEncryptionKeys {
-    keys: BTreeMap<u32, EnvelopeKey>,
-}
-
-impl KeyEncryptionKeys {
-    /// Keys from the files of a directory (a mounted secret): `(file name, content)`, each 32 bytes in
-    /// base64, named by version (`1`, `v2`, `3.key`). The highest version is the active one.
-    pub fn from_files<'a>(
-        files: impl IntoIterator<Item = (&'a str, &'a [u8])>,
-    ) -> Result<Self, KeyLoadError> {
-        let keys = parse_key_files(files)?;
-        Ok(Self { keys: keys.into_iter().map(|(version, bytes)| (version, named(bytes))).collect() })
-    }
-
-    /// The id of the key that wraps new keys; made from the key's bytes, so that two different keys of one
-    /// version are never taken for each other.
-    pub fn active_id(&self) -> Uuid {
-        self.active().id()
-    }
-
-    /// The ids of all keys at hand, oldest version first.
-    pub fn ids(&self) -> impl Iterator<Item = Uuid> {
-        self.keys.values().map(EnvelopeKey::id)
-    }
-
-    /// Wraps a tenant's key.
-    pub fn wrap(&self, tenant: TenantId, key: &DataKey, revision: i64, entropy: &dyn Entropy) -> Vec<u8> {
-        key.wrapped_under(self.active(), tenant, revision, entropy)
-    }
-
-    /// Unwraps a tenant's key.
-    pub fn unwrap(
-        &self,
-        tenant: TenantId,
-        id: Uuid,
-        revision: i64,
-        wrapped: &[u8],
-    ) -> Result<DataKey, OpenError> {
-        let wanted = key_id(wrapped)?;
-        let key = self.keys.values().find(|key| key.id() == wanted).ok_or(OpenError::OtherKey(wanted))?;
-        DataKey::unwrapped_under(key, tenant, id, KeyOwner::Tenant, revision, wrapped)
-    }
-
-    fn active(&self) -> &EnvelopeKey {
-        self.keys.last_key_value().expect("there is at least one by construction").1
-    }
-}
-
-fn named(bytes: Zeroizing<[u8; 32]>) -> EnvelopeKey {
-    let digest = hmac_sha256(bytes.as_slice(), b"stagedoor/key-encryption-key-id/1");
-    let mut id = [0; 16];
-    id.copy_from_slice(&digest[..16]);
-    EnvelopeKey::new(uuid::Builder::from_custom_bytes(id).into_uuid(), bytes)
-}
-
-impl fmt::Debug for KeyEncryptionKeys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.keys.iter().map(|(version, key)| (version, key.id()))).finish()
     }
 }
 
@@ -204,22 +102,34 @@ impl DataKey {
         hmac_sha256(key.as_slice(), value)
     }
 
-    /// `format 1 | purpose 1 | key id 16 | person 16 or zeros | key 32`: a wrap says itself whose key it is,
-    /// so that a row whose columns were swapped with another's does not open.
-    fn wrapped_under(
+    /// What a wrap of this key holds, for a key service that encrypts it: `format 1 | purpose 1 | key id 16 | person 16
+    /// or zeros | key 32`. A wrap says itself whose key it is, so that a row whose columns were swapped with another's
+    /// does not open.
+    pub fn to_wrap(&self) -> Zeroizing<Vec<u8>> {
+        let mut plaintext = Zeroizing::new(Vec::with_capacity(WRAP_LENGTH));
+        plaintext.extend(Self::wrap_header(self.id(), self.owner));
+        plaintext.extend(self.key.bytes());
+        plaintext
+    }
+
+    /// The key in what a wrap held, if it is the one that is wanted.
+    pub fn from_wrap(id: Uuid, owner: KeyOwner, plaintext: &[u8]) -> Result<Self, OpenError> {
+        let key = plaintext.strip_prefix(&Self::wrap_header(id, owner)[..]).ok_or(OpenError::Altered)?;
+        let bytes = Zeroizing::new(key.try_into().map_err(|_| OpenError::Altered)?);
+        Ok(Self { owner, key: EnvelopeKey::new(id, bytes) })
+    }
+
+    pub(crate) fn wrapped_under(
         &self,
         outer: &EnvelopeKey,
         tenant: TenantId,
         revision: i64,
         entropy: &dyn Entropy,
     ) -> Vec<u8> {
-        let mut plaintext = Zeroizing::new(Vec::with_capacity(WRAP_LENGTH));
-        plaintext.extend(Self::wrap_header(self.id(), self.owner));
-        plaintext.extend(self.key.bytes());
-        outer.seal(&wrap_context(tenant, self.id(), revision), &plaintext, entropy)
+        outer.seal(&wrap_context(tenant, self.id(), revision), &self.to_wrap(), entropy)
     }
 
-    fn unwrapped_under(
+    pub(crate) fn unwrapped_under(
         outer: &EnvelopeKey,
         tenant: TenantId,
         id: Uuid,
@@ -227,10 +137,7 @@ impl DataKey {
         revision: i64,
         wrapped: &[u8],
     ) -> Result<Self, OpenError> {
-        let plaintext = outer.open(&wrap_context(tenant, id, revision), wrapped)?;
-        let key = plaintext.strip_prefix(&Self::wrap_header(id, owner)[..]).ok_or(OpenError::Altered)?;
-        let bytes = key.try_into().map_err(|_| OpenError::Altered)?;
-        Ok(Self { owner, key: EnvelopeKey::new(id, Zeroizing::new(bytes)) })
+        Self::from_wrap(id, owner, &outer.open(&wrap_context(tenant, id, revision), wrapped)?)
     }
 
     fn wrap_header(id: Uuid, owner: KeyOwner) -> [u8; WRAP_LENGTH - 32] {
@@ -241,6 +148,11 @@ impl DataKey {
         header[18..].copy_from_slice(owner.subject().map(|user| user.0).unwrap_or_default().as_bytes());
         header
     }
+}
+
+/// What a key service must bind a wrap of key `id` to: the place in the encoding that envelopes bind theirs with.
+pub fn wrap_binding(tenant: TenantId, id: Uuid, revision: i64) -> Vec<u8> {
+    additional_data(&wrap_context(tenant, id, revision), Uuid::nil())
 }
 
 fn wrap_context(tenant: TenantId, row: Uuid, revision: i64) -> SealContext {
@@ -261,33 +173,8 @@ mod tests {
     const TENANT: TenantId = TenantId(Uuid::from_u128(1));
     const OTHER: TenantId = TenantId(Uuid::from_u128(2));
 
-    fn encoded(fill: u8) -> String {
-        STANDARD.encode([fill; 32])
-    }
-
-    fn keys(versions: &[(&str, u8)]) -> KeyEncryptionKeys {
-        let files: Vec<_> = versions.iter().map(|(name, fill)| (*name, encoded(*fill))).collect();
-        KeyEncryptionKeys::from_files(files.iter().map(|(name, content)| (*name, content.as_bytes())))
-            .unwrap()
-    }
-
-    #[test]
-    fn the_newest_key_wraps_and_every_key_unwraps() {
-        let (old, both) = (keys(&[("1", 1)]), keys(&[("1", 1), ("v10", 2), ("2.key", 3)]));
-        let tenant_key = DataKey::generate(Uuid::from_u128(5), KeyOwner::Tenant, &SystemEntropy);
-        let wrapped = old.wrap(TENANT, &tenant_key, 1, &SystemEntropy);
-        let context = wrap_context(TENANT, Uuid::nil(), 0);
-        let sealed = tenant_key.seal(&context, b"secret", &SystemEntropy);
-        let opened = both.unwrap(TENANT, tenant_key.id(), 1, &wrapped).unwrap();
-        assert_eq!(opened.open(&context, &sealed).unwrap().as_slice(), b"secret");
-        let rewrapped = both.wrap(TENANT, &opened, 2, &SystemEntropy);
-        assert_eq!(key_id(&rewrapped).unwrap(), keys(&[("7", 2)]).active_id(), "version 10 is newer than 2");
-        assert!(matches!(old.unwrap(TENANT, tenant_key.id(), 2, &rewrapped), Err(OpenError::OtherKey(_))));
-    }
-
     #[test]
     fn a_wrap_opens_only_as_what_it_is() {
-        let keks = keys(&[("1", 1)]);
         let (ada, bob) = (UserId(Uuid::from_u128(10)), UserId(Uuid::from_u128(11)));
         let tenant_key = DataKey::generate(Uuid::from_u128(5), KeyOwner::Tenant, &SystemEntropy);
         let subject = DataKey::generate(Uuid::from_u128(6), KeyOwner::Subject(ada), &SystemEntropy);
@@ -307,22 +194,24 @@ mod tests {
                 OpenError::Altered
             );
         }
-        let tenant_wrap = keks.wrap(TENANT, &tenant_key, 1, &SystemEntropy);
-        assert_eq!(keks.unwrap(OTHER, tenant_key.id(), 1, &tenant_wrap).unwrap_err(), OpenError::Altered);
     }
 
     #[test]
-    fn key_files_that_are_wrong_are_named() {
-        let load = |files: &[(&str, &str)]| {
-            KeyEncryptionKeys::from_files(files.iter().map(|(name, text)| (*name, text.as_bytes())))
-                .unwrap_err()
-        };
-        let good = encoded(1);
-        assert_eq!(load(&[]), KeyLoadError::Empty);
-        assert_eq!(load(&[("readme", &good)]), KeyLoadError::Name("readme".to_owned()));
-        assert_eq!(load(&[("1", &good), ("v1", &good)]), KeyLoadError::Twice(1));
-        assert_eq!(load(&[("3", "AAAA")]), KeyLoadError::Content(3));
-        assert_eq!(load(&[("3", "not base64")]), KeyLoadError::Content(3));
+    fn what_a_wrap_holds_is_taken_for_no_other_key() {
+        let key = DataKey::generate(Uuid::from_u128(5), KeyOwner::Tenant, &SystemEntropy);
+        let held = key.to_wrap();
+        assert_eq!(held.len(), WRAP_LENGTH);
+        assert_eq!(DataKey::from_wrap(key.id(), KeyOwner::Tenant, &held).unwrap().to_wrap(), held);
+        let subject = KeyOwner::Subject(UserId(Uuid::nil()));
+        for (id, owner, plaintext) in [
+            (Uuid::from_u128(6), KeyOwner::Tenant, &held[..]),
+            (key.id(), subject, &held[..]),
+            (key.id(), KeyOwner::Tenant, &held[..WRAP_LENGTH - 1]),
+            (key.id(), KeyOwner::Tenant, &[&held[..], b"x"].concat()),
+            (key.id(), KeyOwner::Tenant, b""),
+        ] {
+            assert_eq!(DataKey::from_wrap(id, owner, plaintext).unwrap_err(), OpenError::Altered);
+        }
     }
 
     #[test]
@@ -336,10 +225,8 @@ mod tests {
 
     #[test]
     fn nothing_secret_shows_in_debug() {
-        let keks = keys(&[("1", 0xab)]);
         let key = DataKey::generate(Uuid::from_u128(5), KeyOwner::Tenant, &SystemEntropy);
-        for text in [format!("{keks:?}"), format!("{key:?}"), format!("{:?}", key.key)] {
-            assert!(!text.contains("171") && !text.contains("abab"), "{text}");
-        }
+        let shown = format!("DataKey({}, Tenant) EnvelopeKey({})", key.id(), key.id());
+        assert_eq!(format!("{key:?} {:?}", key.key), shown);
     }
 }

@@ -7,11 +7,28 @@ mod base62;
 pub mod digest;
 mod entropy;
 pub mod envelope;
+pub mod fernet;
+pub mod kek;
 pub mod keys;
+pub mod passphrase;
 mod pepper;
+pub mod provider;
 
 pub use api_key::{ApiKeyDigest, ApiKeyParseError, KeyMode, PlainApiKey};
 pub use entropy::SystemEntropy;
 pub use envelope::{OpenError, SealContext};
-pub use keys::{DataKey, KeyEncryptionKeys, KeyLoadError, KeyOwner};
+pub use kek::{KeyEncryptionKey, KeyEncryptionKeys, KeyLoadError};
+pub use keys::{DataKey, KeyOwner};
+pub use passphrase::{PassphraseError, PassphraseSalt};
 pub use pepper::Peppers;
+pub use provider::{KekError, KekProvider, Wrap};
+
+/// The outcome of a future that waits for nothing.
+#[cfg(test)]
+fn block_on_ready<T>(future: impl Future<Output = T>) -> T {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        std::task::Poll::Ready(outcome) => outcome,
+        std::task::Poll::Pending => panic!("the future waits for something"),
+    }
+}

@@ -6,7 +6,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::keys::{KeyLoadError, parse_key_files};
+use crate::kek::{KeyLoadError, parse_key_files};
 
 /// The peppers at hand, at least one.
 pub struct Peppers(BTreeMap<u16, Zeroizing<[u8; 32]>>);
