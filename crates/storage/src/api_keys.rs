@@ -1,4 +1,5 @@
-//! API keys as provisioning writes them; authentication reads them by `Store::find_api_key`.
+//! API keys as provisioning writes them, and what may be told of them; authentication reads them by
+//! `Store::find_api_key`.
 
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
@@ -25,6 +26,46 @@ pub struct NewApiKey {
     pub allowed_networks: Vec<IpNet>,
     /// When it stops being valid.
     pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// What may be told of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeySummary {
+    /// The operator's name for it.
+    pub name: String,
+    /// The person it acts for.
+    pub user: Option<UserId>,
+    /// When it stops being valid.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was revoked.
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+impl KeySummary {
+    /// Whether the key would still be accepted.
+    pub fn is_valid_at(&self, now: DateTime<Utc>) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
+/// What may be told of the key of that id, revoked ones too.
+pub async fn summary(
+    transaction: &mut TenantTransaction,
+    id: &ApiKeyId,
+) -> Result<Option<KeySummary>, StoreError> {
+    let row = sqlx::query!(
+        "SELECT name, user_id, expires_at, revoked_at FROM api_keys WHERE tenant_id = $1 AND key_id = $2",
+        transaction.tenant_id().0,
+        id.as_str()
+    )
+    .fetch_optional(transaction.connection())
+    .await?;
+    Ok(row.map(|row| KeySummary {
+        name: row.name,
+        user: row.user_id.map(Into::into),
+        expires_at: row.expires_at,
+        revoked_at: row.revoked_at,
+    }))
 }
 
 /// Stores a key's digest and rights.

@@ -1,6 +1,6 @@
 //! What can go wrong in the store, in two halves: what an agent is told, and the cause for the log.
 
-use stagedoor_crypto::OpenError;
+use stagedoor_crypto::{KekError, OpenError};
 use stagedoor_domain::{ErrorCode, PublicError};
 
 /// Why the store did not do something.
@@ -26,6 +26,14 @@ pub enum StoreError {
     /// The schema is not there.
     #[error("the database has no Stagedoor schema; run the migrations first")]
     NotMigrated,
+    /// The data was written by a version that this build does not know.
+    #[error("the database holds data of storage version {found:?}; this build knows {known:?}")]
+    UnknownVersion {
+        /// The version that is there.
+        found: String,
+        /// The versions that would do.
+        known: &'static [&'static str],
+    },
     /// The connection's URL is wrong.
     #[error("the database URL is not usable")]
     InvalidUrl(#[source] sqlx::Error),
@@ -46,6 +54,21 @@ pub enum StoreError {
         /// Why.
         source: OpenError,
     },
+    /// A key that seals or opens is not to be had: its key-encryption key is out of reach or unknown, or its wrap does
+    /// not open. Says nothing about what is sealed under it.
+    #[error("{what} is not available")]
+    KeyUnavailable {
+        /// Which key.
+        what: &'static str,
+        /// Why.
+        source: KekError,
+    },
+    /// The session was set aside because it did not open; linking the account again replaces it.
+    #[error("the session is in quarantine")]
+    Quarantined,
+    /// The link attempt ended while the provider's answer was on its way; nothing was stored.
+    #[error("the link attempt ended before it could be finished")]
+    LinkEnded,
     /// A stored value is none that this build understands.
     #[error("{what} holds {found:?}, which this version does not understand")]
     NotUnderstood {
@@ -63,6 +86,7 @@ impl StoreError {
     /// Whether the same call can succeed a moment later.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::TimedOut)
+            || matches!(self, Self::KeyUnavailable { source, .. } if source.may_pass())
     }
 
     /// What an agent is told.
@@ -77,13 +101,34 @@ impl StoreError {
                 ErrorCode::SessionUnreadable,
                 "A stored secret of this account could not be opened.",
             )
-            .hint("Ask the account's owner to link it again, or the operator to restore it."),
+            .hint("Link the account again with account_link; an operator may be able to restore it."),
+            Self::Quarantined => PublicError::new(
+                ErrorCode::SessionUnreadable,
+                "The stored session of this account could not be opened and was set aside.",
+            )
+            .hint("Link the account again with account_link; an operator may be able to restore it."),
+            Self::LinkEnded => {
+                PublicError::new(ErrorCode::LinkExpired, "This link ended before it could be finished.")
+                    .hint("Ask for a new link with account_link.")
+            }
+            Self::KeyUnavailable { .. } | Self::Missing("data key") => {
+                let told = PublicError::new(
+                    ErrorCode::KeyUnavailable,
+                    "A key that this tenant's secrets are sealed with is out of reach; nothing was done.",
+                )
+                .hint("Tell the operator: the gateway's log names the key. Linking again does not help.");
+                if self.is_transient() { told.retry_after(std::time::Duration::from_secs(10)) } else { told }
+            }
             _ => PublicError::internal(),
         }
     }
 
     pub(crate) fn unreadable(what: &'static str) -> impl FnOnce(OpenError) -> Self {
         move |source| Self::Unreadable { what, source }
+    }
+
+    pub(crate) fn key_unavailable(what: &'static str) -> impl FnOnce(KekError) -> Self {
+        move |source| Self::KeyUnavailable { what, source }
     }
 
     pub(crate) fn not_understood(what: &'static str, found: impl Into<String>) -> Self {

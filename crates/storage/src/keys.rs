@@ -1,13 +1,15 @@
 //! The vault: opened keys of tenants and people, made on first use, kept open for at most a minute, then wiped.
 
+mod gate;
+mod opened;
+
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use secrecy::zeroize::Zeroizing;
-use stagedoor_crypto::{DataKey, KeyEncryptionKeys, KeyOwner, SealContext, envelope};
+use stagedoor_crypto::{DataKey, KekError, KekProvider, KeyOwner, SealContext, envelope};
 use stagedoor_domain::ids::uuid_v7;
 use stagedoor_domain::{Clock, Entropy, TenantContext, TenantId, UserId};
 use uuid::Uuid;
@@ -16,68 +18,34 @@ use crate::data_keys::{self, WrappedKey};
 use crate::error::StoreError;
 use crate::store::Store;
 
-/// How long a key stays open. An erased person's data is unreadable everywhere after this.
-pub const OPEN_FOR: Duration = Duration::from_mins(1);
+pub use opened::OPEN_FOR;
 
-/// How old a key gets before the next call looks whether it still opens, so that calls of a database that went away
-/// just now find keys which are good for a while.
-const FRESH_FOR: Duration = Duration::from_secs(30);
-/// How long such a look is left to the one call that has begun it.
-const LOOK_FOR: Duration = Duration::from_secs(5);
+use gate::Gate;
+use opened::{Handle, OpenedKeys, Standing};
+
+/// How long the key-encryption keys may take, however patient who provides them is.
+const PROVIDER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens, makes and keeps keys. Shared by reference; needs the store outside of any transaction of the caller.
 pub struct KeyVault {
     store: Store,
-    key_encryption_keys: KeyEncryptionKeys,
+    provider: Arc<dyn KekProvider>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    opened: Mutex<HashMap<(TenantId, Handle), Opened>>,
-    loading: Mutex<HashMap<(TenantId, KeyOwner), Arc<Gate>>>,
-}
-
-/// Lets one call at a time load a key; those behind it find what it loaded, or share its outage.
-#[derive(Default)]
-struct Gate {
-    turn: tokio::sync::Mutex<()>,
-    outages: AtomicU64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Handle {
-    ActiveOf(KeyOwner),
-    Id(Uuid),
-}
-
-struct Opened {
-    key: Arc<DataKey>,
-    at: Duration,
-    /// When a call last set out to read it again.
-    looked_at: Duration,
-}
-
-enum Standing {
-    Good,
-    /// Good, but it is this call's turn to read it again.
-    Stale,
-    Closed,
+    opened: OpenedKeys,
+    loading: Mutex<HashMap<(TenantId, Handle), Arc<Gate>>>,
 }
 
 impl KeyVault {
-    /// A vault over `store`.
+    /// A vault over `store`, whose tenants' keys `provider` wraps.
     pub fn new(
         store: Store,
-        key_encryption_keys: KeyEncryptionKeys,
+        provider: Arc<dyn KekProvider>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self {
-            store,
-            key_encryption_keys,
-            clock,
-            entropy,
-            opened: Mutex::default(),
-            loading: Mutex::default(),
-        }
+        let (opened, loading) = (OpenedKeys::default(), Mutex::default());
+        Self { store, provider, clock, entropy, opened, loading }
     }
 
     /// The store that it reads.
@@ -132,13 +100,13 @@ impl KeyVault {
     }
 
     async fn ensure_one(&self, context: &TenantContext, owner: KeyOwner) -> Result<(), StoreError> {
-        match self.standing(context, owner) {
+        match self.opened.standing(context.tenant_id(), Handle::ActiveOf(owner), self.clock.elapsed()) {
             Standing::Good => Ok(()),
             Standing::Closed => Box::pin(self.load_once(context, owner)).await.map(drop),
             Standing::Stale => match Box::pin(self.load_active(context, owner)).await {
                 Err(error) if !error.is_transient() => {
                     // It was destroyed or damaged: nothing more is sealed under it.
-                    self.lock().remove(&(context.tenant_id(), Handle::ActiveOf(owner)));
+                    self.opened.close(context.tenant_id(), Handle::ActiveOf(owner));
                     Err(error)
                 }
                 // An outage: the key that is open is good until its minute ends.
@@ -147,43 +115,15 @@ impl KeyVault {
         }
     }
 
-    fn standing(&self, context: &TenantContext, owner: KeyOwner) -> Standing {
-        let now = self.clock.elapsed();
-        let mut opened = self.lock();
-        let Some(found) = opened.get_mut(&(context.tenant_id(), Handle::ActiveOf(owner))) else {
-            return Standing::Closed;
-        };
-        let age = now.saturating_sub(found.at);
-        if age >= OPEN_FOR {
-            Standing::Closed
-        } else if age >= FRESH_FOR && now.saturating_sub(found.looked_at) >= LOOK_FOR {
-            found.looked_at = now;
-            Standing::Stale
-        } else {
-            Standing::Good
-        }
-    }
-
     async fn load_once(&self, context: &TenantContext, owner: KeyOwner) -> Result<Arc<DataKey>, StoreError> {
-        let gate = self.gate(context, owner);
-        let outages = gate.outages.load(Ordering::Acquire);
-        let _turn = gate.turn.lock().await;
-        if let Some(key) = self.cached(context, Handle::ActiveOf(owner)) {
-            return Ok(key);
-        }
-        if gate.outages.load(Ordering::Acquire) != outages {
-            return Err(StoreError::TimedOut);
-        }
-        let outcome = self.load_active(context, owner).await;
-        if outcome.as_ref().is_err_and(StoreError::is_transient) {
-            gate.outages.fetch_add(1, Ordering::AcqRel);
-        }
-        outcome
+        let handle = Handle::ActiveOf(owner);
+        let gate = self.gate(context, handle);
+        gate.pass(|| self.cached(context, handle), self.load_active(context, owner)).await
     }
 
-    fn gate(&self, context: &TenantContext, owner: KeyOwner) -> Arc<Gate> {
+    fn gate(&self, context: &TenantContext, handle: Handle) -> Arc<Gate> {
         let mut loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(loading.entry((context.tenant_id(), owner)).or_default())
+        Arc::clone(loading.entry((context.tenant_id(), handle)).or_default())
     }
 
     async fn load_active(
@@ -222,19 +162,25 @@ impl KeyVault {
         what: &'static str,
     ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
         let id = envelope::key_id(sealed).map_err(StoreError::unreadable(what))?;
-        let key = if let Some(key) = self.cached(context, Handle::Id(id)) {
-            key
-        } else {
-            let row = self.find(context, id).await?;
-            self.unwrap(context, &row).await?
+        let key = match self.cached(context, Handle::Id(id)) {
+            Some(key) => key,
+            None => Box::pin(self.load_by_id(context, id)).await?,
         };
         key.open(place, sealed).map_err(StoreError::unreadable(what))
     }
 
+    async fn load_by_id(&self, context: &TenantContext, id: Uuid) -> Result<Arc<DataKey>, StoreError> {
+        let load = async {
+            let row = self.find(context, id).await?;
+            self.unwrap(context, &row).await
+        };
+        let gate = self.gate(context, Handle::Id(id));
+        gate.pass(|| self.cached(context, Handle::Id(id)), load).await
+    }
+
     /// Wipes keys that were open for a minute. Every new key does this too; a timer makes the minute a promise.
     pub fn forget_expired(&self) {
-        let now = self.clock.elapsed();
-        self.lock().retain(|_, opened| now.saturating_sub(opened.at) < OPEN_FOR);
+        self.opened.forget_expired(self.clock.elapsed());
         let mut loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         loading.retain(|_, gate| Arc::strong_count(gate) > 1);
     }
@@ -244,8 +190,9 @@ impl KeyVault {
         let key = DataKey::generate(uuid_v7(&*self.clock, &*self.entropy), owner, &*self.entropy);
         let (wrapped, wrapped_by) = match owner {
             KeyOwner::Tenant => {
-                let keks = &self.key_encryption_keys;
-                (keks.wrap(tenant, &key, revision, &*self.entropy), keks.active_id())
+                let wrap = bounded(self.provider.wrap(tenant, &key, revision, &*self.entropy)).await;
+                let wrap = wrap.map_err(StoreError::key_unavailable("a key to wrap a tenant's with"))?;
+                (wrap.bytes, wrap.wrapped_by)
             }
             KeyOwner::Subject(_) => {
                 let outer = Box::pin(self.tenant_key(context)).await?;
@@ -265,28 +212,41 @@ impl KeyVault {
     }
 
     async fn unwrap(&self, context: &TenantContext, row: &WrappedKey) -> Result<Arc<DataKey>, StoreError> {
-        let tenant = context.tenant_id();
         let key = match row.owner {
-            KeyOwner::Tenant => self.key_encryption_keys.unwrap(tenant, row.id, row.revision, &row.wrapped),
+            KeyOwner::Tenant => self.unwrap_tenant_key(context, row).await?,
             KeyOwner::Subject(user) => {
-                let outer = self.tenant_key_by_id(context, row.wrapped_by).await?;
-                outer.unwrap(tenant, row.id, user, row.revision, &row.wrapped)
+                let outer = self.outer_key(context, row.wrapped_by).await?;
+                let key = outer.unwrap(context.tenant_id(), row.id, user, row.revision, &row.wrapped);
+                let altered = |_| StoreError::key_unavailable("a person's key")(KekError::Altered);
+                Arc::new(key.map_err(altered)?)
             }
         };
-        let key = Arc::new(key.map_err(StoreError::unreadable("a data key"))?);
         self.keep(context, Handle::Id(row.id), &key);
         Ok(key)
     }
 
-    async fn tenant_key_by_id(&self, context: &TenantContext, id: Uuid) -> Result<Arc<DataKey>, StoreError> {
-        if let Some(key) = self.cached(context, Handle::Id(id)) {
+    async fn outer_key(&self, context: &TenantContext, id: Uuid) -> Result<Arc<DataKey>, StoreError> {
+        let cached =
+            || self.cached(context, Handle::Outer(id)).or_else(|| self.cached(context, Handle::Id(id)));
+        if let Some(key) = cached() {
             return Ok(key);
         }
-        let row = self.find(context, id).await?;
-        let key = self.key_encryption_keys.unwrap(context.tenant_id(), row.id, row.revision, &row.wrapped);
-        let key = Arc::new(key.map_err(StoreError::unreadable("a tenant's key"))?);
-        self.keep(context, Handle::Id(id), &key);
-        Ok(key)
+        let load = async {
+            let row = self.find(context, id).await?;
+            let key = self.unwrap_tenant_key(context, &row).await?;
+            self.keep(context, Handle::Outer(id), &key);
+            Ok(key)
+        };
+        self.gate(context, Handle::Outer(id)).pass(cached, load).await
+    }
+
+    async fn unwrap_tenant_key(
+        &self,
+        context: &TenantContext,
+        row: &WrappedKey,
+    ) -> Result<Arc<DataKey>, StoreError> {
+        let key = bounded(self.provider.unwrap(context.tenant_id(), row.id, row.revision, &row.wrapped));
+        Ok(Arc::new(key.await.map_err(StoreError::key_unavailable("a tenant's key"))?))
     }
 
     async fn find(&self, context: &TenantContext, id: Uuid) -> Result<WrappedKey, StoreError> {
@@ -295,29 +255,25 @@ impl KeyVault {
     }
 
     fn cached(&self, context: &TenantContext, handle: Handle) -> Option<Arc<DataKey>> {
-        let now = self.clock.elapsed();
-        let opened = self.lock();
-        let found = opened.get(&(context.tenant_id(), handle))?;
-        (now.saturating_sub(found.at) < OPEN_FOR).then(|| found.key.clone())
+        self.opened.get(context.tenant_id(), handle, self.clock.elapsed())
     }
 
     fn keep(&self, context: &TenantContext, handle: Handle, key: &Arc<DataKey>) {
         self.forget_expired();
-        let now = self.clock.elapsed();
-        let opened = Opened { key: key.clone(), at: now, looked_at: now };
-        self.lock().insert((context.tenant_id(), handle), opened);
+        self.opened.keep(context.tenant_id(), handle, key, self.clock.elapsed());
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(TenantId, Handle), Opened>> {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+async fn bounded<T>(answer: impl Future<Output = Result<T, KekError>>) -> Result<T, KekError> {
+    let late = |_| Err(KekError::unreachable("the key-encryption keys were not to be had in time"));
+    tokio::time::timeout(PROVIDER_TIMEOUT, answer).await.unwrap_or_else(late)
 }
 
 impl fmt::Debug for KeyVault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyVault")
-            .field("key_encryption_keys", &self.key_encryption_keys)
-            .field("open", &self.lock().len())
+            .field("provider", &self.provider)
+            .field("open", &self.opened.count())
             .finish_non_exhaustive()
     }
 }

@@ -31,6 +31,8 @@ pub struct OpenedProviderApp {
     pub api_base_url: String,
     /// Where tokens are given out.
     pub auth_base_url: String,
+    /// Where a person is sent to consent; `None` for the provider's own address.
+    pub authorize_url: Option<String>,
     /// Which tier it has.
     pub mode: ProviderAppMode,
 }
@@ -45,7 +47,7 @@ pub async fn load(
         .store()
         .with_tenant(context, async |tx| {
             let row = sqlx::query!(
-                "SELECT app_id, client_id, client_secret, api_base_url, auth_base_url, mode, revision
+                "SELECT app_id, client_id, client_secret, api_base_url, auth_base_url, authorize_url, mode, revision
                 FROM provider_apps WHERE tenant_id = $1 AND provider = $2",
                 tx.tenant_id().0,
                 provider.as_str()
@@ -75,6 +77,7 @@ pub async fn load(
         client_secret,
         api_base_url: row.api_base_url,
         auth_base_url: row.auth_base_url,
+        authorize_url: row.authorize_url,
         mode,
     }))
 }
@@ -102,7 +105,7 @@ pub(crate) async fn insert(
         .with_tenant(context, async |tx| {
             sqlx::query!(
                 "INSERT INTO provider_apps (tenant_id, app_id, provider, client_id, client_secret, api_base_url, \
-                    auth_base_url, mode, revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                    auth_base_url, mode, revision, authorize_url) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
                 tx.tenant_id().0,
                 app.id.0,
                 app.provider.as_str(),
@@ -111,7 +114,8 @@ pub(crate) async fn insert(
                 app.api_base_url,
                 app.auth_base_url,
                 mode,
-                revision
+                revision,
+                app.authorize_url
             )
             .execute(tx.connection())
             .await
@@ -122,23 +126,25 @@ pub(crate) async fn insert(
 }
 
 /// Changes where the tenant's client at `provider` is reached; `false` if there is none.
-pub(crate) async fn set_base_urls(
+pub(crate) async fn set_urls(
     vault: &KeyVault,
     context: &TenantContext,
     provider: Provider,
     api_base_url: &str,
     auth_base_url: &str,
+    authorize_url: Option<&str>,
 ) -> Result<bool, StoreError> {
     vault
         .store()
         .with_tenant(context, async |tx| {
             let done = sqlx::query!(
-                "UPDATE provider_apps SET api_base_url = $3, auth_base_url = $4, updated_at = now()
+                "UPDATE provider_apps SET api_base_url = $3, auth_base_url = $4, authorize_url = $5, updated_at = now()
                 WHERE tenant_id = $1 AND provider = $2",
                 tx.tenant_id().0,
                 provider.as_str(),
                 api_base_url,
-                auth_base_url
+                auth_base_url,
+                authorize_url
             )
             .execute(tx.connection())
             .await?;

@@ -1,21 +1,23 @@
-//! Making tenants, people, keys, apps and linked accounts. For a store connected as `stagedoor_admin`: the gateway's
-//! own role may do none of this.
+//! Making tenants, people, keys and apps, and linking accounts without asking anyone. For a store connected as
+//! `stagedoor_admin`: of all this, the gateway's own role may only link, which it does by `linked_accounts`.
 
 use std::sync::Arc;
 
 use stagedoor_crypto::{KeyMode, Peppers, PlainApiKey};
 use stagedoor_domain::{
-    CallId, LinkedAccountId, ProviderAppId, SessionId, Tenant, TenantContext, TenantId, TenantSettings,
-    TenantSlug, TenantStatus, UserId,
+    CallId, LinkedAccountId, ProviderAppId, Tenant, TenantContext, TenantId, TenantSettings, TenantSlug,
+    TenantStatus, UserId,
 };
 
 use crate::api_keys::{self, NewApiKey};
 use crate::error::StoreError;
 use crate::keys::KeyVault;
-use crate::linked_accounts::{self, AccountStatus, LinkedAccount};
+use crate::linked_accounts::{self, LinkOptions};
 use crate::provider_apps::{self, OpenedProviderApp};
-use crate::provider_sessions::{self, OpenedSession, RefreshedTokens};
+use crate::provider_sessions::RefreshedTokens;
 use crate::users::{self, User};
+
+pub use crate::linked_accounts::NewLinkedAccount;
 
 /// The context in which provisioning works on one tenant.
 #[expect(clippy::disallowed_methods, reason = "provisioning is a named job")]
@@ -83,8 +85,9 @@ pub async fn move_provider_app(
     provider: stagedoor_domain::Provider,
     api_base_url: &str,
     auth_base_url: &str,
+    authorize_url: Option<&str>,
 ) -> Result<bool, StoreError> {
-    provider_apps::set_base_urls(vault, context, provider, api_base_url, auth_base_url).await
+    provider_apps::set_urls(vault, context, provider, api_base_url, auth_base_url, authorize_url).await
 }
 
 /// A new id for [`create_provider_app`].
@@ -92,64 +95,19 @@ pub fn provider_app_id(vault: &KeyVault) -> ProviderAppId {
     ProviderAppId::generate(vault.clock(), vault.entropy())
 }
 
-/// What is known of an account that a person links.
-#[derive(Debug, Clone)]
-pub struct NewLinkedAccount {
-    /// The person.
-    pub user: UserId,
-    /// The provider.
-    pub provider: stagedoor_domain::Provider,
-    /// The provider's id of the account.
-    pub provider_user_id: String,
-    /// What to show.
-    pub label: String,
-    /// Its market, ISO 3166-1 alpha-2.
-    pub country_code: Option<String>,
-}
-
-/// Links an account with the tokens that the person's consent brought, in one transaction.
+/// Links an account with the tokens that the person's consent brought just now, in one transaction.
 pub async fn link_account(
     vault: &KeyVault,
     context: &TenantContext,
     account: NewLinkedAccount,
     tokens: &RefreshedTokens,
 ) -> Result<LinkedAccountId, StoreError> {
-    let account = LinkedAccount {
-        id: LinkedAccountId::generate(vault.clock(), vault.entropy()),
-        user: account.user,
-        provider: account.provider,
-        provider_user_id: account.provider_user_id,
-        label: account.label,
-        country_code: account.country_code,
-        status: AccountStatus::Active,
-    };
-    let session = OpenedSession {
-        id: SessionId::generate(vault.clock(), vault.entropy()),
-        account: account.id,
-        user: account.user,
-        access_token: tokens.access_token.clone(),
-        refresh_token: tokens.refresh_token.clone(),
-        expires_at: tokens.expires_at,
+    let options = LinkOptions {
+        attempt: None,
+        device: None,
+        principal: context.principal().label(),
+        import: None,
         authorized_at: vault.clock().now(),
-        scopes: tokens.scopes.clone().unwrap_or_default(),
-        revision: 1,
     };
-    let sealed = provider_sessions::seal(
-        vault,
-        context,
-        account.user,
-        session.id,
-        session.revision,
-        &session.access_token,
-        session.refresh_token.as_ref(),
-    )
-    .await?;
-    vault
-        .store()
-        .with_tenant(context, async |tx| {
-            linked_accounts::insert(tx, &account).await?;
-            provider_sessions::insert(tx, &session, sealed).await
-        })
-        .await?;
-    Ok(account.id)
+    Ok(linked_accounts::link(vault, context, account, tokens, options).await?.account)
 }

@@ -23,6 +23,9 @@ const BEGIN: &str = "BEGIN";
 /// Patience at start, when a database may still be starting too.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
+/// The storage versions that this build reads and writes.
+const KNOWN_VERSIONS: &[&str] = &["2.0"];
+
 /// A pool of connections to one PostgreSQL database. Clones share it.
 #[derive(Clone)]
 pub struct Store {
@@ -151,7 +154,8 @@ impl Store {
         tokio::time::timeout(CONNECT_PATIENCE, check).await.map_err(|_| StoreError::TimedOut)?
     }
 
-    /// Looks at what the role may become as well as at what it is: `SET ROLE` needs no password.
+    /// Looks at what the role may become as well as at what it is: `SET ROLE` needs no password. And at the version of
+    /// what is stored.
     async fn read_role(&self, purpose: Purpose) -> Result<(), StoreError> {
         let mut transaction = self.begin_outside().await?;
         let role = sqlx::query!(
@@ -165,12 +169,11 @@ impl Store {
                 bool_or(rolname = 'stagedoor_owner') AS "owner!",
                 bool_or(rolname = 'stagedoor_admin') AS "admin!",
                 bool_or(rolname = 'stagedoor_keeper') AS "keeper!",
-                to_regclass('public.storage_version') IS NOT NULL AS "migrated!"
+                to_regclass('public.link_attempts') IS NOT NULL AS "migrated!"
             FROM reach"#
         )
         .fetch_one(transaction.connection())
         .await?;
-        transaction.rollback().await?;
         let serving = purpose == Purpose::Serve;
         let refusals = [
             (role.superuser, "is a superuser"),
@@ -182,7 +185,18 @@ impl Store {
         if let Some((_, reason)) = refusals.into_iter().find(|(holds, _)| *holds) {
             return Err(StoreError::RefusedRole { role: role.name, reason, instead: purpose.role() });
         }
-        if role.migrated { Ok(()) } else { Err(StoreError::NotMigrated) }
+        if !role.migrated {
+            return Err(StoreError::NotMigrated);
+        }
+        let version = sqlx::query_scalar!("SELECT version FROM storage_version")
+            .fetch_one(transaction.connection())
+            .await?;
+        transaction.rollback().await?;
+        if KNOWN_VERSIONS.contains(&version.as_str()) {
+            Ok(())
+        } else {
+            Err(StoreError::UnknownVersion { found: version, known: KNOWN_VERSIONS })
+        }
     }
 }
 

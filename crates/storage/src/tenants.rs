@@ -38,6 +38,14 @@ pub async fn current(transaction: &mut TenantTransaction) -> Result<Tenant, Stor
     tenant(row.tenant_id, &row.slug, &row.status, row.settings.0)
 }
 
+/// What the transaction's own tenant calls itself.
+pub async fn name(transaction: &mut TenantTransaction) -> Result<String, StoreError> {
+    sqlx::query_scalar!("SELECT name FROM tenants WHERE tenant_id = $1", transaction.tenant_id().0)
+        .fetch_optional(transaction.connection())
+        .await?
+        .ok_or(StoreError::Missing("tenant"))
+}
+
 pub(crate) async fn insert(
     transaction: &mut TenantTransaction,
     tenant: &Tenant,

@@ -32,6 +32,25 @@ pub async fn find(transaction: &mut TenantTransaction, id: UserId) -> Result<Opt
     }))
 }
 
+/// The person whom the tenant knows by that name.
+pub async fn find_by_subject(
+    transaction: &mut TenantTransaction,
+    external_subject: &str,
+) -> Result<Option<User>, StoreError> {
+    let row = sqlx::query!(
+        "SELECT user_id, external_subject, label FROM users WHERE tenant_id = $1 AND external_subject = $2",
+        transaction.tenant_id().0,
+        external_subject
+    )
+    .fetch_optional(transaction.connection())
+    .await?;
+    Ok(row.map(|row| User {
+        id: row.user_id.into(),
+        external_subject: row.external_subject,
+        label: row.label,
+    }))
+}
+
 /// Adds a person.
 pub async fn insert(transaction: &mut TenantTransaction, user: &User) -> Result<(), StoreError> {
     sqlx::query!(

@@ -20,7 +20,7 @@ async fn every_tenant_table_is_isolated_and_ready_to_be_distributed() {
     let rows = async |sql: String| database.tamper(&sql).await;
 
     let tables = rows(format!("SELECT count(*) FROM ({TABLES}) t")).await;
-    assert_eq!(tables, "17", "11 tables and 2 × 3 partitions");
+    assert_eq!(tables, "21", "15 tables and 2 × 3 partitions");
     let partitions =
         rows("SELECT count(*) FROM pg_inherits WHERE inhparent = 'audit_records'::regclass".into()).await;
     assert_eq!(partitions, "3");
@@ -85,9 +85,29 @@ async fn nobody_holds_more_than_was_granted() {
             AND a.grantee = 'stagedoor_app'::regrole GROUP BY c.relname ORDER BY 1",
     );
     let expected = "audit_chain_heads SELECT\naudit_checkpoints SELECT\naudit_payloads SELECT\naudit_records SELECT\n\
-        data_keys INSERT,SELECT\nlinked_accounts SELECT\nprovider_apps SELECT\nprovider_sessions SELECT,UPDATE\n\
-        storage_version SELECT\ntenants SELECT\nusers SELECT";
+        data_keys INSERT,SELECT\nlink_attempts DELETE,INSERT,SELECT,UPDATE\n\
+        linked_accounts DELETE,INSERT,SELECT,UPDATE\nprovider_apps SELECT\n\
+        provider_sessions DELETE,INSERT,SELECT,UPDATE\nsession_devices DELETE,INSERT,SELECT,UPDATE\n\
+        session_imports DELETE,INSERT,SELECT\nsession_quarantine DELETE,INSERT,SELECT\nstorage_version SELECT\ntenants SELECT\nusers SELECT";
     assert_eq!(sorted_groups(&app.await), expected);
+
+    let columns = database.tamper(
+        "SELECT c.relname || ' ' || x.privilege_type || ' ' || string_agg(a.attname, ',' ORDER BY a.attnum)
+        FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid, aclexplode(a.attacl) x
+        WHERE c.relnamespace = 'public'::regnamespace AND x.grantee = 'stagedoor_app'::regrole
+        GROUP BY c.relname, x.privilege_type",
+    );
+    assert_eq!(
+        sorted_groups(&columns.await),
+        "api_keys SELECT tenant_id,key_id,name,user_id,expires_at,revoked_at\n\
+        linked_accounts UPDATE status,updated_at"
+    );
+
+    let unsaved = format!(
+        "SELECT t.relname FROM ({TABLES}) t JOIN pg_class c USING (oid)
+        WHERE NOT c.relispartition AND NOT has_table_privilege('stagedoor_backup', oid, 'SELECT')"
+    );
+    assert_eq!(database.tamper(&unsaved).await, "", "a table that no backup holds");
 
     let public_functions = database.tamper(
         "SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND (p.proacl IS NULL

@@ -4,11 +4,16 @@ use sqlx::{Connection as _, PgConnection, Row as _};
 use stagedoor_domain::{Clock as _, TenantContext};
 use stagedoor_storage::provider_apps::{self, OpenedProviderApp, ProviderAppMode};
 use stagedoor_storage::provision::{self, provider_app_id};
-use stagedoor_storage::{StoreError, linked_accounts, provider_sessions, tenants, users};
+use stagedoor_storage::session_imports::{ImportOutcome, SessionImport};
+use stagedoor_storage::{
+    StoreError, TenantTransaction, api_keys, link_attempts, linked_accounts, provider_sessions,
+    session_devices, session_imports, tenants, users,
+};
 
+use crate::attempts::attempt;
 use crate::support::{Database, Inhabited, account_of, tokens};
 
-const TENANT_TABLES: [&str; 11] = [
+const TENANT_TABLES: [&str; 15] = [
     "tenants",
     "users",
     "api_keys",
@@ -16,6 +21,10 @@ const TENANT_TABLES: [&str; 11] = [
     "provider_apps",
     "linked_accounts",
     "provider_sessions",
+    "link_attempts",
+    "session_quarantine",
+    "session_devices",
+    "session_imports",
     "audit_records",
     "audit_payloads",
     "audit_chain_heads",
@@ -61,6 +70,7 @@ async fn an_app_of_one_tenant_is_not_the_others() {
         client_secret: Some("hush".into()),
         api_base_url: "https://api.example".to_owned(),
         auth_base_url: "https://auth.example".to_owned(),
+        authorize_url: None,
         mode: ProviderAppMode::Extended,
     };
     provision::create_provider_app(&database.admin, &ada.context, &app).await.unwrap();
@@ -80,6 +90,9 @@ async fn an_app_of_one_tenant_is_not_the_others() {
 async fn random_statements_of_two_tenants_meet_no_foreign_row() {
     let database = Database::start().await;
     let both = [database.inhabit("ada").await, database.inhabit("bob").await];
+    for one in &both {
+        furnish(&database, one).await;
+    }
     let mut connection = database.bare("stagedoor_admin").await;
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut random = |below: usize| {
@@ -94,10 +107,16 @@ async fn random_statements_of_two_tenants_meet_no_foreign_row() {
         let mut transaction = connection.begin().await.unwrap();
         set_tenant(&mut transaction, &me.context).await;
         match random(4) {
-            0 => own += read(&mut transaction, TENANT_TABLES[1 + random(10)], me).await,
+            0 => own += read(&mut transaction, TENANT_TABLES[1 + random(14)], me).await,
             1 => {
-                let statement = ["users", "linked_accounts", "provider_sessions"][random(3)];
-                let sql = format!("UPDATE {statement} SET created_at = now() WHERE tenant_id = $1");
+                let (table, column) = [
+                    ("users", "created_at"),
+                    ("linked_accounts", "created_at"),
+                    ("provider_sessions", "created_at"),
+                    ("link_attempts", "created_at"),
+                    ("session_devices", "first_seen"),
+                ][random(5)];
+                let sql = format!("UPDATE {table} SET {column} = now() WHERE tenant_id = $1");
                 let mine = sqlx::query(sqlx::AssertSqlSafe(sql.clone())).bind(me.context.tenant_id().0);
                 own += mine.execute(&mut *transaction).await.unwrap().rows_affected();
                 let theirs = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(other.context.tenant_id().0);
@@ -149,8 +168,17 @@ async fn without_a_tenant_there_is_nothing() {
         set_tenant(&mut transaction, &ada.context).await;
         transaction.commit().await.unwrap();
     }
-    let keys = sqlx::query("SELECT 1 FROM api_keys").fetch_all(&mut connection).await;
-    assert!(keys.unwrap_err().to_string().contains("permission denied"), "keys are read by the sign-in only");
+    let names: i64 =
+        sqlx::query_scalar("SELECT count(name) FROM api_keys").fetch_one(&mut connection).await.unwrap();
+    assert_eq!(names, 0);
+    for column in ["digest", "scopes", "*"] {
+        let sql = format!("SELECT {column} FROM api_keys");
+        let keys = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&mut connection).await;
+        assert!(
+            keys.unwrap_err().to_string().contains("permission denied"),
+            "{column}: for the sign-in only"
+        );
+    }
 }
 
 #[tokio::test]
@@ -174,6 +202,88 @@ async fn the_gateways_role_cannot_rewrite_the_audit_trail() {
         let refused = sqlx::query(sqlx::AssertSqlSafe(sql.clone())).execute(&mut *transaction).await;
         assert!(refused.unwrap_err().to_string().contains("permission denied"), "{sql}");
     }
+}
+
+/// A row in each table that linking and using an account writes.
+async fn furnish(database: &Database, one: &Inhabited) {
+    let (vault, now) = (&database.vault, database.clock.now());
+    let import = SessionImport {
+        source_digest: [1; 32],
+        user: one.user,
+        outcome: ImportOutcome::Linked(one.account),
+        imported_at: now,
+    };
+    let rows = async |tx: &mut TenantTransaction| {
+        link_attempts::insert(tx, &attempt(database, one, 1)).await?;
+        session_devices::admit(tx, one.account, &[1; 32], "key:x", now).await?;
+        session_imports::record(tx, &import).await
+    };
+    assert!(vault.store().with_tenant(&one.context, rows).await.unwrap());
+    let damage = "UPDATE provider_sessions SET access_token = 'x' WHERE account_id = ";
+    database.tamper(&format!("{damage}'{}'", one.account)).await;
+    assert!(provider_sessions::quarantine(vault, &one.context, one.account, "test").await.unwrap());
+}
+
+#[tokio::test]
+async fn what_belongs_to_an_account_of_another_tenant_is_out_of_reach() {
+    let database = Database::start().await;
+    let (ada, bob) = (database.inhabit("ada").await, database.inhabit("bob").await);
+    furnish(&database, &ada).await;
+    let (vault, now) = (&database.vault, database.clock.now());
+    let mut adas = attempt(&database, &ada, 2);
+    let tried = vault
+        .store()
+        .with_tenant(&ada.context, async |tx| {
+            link_attempts::insert(tx, &adas).await?;
+            session_devices::recent(tx, ada.account, now).await
+        })
+        .await
+        .unwrap();
+    assert_eq!(tried.len(), 1);
+
+    let reach = async |tx: &mut TenantTransaction| {
+        assert_eq!(link_attempts::find(tx, adas.id).await?, None);
+        assert!(!link_attempts::advance_retry(tx, adas.id, 0).await?);
+        assert!(!link_attempts::decline(tx, adas.id, "link_declined", now).await?);
+        assert!(!link_attempts::fail(tx, adas.id, "link_failed", now).await?);
+        assert_eq!(linked_accounts::find(tx, ada.account).await?, None);
+        assert_eq!(linked_accounts::owner_of(tx, ada.account).await?, None);
+        assert_eq!(linked_accounts::unlink(tx, ada.account).await?, None);
+        assert_eq!(session_devices::recent(tx, ada.account, now).await?, []);
+        assert_eq!(session_imports::find(tx, &[1; 32]).await?, None);
+        assert_eq!(api_keys::summary(tx, ada.key.id()).await?, None);
+        assert_eq!(users::find_by_subject(tx, "ada|ada").await?, None);
+        assert_eq!(tenants::name(tx).await?, "bob");
+        Ok::<_, StoreError>(())
+    };
+    vault.store().with_tenant(&bob.context, reach).await.unwrap();
+    assert!(matches!(
+        link_attempts::take(vault, &bob.context, adas.id, &[2; 32]).await.unwrap(),
+        link_attempts::Taken::Gone
+    ));
+    assert!(!provider_sessions::quarantine(vault, &bob.context, ada.account, "x").await.unwrap());
+    assert!(!provider_sessions::mark_relink_needed_at(vault, &bob.context, ada.account, 1).await.unwrap());
+    let sight = session_devices::SightOf {
+        fingerprint: &[1; 32],
+        principal: "key:x",
+        at: now,
+        window: chrono::TimeDelta::minutes(1),
+        record_new: true,
+        at_most: None,
+    };
+    let sighting = vault
+        .store()
+        .with_tenant(&bob.context, async |tx| session_devices::sight(tx, ada.account, &sight).await)
+        .await;
+    assert!(matches!(sighting, Err(StoreError::Missing(_))), "{sighting:?}");
+
+    // A link that names another tenant's account cannot be made at all.
+    adas.user = bob.user;
+    adas.account = Some(ada.account);
+    let foreign = vault.store().with_tenant(&bob.context, async |tx| link_attempts::insert(tx, &adas).await);
+    assert!(matches!(foreign.await, Err(StoreError::Query(_))));
+    let rows = "SELECT count(*) FROM link_attempts WHERE stage = 'offered'";
+    assert_eq!(database.tamper(rows).await, "2", "ada's are as they were");
 }
 
 async fn set_tenant(connection: &mut PgConnection, context: &TenantContext) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stagedoor_crypto::{KeyEncryptionKeys, KeyOwner, SystemEntropy};
+use stagedoor_crypto::{KekError, KeyEncryptionKeys, KeyOwner, SystemEntropy};
 use stagedoor_storage::keys::OPEN_FOR;
 use stagedoor_storage::{KeyVault, Store, StoreError, StoreOptions};
 
@@ -14,7 +14,7 @@ const OTHER_KEY: &[u8] = b"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
 async fn vault(database: &Database, files: &[(&str, &[u8])]) -> Arc<KeyVault> {
     let store = Store::connect(&database.options("stagedoor_app")).await.unwrap();
     let keks = KeyEncryptionKeys::from_files(files.iter().copied()).unwrap();
-    Arc::new(KeyVault::new(store, keks, database.clock.clone(), Arc::new(SystemEntropy)))
+    Arc::new(KeyVault::new(store, Arc::new(keks), database.clock.clone(), Arc::new(SystemEntropy)))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -52,8 +52,12 @@ async fn keys_open_for_a_minute_and_not_without_the_right_key_above() {
     );
 
     let wrong = vault(&database, &[("1", OTHER_KEY)]).await;
-    let outcome = wrong.tenant_key(&ada.context).await;
-    assert!(matches!(outcome, Err(StoreError::Unreadable { .. })), "{outcome:?}");
+    let outcome = wrong.tenant_key(&ada.context).await.unwrap_err();
+    assert!(
+        matches!(outcome, StoreError::KeyUnavailable { source: KekError::UnknownKey(_), .. }),
+        "{outcome:?}"
+    );
+    assert!(outcome.is_transient(), "the key may come");
     let rotated = vault(&database, &[("1", KEY), ("2", OTHER_KEY)]).await;
     rotated.tenant_key(&ada.context).await.unwrap();
 }
@@ -74,8 +78,9 @@ async fn a_key_row_that_was_swapped_does_not_open() {
         ))
         .await;
     let fresh = vault(&database, &[("1", KEY)]).await;
-    let outcome = fresh.subject_key(&ada.context, ada.user).await;
-    assert!(matches!(outcome, Err(StoreError::Unreadable { .. })), "{outcome:?}");
+    let outcome = fresh.subject_key(&ada.context, ada.user).await.unwrap_err();
+    assert!(matches!(outcome, StoreError::KeyUnavailable { source: KekError::Altered, .. }), "{outcome:?}");
+    assert!(!outcome.is_transient());
 }
 
 #[tokio::test]
@@ -105,7 +110,7 @@ async fn a_key_is_looked_at_again_before_its_minute_ends() {
     database.clock.advance(Duration::from_secs(1));
     for _ in 0..2 {
         let damaged = vault.ensure_open(&ada.context, owner).await;
-        assert!(matches!(damaged, Err(StoreError::Unreadable { .. })), "{damaged:?}");
+        assert!(matches!(damaged, Err(StoreError::KeyUnavailable { .. })), "{damaged:?}");
     }
     vault.ensure_open(&ada.context, KeyOwner::Tenant).await.unwrap();
     database.tamper(&format!("{damage} WHERE purpose = 1")).await;
@@ -120,7 +125,12 @@ async fn calls_side_by_side_load_a_key_once() {
     let options = StoreOptions { max_connections: 16, ..database.options("stagedoor_app") };
     let store = Store::connect(&options).await.unwrap();
     let keks = KeyEncryptionKeys::from_files([("1", KEY)]).unwrap();
-    let vault = Arc::new(KeyVault::new(store.clone(), keks, database.clock.clone(), Arc::new(SystemEntropy)));
+    let vault = Arc::new(KeyVault::new(
+        store.clone(),
+        Arc::new(keks),
+        database.clock.clone(),
+        Arc::new(SystemEntropy),
+    ));
     let calls = async |expected: bool| {
         let mut calls = tokio::task::JoinSet::new();
         for _ in 0..64 {

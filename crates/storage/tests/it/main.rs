@@ -1,11 +1,18 @@
 //! The store against a real PostgreSQL server of its own.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod attempts;
 mod catalogue;
+mod devices;
 mod isolation;
 mod keys;
+mod linking;
+mod quarantine;
 mod reach;
+mod refresh;
+mod rotation;
 mod sessions;
 mod sign_in;
 #[path = "../support/mod.rs"]
 mod support;
+mod upgrade;

@@ -81,3 +81,55 @@ async fn nothing_in_the_table_is_readable_and_no_moved_value_opens() {
         assert!(load(&database.vault, &ada.context, ada.account).await.unwrap().is_some(), "restored");
     }
 }
+
+#[tokio::test]
+async fn a_session_that_was_moved_to_another_tenant_does_not_open() {
+    let database = Database::start().await;
+    let (ada, bob) = (database.inhabit("ada").await, database.inhabit("bob").await);
+    let refused = async |with: &str| {
+        let outcome = load(&database.vault, &bob.context, bob.account).await;
+        let error = outcome.expect_err(with);
+        assert!(
+            matches!(error.public().code, ErrorCode::KeyUnavailable | ErrorCode::SessionUnreadable),
+            "{error:?}"
+        );
+    };
+    let (adas, bobs) = (ada.context.tenant_id(), bob.context.tenant_id());
+    database
+        .tamper(&format!(
+            "CREATE TABLE kept AS SELECT * FROM provider_sessions WHERE tenant_id = '{bobs}';
+            UPDATE provider_sessions s SET session_id = a.session_id, access_token = a.access_token,
+                refresh_token = a.refresh_token, revision = a.revision
+            FROM provider_sessions a WHERE s.tenant_id = '{bobs}' AND a.tenant_id = '{adas}'"
+        ))
+        .await;
+    refused("the session alone").await;
+    database
+        .tamper(&format!(
+            "INSERT INTO data_keys (tenant_id, key_id, purpose, user_id, state, revision, wrapped_key, wrapped_by)
+            SELECT '{bobs}', key_id, purpose, CASE purpose WHEN 2 THEN '{}'::uuid END, 'decrypt_only', revision,
+                wrapped_key, wrapped_by
+            FROM data_keys WHERE tenant_id = '{adas}'",
+            bob.user
+        ))
+        .await;
+    refused("with the keys above it").await;
+
+    database
+        .tamper(
+            "UPDATE provider_sessions s SET session_id = k.session_id, access_token = k.access_token,
+                refresh_token = k.refresh_token FROM kept k WHERE s.account_id = k.account_id",
+        )
+        .await;
+    let own = load(&database.vault, &bob.context, bob.account).await.unwrap().unwrap();
+    assert_eq!(own.access_token.expose_secret(), "access-first", "restored");
+}
+
+/// A key of a tenant that acts for nobody must not open anyone's session; only jobs are not bound to a person.
+#[tokio::test]
+async fn a_call_that_is_bound_to_nobody_loads_no_session() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    assert!(load(&database.vault, &ada.as_user(None), ada.account).await.unwrap().is_none());
+    assert!(load(&database.vault, &ada.context, ada.account).await.unwrap().is_some(), "a job");
+}

@@ -82,7 +82,7 @@ impl Database {
         let vault = |store: Store| {
             let keks = KeyEncryptionKeys::from_files([("1", KEY)]).unwrap();
             let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-            Arc::new(KeyVault::new(store, keks, clock.clone(), entropy))
+            Arc::new(KeyVault::new(store, Arc::new(keks), clock.clone(), entropy))
         };
         let app = Store::connect(&options(&postgres, "stagedoor_app")).await.unwrap();
         let admin = Store::connect(&options(&postgres, "stagedoor_admin")).await.unwrap();
@@ -95,7 +95,7 @@ impl Database {
         let options = StoreOptions { acquire_timeout: Duration::from_millis(500), ..StoreOptions::new(url) };
         let keks = KeyEncryptionKeys::from_files([("1", KEY)]).unwrap();
         let store = Store::connect(&options).await.unwrap();
-        Arc::new(KeyVault::new(store, keks, self.clock.clone(), Arc::new(SystemEntropy)))
+        Arc::new(KeyVault::new(store, Arc::new(keks), self.clock.clone(), Arc::new(SystemEntropy)))
     }
 
     pub(crate) fn options(&self, role: &str) -> StoreOptions {
@@ -139,12 +139,12 @@ impl Database {
 }
 
 impl Inhabited {
-    /// The context of a call that is bound to `user`.
+    /// The context of a call that is bound to `user`, or to nobody.
     #[expect(clippy::disallowed_methods, reason = "tests build contexts")]
-    pub(crate) fn as_user(&self, user: UserId) -> TenantContext {
+    pub(crate) fn as_user(&self, user: impl Into<Option<UserId>>) -> TenantContext {
         let principal = Principal {
             kind: PrincipalKind::ApiKey(self.key.id().clone()),
-            user: Some(user),
+            user: user.into(),
             scopes: ScopeSet::all(),
             toolsets: ToolsetSet::all(),
             read_only: false,

@@ -1,0 +1,90 @@
+//! The keys that are open now: kept for at most a minute, wiped when dropped.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use stagedoor_crypto::{DataKey, KeyOwner};
+use stagedoor_domain::TenantId;
+use uuid::Uuid;
+
+/// How long a key stays open. An erased person's data is unreadable everywhere after this.
+pub const OPEN_FOR: Duration = Duration::from_mins(1);
+
+/// How old a key gets before the next call looks whether it still opens, so that calls of a database that went away
+/// just now find keys which are good for a while.
+const FRESH_FOR: Duration = Duration::from_secs(30);
+/// How long such a look is left to the one call that has begun it.
+const LOOK_FOR: Duration = Duration::from_secs(5);
+
+/// By what a key is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Handle {
+    /// The key that seals for an owner now.
+    ActiveOf(KeyOwner),
+    /// The key of that id.
+    Id(Uuid),
+    /// The tenant's key of that id, to unwrap a person's with.
+    Outer(Uuid),
+}
+
+/// Opened keys of all tenants.
+#[derive(Default)]
+pub(super) struct OpenedKeys(Mutex<HashMap<(TenantId, Handle), Opened>>);
+
+struct Opened {
+    key: Arc<DataKey>,
+    at: Duration,
+    /// When a call last set out to read it again.
+    looked_at: Duration,
+}
+
+/// How good what is open still is.
+pub(super) enum Standing {
+    Good,
+    /// Good, but it is this call's turn to read it again.
+    Stale,
+    Closed,
+}
+
+impl OpenedKeys {
+    pub(super) fn get(&self, tenant: TenantId, handle: Handle, now: Duration) -> Option<Arc<DataKey>> {
+        let opened = self.lock();
+        let found = opened.get(&(tenant, handle))?;
+        (now.saturating_sub(found.at) < OPEN_FOR).then(|| found.key.clone())
+    }
+
+    pub(super) fn standing(&self, tenant: TenantId, handle: Handle, now: Duration) -> Standing {
+        let mut opened = self.lock();
+        let Some(found) = opened.get_mut(&(tenant, handle)) else { return Standing::Closed };
+        let age = now.saturating_sub(found.at);
+        if age >= OPEN_FOR {
+            Standing::Closed
+        } else if age >= FRESH_FOR && now.saturating_sub(found.looked_at) >= LOOK_FOR {
+            found.looked_at = now;
+            Standing::Stale
+        } else {
+            Standing::Good
+        }
+    }
+
+    pub(super) fn keep(&self, tenant: TenantId, handle: Handle, key: &Arc<DataKey>, now: Duration) {
+        self.lock().insert((tenant, handle), Opened { key: key.clone(), at: now, looked_at: now });
+    }
+
+    pub(super) fn close(&self, tenant: TenantId, handle: Handle) {
+        self.lock().remove(&(tenant, handle));
+    }
+
+    pub(super) fn forget_expired(&self, now: Duration) {
+        self.lock().retain(|_, opened| now.saturating_sub(opened.at) < OPEN_FOR);
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<(TenantId, Handle), Opened>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
