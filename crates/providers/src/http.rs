@@ -126,6 +126,16 @@ impl ProviderHttp {
         })
     }
 
+    /// Sends `call`, whose answer holds nothing but whether it was done.
+    pub(crate) async fn acknowledged(
+        &self,
+        ctx: &TenantContext,
+        call: &Call<'_>,
+    ) -> Result<(), ProviderError> {
+        let answer = self.send(ctx, call).await?;
+        if answer.status.is_success() { Ok(()) } else { Err(self.failure(call, &answer)) }
+    }
+
     /// One request, and a second one if the first was a read that failed in passing and the budget allows.
     async fn send(&self, ctx: &TenantContext, call: &Call<'_>) -> Result<Answer, ProviderError> {
         let provider = call.app.provider;

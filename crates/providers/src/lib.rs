@@ -2,6 +2,8 @@
 //! Nothing here stores tokens, caches answers or counts quotas of ours; callers hand in an open token.
 #![warn(missing_docs)]
 
+mod account;
+mod authorization;
 mod breaker;
 mod call;
 mod error;
@@ -16,6 +18,8 @@ mod text;
 mod tidal;
 mod types;
 
+pub use account::{Profile, Revocation, grant_end};
+pub use authorization::AuthorizationRequest;
 pub use error::{ForbiddenReason, MalformedAnswer, ProviderError, TransportError};
 pub use http::{HttpOptions, HttpSetupError, ProviderHttp};
 pub use observer::{AttemptOutcome, Observer};

@@ -1,4 +1,5 @@
-//! The token endpoint of both providers (RFC 6749 §4.4, §5, §6). Tokens live in secret types from here on.
+//! The token endpoint of both providers (RFC 6749 §4.1.3, §4.4, §5, §6) and the revocation endpoint (RFC 7009).
+//! Tokens live in secret types from here on.
 
 use std::time::Duration;
 
@@ -8,8 +9,9 @@ use serde::Deserialize;
 use stagedoor_domain::{TenantContext, text::clean};
 use url::{Url, form_urlencoded};
 
+use crate::account::Revocation;
 use crate::call::{Authorization, Call, Explanation};
-use crate::error::{ForbiddenReason, MalformedAnswer, ProviderError};
+use crate::error::{ForbiddenReason, MalformedAnswer, ProviderError, TransportError};
 use crate::http::ProviderHttp;
 use crate::text;
 use crate::types::{ProviderApp, TokenGrant};
@@ -18,10 +20,32 @@ use crate::types::{ProviderApp, TokenGrant};
 pub(crate) enum GrantType<'a> {
     RefreshToken(&'a SecretString),
     ClientCredentials,
+    AuthorizationCode { code: &'a SecretString, verifier: &'a SecretString, redirect_uri: &'a Url },
 }
 
-/// Asks `endpoint` for a token. A client with a secret authenticates with HTTP Basic, one without names its id
-/// in the form (RFC 6749 §2.3.1, §3.2.1).
+impl<'a> GrantType<'a> {
+    /// For the log, and the form.
+    fn request(&self) -> (&'static str, Vec<(&'static str, &'a str)>) {
+        match *self {
+            Self::RefreshToken(token) => (
+                "refresh token",
+                vec![("grant_type", "refresh_token"), ("refresh_token", token.expose_secret())],
+            ),
+            Self::ClientCredentials => ("client credentials", vec![("grant_type", "client_credentials")]),
+            Self::AuthorizationCode { code, verifier, redirect_uri } => (
+                "authorization code",
+                vec![
+                    ("grant_type", "authorization_code"),
+                    ("code", code.expose_secret()),
+                    ("redirect_uri", redirect_uri.as_str()),
+                    ("code_verifier", verifier.expose_secret()),
+                ],
+            ),
+        }
+    }
+}
+
+/// Asks `endpoint` for a token. The client authenticates as RFC 6749 §2.3.1 and §3.2.1 say.
 pub(crate) async fn token(
     http: &ProviderHttp,
     ctx: &TenantContext,
@@ -29,28 +53,67 @@ pub(crate) async fn token(
     endpoint: Url,
     grant_type: GrantType<'_>,
 ) -> Result<TokenGrant, ProviderError> {
-    let (operation, mut form) = match grant_type {
-        GrantType::RefreshToken(token) => {
-            ("refresh token", vec![("grant_type", "refresh_token"), ("refresh_token", token.expose_secret())])
+    if app.client_secret.is_none() && matches!(grant_type, GrantType::ClientCredentials) {
+        let what = "it has no client secret, which catalogue calls without an account need";
+        return Err(ProviderError::Misconfigured { provider: app.provider, what });
+    }
+    // A code works once: after an answer that was lost, only linking anew helps.
+    let repeatable = !matches!(grant_type, GrantType::AuthorizationCode { .. });
+    let (operation, form) = grant_type.request();
+    let call = Call { repeatable, ..post(app, operation, endpoint, form) };
+    let answer: TokenAnswer = http.json(ctx, &call).await.map_err(meaning)?;
+    answer.into_grant().map_err(|cause| ProviderError::InvalidAnswer {
+        provider: app.provider,
+        uncertain: !repeatable,
+        cause,
+    })
+}
+
+/// Asks `endpoint` to end `token` and, if it is a refresh token, the whole grant (RFC 7009 §2). What the content of
+/// the answer is does not matter (§2.2).
+pub(crate) async fn revoke(
+    http: &ProviderHttp,
+    ctx: &TenantContext,
+    app: &ProviderApp,
+    endpoint: Url,
+    token: &SecretString,
+) -> Result<Revocation, ProviderError> {
+    let call = post(app, "revoke token", endpoint, vec![("token", token.expose_secret())]);
+    let unsupported = Revocation::Unsupported { remove_at: None };
+    match http.acknowledged(ctx, &call).await {
+        Ok(()) => Ok(Revocation::Revoked),
+        Err(
+            ProviderError::NotFound { .. }
+            | ProviderError::Rejected { status: 405, .. }
+            | ProviderError::Unavailable { cause: TransportError::Status(501), .. },
+        ) => Ok(unsupported),
+        Err(ProviderError::Rejected { status: 400, message: Some(word), .. })
+            if word == "unsupported_token_type" =>
+        {
+            Ok(unsupported)
         }
-        GrantType::ClientCredentials => ("client credentials", vec![("grant_type", "client_credentials")]),
+        Err(other) => Err(meaning(other)),
+    }
+}
+
+/// A form of the client. One with a secret authenticates with HTTP Basic, one without names its id in the form.
+fn post<'a>(
+    app: &'a ProviderApp,
+    operation: &'static str,
+    url: Url,
+    mut form: Vec<(&'static str, &'a str)>,
+) -> Call<'a> {
+    let authorization = if let Some(password) = &app.client_secret {
+        Authorization::Basic { user: &app.client_id, password }
+    } else {
+        form.push(("client_id", &app.client_id));
+        Authorization::None
     };
-    let authorization = match &app.client_secret {
-        Some(password) => Authorization::Basic { user: &app.client_id, password },
-        None if matches!(grant_type, GrantType::ClientCredentials) => {
-            let what = "it has no client secret, which catalogue calls without an account need";
-            return Err(ProviderError::Misconfigured { provider: app.provider, what });
-        }
-        None => {
-            form.push(("client_id", &app.client_id));
-            Authorization::None
-        }
-    };
-    let call = Call {
+    Call {
         app,
         operation,
         method: Method::POST,
-        url: endpoint,
+        url,
         authorization,
         accept: "application/json",
         body: Some(("application/x-www-form-urlencoded", encode(&form))),
@@ -60,13 +123,7 @@ pub(crate) async fn token(
         scopes: &[],
         forbidden: ForbiddenReason::Unknown,
         explain,
-    };
-    let answer: TokenAnswer = http.json(ctx, &call).await.map_err(meaning)?;
-    answer.into_grant().map_err(|cause| ProviderError::InvalidAnswer {
-        provider: app.provider,
-        uncertain: false,
-        cause,
-    })
+    }
 }
 
 /// No token is sent to a token endpoint and nothing is looked up there, so a bare 401 or 404 is about the app.

@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use stagedoor_domain::music::{Album, Artist, Page, Playlist, PlaylistItem, Track};
 use stagedoor_domain::{EntityKind, ItemRef, Provider, TenantContext};
+use url::Url;
 
+use crate::account::{Profile, Revocation};
+use crate::authorization::AuthorizationRequest;
 use crate::error::ProviderError;
 use crate::http::ProviderHttp;
 use crate::spotify::Spotify;
@@ -123,6 +126,35 @@ pub trait MusicProvider: Send + Sync {
         ctx: &TenantContext,
         app: &ProviderApp,
     ) -> Result<TokenGrant, ProviderError>;
+
+    /// The address to send a person's browser to for consent (RFC 6749 §4.1.1, RFC 7636 §4.3). Asks nobody.
+    fn authorize_url(&self, app: &ProviderApp, request: &AuthorizationRequest<'_>) -> Url;
+
+    /// What `iss` in the answer to an authorization request must equal, where it is there (RFC 9207 §2.4).
+    fn issuer(&self, app: &ProviderApp) -> String;
+
+    /// The tokens for an authorization code (RFC 6749 §4.1.3, RFC 7636 §4.5). Sent once: a code works once, and
+    /// after an answer that was lost it is spent. `redirect_uri` is the one of the authorization request. A dead,
+    /// foreign or spent code is `ProviderError::InvalidGrant`. The answer may lack a refresh token and the scopes.
+    async fn exchange_code(
+        &self,
+        ctx: &TenantContext,
+        app: &ProviderApp,
+        code: &SecretString,
+        verifier: &SecretString,
+        redirect_uri: &Url,
+    ) -> Result<TokenGrant, ProviderError>;
+
+    /// Whose account the access's token stands for; the country only as far as its scopes allow.
+    async fn profile(&self, ctx: &TenantContext, access: &Access<'_>) -> Result<Profile, ProviderError>;
+
+    /// Ends the grant behind a refresh token, or at least an access token, at the provider (RFC 7009).
+    async fn revoke(
+        &self,
+        ctx: &TenantContext,
+        app: &ProviderApp,
+        token: &SecretString,
+    ) -> Result<Revocation, ProviderError>;
 }
 
 /// Every provider there is, over one HTTP client. Cheap to clone.

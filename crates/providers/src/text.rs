@@ -25,10 +25,21 @@ pub(crate) fn message(text: &str) -> Option<String> {
     some(clean(text, 200))
 }
 
+/// An identifier to find an account again by. One that cleaning would change is none: two could become equal.
+pub(crate) fn key(text: &str) -> Option<String> {
+    (!text.is_empty() && clean(text, 128) == text).then(|| text.to_owned())
+}
+
 /// A web address, if it is one.
 pub(crate) fn link(text: &str) -> Option<String> {
     let url = Url::parse(text).ok()?;
     (text.len() <= 500 && matches!(url.scheme(), "https" | "http")).then(|| url.into())
+}
+
+/// An ISO 3166-1 alpha-2 code in upper case, if it has the form of one.
+pub(crate) fn country(text: &str) -> Option<String> {
+    (text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_alphabetic()))
+        .then(|| text.to_ascii_uppercase())
 }
 
 /// An ISRC (ISO 3901) in its upper-case form of 12 characters, if it is one.

@@ -36,6 +36,8 @@ pub struct ProviderApp {
     pub api_base: Url,
     /// Where tokens are given out: `https://accounts.spotify.com`, `https://auth.tidal.com`.
     pub auth_base: Url,
+    /// Where people are asked for consent; `None` is the provider's own page.
+    pub authorize_url: Option<Url>,
     /// Which shape of Spotify's API the app is given; Tidal ignores it.
     pub mode: SpotifyMode,
 }
@@ -106,6 +108,14 @@ pub struct TokenGrant {
     pub expires_in: Duration,
     /// The scopes granted; empty when the provider does not tell, which means those asked for.
     pub scopes: Vec<String>,
+}
+
+impl TokenGrant {
+    /// The scopes granted, when `asked` is what was asked for (RFC 6749 §5.1: an answer may leave them out if it
+    /// grants just those).
+    pub fn granted<'a>(&'a self, asked: &'a [String]) -> &'a [String] {
+        if self.scopes.is_empty() { asked } else { &self.scopes }
+    }
 }
 
 impl fmt::Debug for TokenGrant {

@@ -2,6 +2,7 @@
 //! results a call may ask for. Nothing that development mode lacks is called.
 
 mod playlists;
+mod profile;
 mod request;
 mod search;
 mod wire;
@@ -12,15 +13,22 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use stagedoor_domain::music::{Album, Artist, Page, Playlist, PlaylistItem, Track};
 use stagedoor_domain::{EntityKind, ItemRef, Provider, TenantContext};
+use url::Url;
 
+use crate::account::{Profile, Revocation};
+use crate::authorization::{self, AuthorizationRequest};
 use crate::call::address;
 use crate::error::ProviderError;
 use crate::http::ProviderHttp;
 use crate::oauth::{self, GrantType};
 use crate::provider::{MusicProvider, id_of};
 use crate::types::{Access, Added, NewPlaylist, ProviderApp, SearchQuery, SearchResults, TokenGrant};
+use profile::PrivateUser;
 use request::{get, market, missing};
 use wire::{AlbumObject, ArtistObject, TrackObject};
+
+/// Where a person removes an app's access.
+const REMOVE_AT: &str = "https://www.spotify.com/account/apps/";
 
 pub(crate) struct Spotify {
     http: Arc<ProviderHttp>,
@@ -166,8 +174,46 @@ impl MusicProvider for Spotify {
     ) -> Result<TokenGrant, ProviderError> {
         oauth::token(&self.http, ctx, app, endpoint(app), GrantType::ClientCredentials).await
     }
+
+    fn authorize_url(&self, app: &ProviderApp, request: &AuthorizationRequest<'_>) -> Url {
+        let own = || address(&app.auth_base, &["authorize"], &[]);
+        let base = app.authorize_url.clone().unwrap_or_else(own);
+        // Without it Spotify does not ask again, and a person could not choose another account.
+        authorization::address(&base, app, request, &[("show_dialog", "true")])
+    }
+
+    fn issuer(&self, app: &ProviderApp) -> String {
+        authorization::issuer(&app.auth_base)
+    }
+
+    async fn exchange_code(
+        &self,
+        ctx: &TenantContext,
+        app: &ProviderApp,
+        code: &SecretString,
+        verifier: &SecretString,
+        redirect_uri: &Url,
+    ) -> Result<TokenGrant, ProviderError> {
+        let grant_type = GrantType::AuthorizationCode { code, verifier, redirect_uri };
+        oauth::token(&self.http, ctx, app, endpoint(app), grant_type).await
+    }
+
+    async fn profile(&self, ctx: &TenantContext, access: &Access<'_>) -> Result<Profile, ProviderError> {
+        let answer: PrivateUser = self.http.json(ctx, &get(access, "profile", &["me"], &[])).await?;
+        answer.into_profile().ok_or_else(|| missing("the account's id"))
+    }
+
+    async fn revoke(
+        &self,
+        _ctx: &TenantContext,
+        _app: &ProviderApp,
+        _token: &SecretString,
+    ) -> Result<Revocation, ProviderError> {
+        // Spotify publishes no revocation endpoint.
+        Ok(Revocation::Unsupported { remove_at: Some(REMOVE_AT) })
+    }
 }
 
-fn endpoint(app: &ProviderApp) -> url::Url {
+fn endpoint(app: &ProviderApp) -> Url {
     address(&app.auth_base, &["api", "token"], &[])
 }

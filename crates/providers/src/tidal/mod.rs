@@ -4,17 +4,21 @@
 mod document;
 mod paging;
 mod playlists;
+mod profile;
 mod request;
 mod search;
 mod wire;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use secrecy::SecretString;
 use stagedoor_domain::music::{Album, Artist, Page, Playlist, PlaylistItem, Track};
 use stagedoor_domain::{EntityKind, ItemRef, Provider, TenantContext};
+use url::Url;
 
+use crate::account::{Profile, Revocation};
+use crate::authorization::{self, AuthorizationRequest};
 use crate::call::address;
 use crate::error::ProviderError;
 use crate::http::ProviderHttp;
@@ -23,6 +27,10 @@ use crate::provider::{MusicProvider, id_of};
 use crate::types::{Access, Added, NewPlaylist, ProviderApp, SearchQuery, SearchResults, TokenGrant};
 use document::{Document, Resource};
 use request::{get, missing};
+
+/// Tidal asks for consent on another host than the one that gives out tokens.
+static LOGIN: LazyLock<Url> =
+    LazyLock::new(|| Url::parse("https://login.tidal.com/authorize").expect("a constant that is an address"));
 
 pub(crate) struct Tidal {
     http: Arc<ProviderHttp>,
@@ -175,8 +183,47 @@ impl MusicProvider for Tidal {
     ) -> Result<TokenGrant, ProviderError> {
         oauth::token(&self.http, ctx, app, endpoint(app), GrantType::ClientCredentials).await
     }
+
+    fn authorize_url(&self, app: &ProviderApp, request: &AuthorizationRequest<'_>) -> Url {
+        let base = app.authorize_url.as_ref().unwrap_or(&LOGIN);
+        authorization::address(base, app, request, &[])
+    }
+
+    fn issuer(&self, app: &ProviderApp) -> String {
+        authorization::issuer(&address(&app.auth_base, &["v1"], &[]))
+    }
+
+    async fn exchange_code(
+        &self,
+        ctx: &TenantContext,
+        app: &ProviderApp,
+        code: &SecretString,
+        verifier: &SecretString,
+        redirect_uri: &Url,
+    ) -> Result<TokenGrant, ProviderError> {
+        let grant_type = GrantType::AuthorizationCode { code, verifier, redirect_uri };
+        oauth::token(&self.http, ctx, app, endpoint(app), grant_type).await
+    }
+
+    async fn profile(&self, ctx: &TenantContext, access: &Access<'_>) -> Result<Profile, ProviderError> {
+        // The operation takes no country, which `get` would add.
+        let access = Access { country: None, ..*access };
+        let document: Document<Resource> =
+            self.http.json(ctx, &get(&access, "profile", &["users", "me"], &[])).await?;
+        profile::profile(&document.data).ok_or_else(|| missing("the account's id"))
+    }
+
+    async fn revoke(
+        &self,
+        ctx: &TenantContext,
+        app: &ProviderApp,
+        token: &SecretString,
+    ) -> Result<Revocation, ProviderError> {
+        let endpoint = address(&app.auth_base, &["v1", "oauth2", "revoke"], &[]);
+        oauth::revoke(&self.http, ctx, app, endpoint, token).await
+    }
 }
 
-fn endpoint(app: &ProviderApp) -> url::Url {
+fn endpoint(app: &ProviderApp) -> Url {
     address(&app.auth_base, &["v1", "oauth2", "token"], &[])
 }

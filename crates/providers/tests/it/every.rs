@@ -4,7 +4,7 @@ use stagedoor_domain::reference::EntityKindSet;
 use stagedoor_domain::{EntityKind, ItemRef, Provider};
 use stagedoor_providers::{NewPlaylist, ProviderError, SearchQuery};
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, VERIFIER, redirect_uri};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Method {
@@ -18,12 +18,14 @@ pub(crate) enum Method {
     Playlist,
     CreatePlaylist,
     AddToPlaylist,
+    Profile,
     Refresh,
     ClientCredentials,
+    ExchangeCode,
 }
 
 impl Method {
-    pub(crate) const API: [Self; 10] = [
+    pub(crate) const API: [Self; 11] = [
         Self::Search,
         Self::Track,
         Self::Album,
@@ -34,12 +36,14 @@ impl Method {
         Self::Playlist,
         Self::CreatePlaylist,
         Self::AddToPlaylist,
+        Self::Profile,
     ];
-    pub(crate) const TOKEN: [Self; 2] = [Self::Refresh, Self::ClientCredentials];
+    pub(crate) const TOKEN: [Self; 3] = [Self::Refresh, Self::ClientCredentials, Self::ExchangeCode];
 
     /// Whether the loss of its answer leaves open whether it was done.
     pub(crate) fn is_uncertain(self, provider: Provider) -> bool {
-        provider == Provider::Spotify && matches!(self, Self::CreatePlaylist | Self::AddToPlaylist)
+        let writes = matches!(self, Self::CreatePlaylist | Self::AddToPlaylist);
+        self == Self::ExchangeCode || (writes && provider == Provider::Spotify)
     }
 
     pub(crate) async fn run(self, fixture: &Fixture, targets: &Targets) -> Result<(), ProviderError> {
@@ -64,6 +68,14 @@ impl Method {
             Self::AddToPlaylist => {
                 let items = std::slice::from_ref(&targets.track);
                 music.add_to_playlist(ctx, access, &targets.playlist, items, None, "add-key").await.map(drop)
+            }
+            Self::Profile => music.profile(ctx, access).await.map(drop),
+            Self::ExchangeCode => {
+                let code = fixture.code();
+                music
+                    .exchange_code(ctx, &fixture.app, &code, &VERIFIER.into(), &redirect_uri())
+                    .await
+                    .map(drop)
             }
             Self::Refresh => music.refresh(ctx, &fixture.app, &fixture.refresh_token).await.map(drop),
             Self::ClientCredentials => music.client_credentials(ctx, &fixture.app).await.map(drop),

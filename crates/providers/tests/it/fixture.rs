@@ -12,7 +12,8 @@ use stagedoor_domain::{
     TenantStatus,
 };
 use stagedoor_providers::{
-    Access, HttpOptions, MusicProvider, ProviderApp, ProviderHttp, Providers, SpotifyMode,
+    Access, AuthorizationRequest, HttpOptions, MusicProvider, ProviderApp, ProviderHttp, Providers,
+    SpotifyMode,
 };
 use stagedoor_sandbox::{Sandbox, SandboxConfig};
 use tokio::net::TcpListener;
@@ -21,6 +22,15 @@ use uuid::Uuid;
 
 const CLIENT_ID: &str = "0123456789abcdef0123456789abcdef";
 const CLIENT_SECRET: &str = "sandbox-client-secret";
+/// RFC 7636 Appendix B.
+pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+pub(crate) const STATE: &str = "state+of this try";
+
+/// Where the sandbox sends people back to.
+pub(crate) fn redirect_uri() -> Url {
+    Url::parse("https://door.example/t/test/connect/callback?from=here").unwrap()
+}
 
 /// Every scope that a provider's calls need.
 pub(crate) fn scopes(provider: Provider) -> &'static [&'static str] {
@@ -92,8 +102,14 @@ pub(crate) fn app(provider: Provider, api_base: Url, auth_base: Url) -> Provider
         client_secret: Some(CLIENT_SECRET.into()),
         api_base,
         auth_base,
+        authorize_url: None,
         mode: SpotifyMode::Development,
     }
+}
+
+/// A parameter of the address that a browser is sent back to.
+pub(crate) fn answer(back: &Url, name: &str) -> Option<String> {
+    back.query_pairs().find(|(held, _)| held == name).map(|(_, value)| value.into_owned())
 }
 
 /// A running sandbox and one linked account.
@@ -120,6 +136,7 @@ impl Fixture {
         let root = Url::parse(&format!("http://{}/{provider}/", listener.local_addr().unwrap())).unwrap();
         tokio::spawn(stagedoor_sandbox::serve(sandbox.clone(), listener, std::future::pending()));
         sandbox.register_app(provider, CLIENT_ID, CLIENT_SECRET);
+        sandbox.register_redirect_uri(provider, CLIENT_ID, redirect_uri().as_str()).unwrap();
         let account = sandbox.create_account(provider, "Ada", "DE");
         let grant = sandbox.grant(provider, &account, CLIENT_ID, scopes(provider));
         let (api, auth) = match provider {
@@ -164,6 +181,25 @@ impl Fixture {
     pub(crate) fn stranger(&self) -> SecretString {
         let account = self.sandbox.create_account(self.provider, "Bob", "DE");
         self.sandbox.grant(self.provider, &account, CLIENT_ID, scopes(self.provider)).access_token.into()
+    }
+
+    /// Where a browser is sent for consent to `scopes`.
+    pub(crate) fn authorize_url(&self, scopes: &[&str]) -> Url {
+        let scopes: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        let request = AuthorizationRequest {
+            redirect_uri: &redirect_uri(),
+            scopes: &scopes,
+            state: &STATE.into(),
+            code_challenge: CHALLENGE,
+        };
+        self.music().authorize_url(&self.app, &request)
+    }
+
+    /// A code for every scope.
+    pub(crate) fn code(&self) -> SecretString {
+        let address = self.authorize_url(scopes(self.provider));
+        let back = self.sandbox.authorize(self.provider, &self.account, &address).unwrap();
+        answer(&back, "code").unwrap().into()
     }
 
     /// How many requests each operation got since the last look.

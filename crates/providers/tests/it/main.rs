@@ -7,6 +7,7 @@ mod contract;
 mod every;
 mod failures;
 mod fixture;
+mod linking;
 mod scripted;
 mod spotify;
 mod tidal;
