@@ -2,7 +2,8 @@
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::routing::{delete, get, post};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,11 +19,14 @@ pub(crate) fn router(sandbox: &Sandbox) -> Router {
         .route("/faults", get(list_faults).post(push_fault).delete(clear_faults))
         .route("/faults/{id}", delete(remove_fault))
         .route("/requests", get(counts).delete(reset))
+        .route("/token_requests", get(token_requests))
         .route("/log", get(log))
         .route("/apps", post(register_app))
         .route("/accounts", post(create_account))
         .route("/grants", post(grant))
         .route("/expire/{provider}", post(expire))
+        .route("/revoke", post(revoke))
+        .route("/issuer/{provider}", put(send_issuer))
         .with_state(sandbox.clone())
 }
 
@@ -31,7 +35,25 @@ pub(crate) fn router(sandbox: &Sandbox) -> Router {
 struct NewApp {
     provider: Provider,
     client_id: String,
-    client_secret: String,
+    /// Left out for a public client.
+    client_secret: Option<String>,
+    #[serde(default)]
+    redirect_uris: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Consent {
+    provider: Provider,
+    account_id: String,
+    /// Left out for those of every client.
+    client_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Issuer {
+    issuer: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -89,8 +111,40 @@ async fn log(State(sandbox): State<Sandbox>) -> Json<Vec<LoggedRequest>> {
     Json(sandbox.request_log())
 }
 
-async fn register_app(State(sandbox): State<Sandbox>, Json(app): Json<NewApp>) -> StatusCode {
-    sandbox.register_app(app.provider, &app.client_id, &app.client_secret);
+async fn token_requests(State(sandbox): State<Sandbox>) -> Json<Value> {
+    Json(json!({
+        "spotify": sandbox.token_requests(Provider::Spotify),
+        "tidal": sandbox.token_requests(Provider::Tidal),
+    }))
+}
+
+async fn register_app(State(sandbox): State<Sandbox>, Json(app): Json<NewApp>) -> Response {
+    match &app.client_secret {
+        Some(secret) => sandbox.register_app(app.provider, &app.client_id, secret),
+        None => sandbox.register_public_app(app.provider, &app.client_id),
+    }
+    for redirect_uri in &app.redirect_uris {
+        if let Err(error) = sandbox.register_redirect_uri(app.provider, &app.client_id, redirect_uri) {
+            return (StatusCode::BAD_REQUEST, Json(json!({ "error": error.to_string() }))).into_response();
+        }
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+async fn revoke(State(sandbox): State<Sandbox>, Json(consent): Json<Consent>) -> StatusCode {
+    match &consent.client_id {
+        Some(client) => sandbox.revoke_consent(consent.provider, &consent.account_id, client),
+        None => sandbox.revoke(consent.provider, &consent.account_id),
+    }
+    StatusCode::NO_CONTENT
+}
+
+async fn send_issuer(
+    State(sandbox): State<Sandbox>,
+    Path(provider): Path<Provider>,
+    Json(wanted): Json<Issuer>,
+) -> StatusCode {
+    sandbox.send_issuer(provider, wanted.issuer);
     StatusCode::NO_CONTENT
 }
 

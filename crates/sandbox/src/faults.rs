@@ -20,6 +20,9 @@ pub struct FaultRule {
     /// Only paths that start with this, below `/spotify` without `/v1`, or below `/tidal` without `/v2`.
     #[serde(default)]
     pub path_prefix: Option<String>,
+    /// Only requests to the token endpoint with this `grant_type`.
+    #[serde(default)]
+    pub grant_type: Option<String>,
     /// For so many requests; `None` until the rules are cleared.
     #[serde(default)]
     pub times: Option<u32>,
@@ -33,7 +36,8 @@ pub struct FaultRule {
 impl FaultRule {
     /// A rule for every operation of the provider, before the work, until cleared.
     pub fn new(provider: Provider, effect: Effect) -> Self {
-        Self { provider, operation: None, path_prefix: None, times: None, stage: Stage::BeforeWork, effect }
+        let (operation, path_prefix, grant_type, times) = (None, None, None, None);
+        Self { provider, operation, path_prefix, grant_type, times, stage: Stage::BeforeWork, effect }
     }
 
     /// For one operation only, e.g. `GET /tracks/{id}`.
@@ -47,6 +51,13 @@ impl FaultRule {
     #[must_use]
     pub fn path_prefix(mut self, prefix: &str) -> Self {
         self.path_prefix = Some(prefix.to_owned());
+        self
+    }
+
+    /// For requests to the token endpoint with this `grant_type` only.
+    #[must_use]
+    pub fn grant_type(mut self, grant_type: &str) -> Self {
+        self.grant_type = Some(grant_type.to_owned());
         self
     }
 
@@ -106,6 +117,8 @@ pub enum Effect {
     Hang,
     /// No answer, and the connection is closed.
     CloseConnection,
+    /// The right answer, and every person takes back what they agreed to: before the work, or after it.
+    RevokeConsents,
 }
 
 impl Effect {
@@ -163,12 +176,19 @@ impl Faults {
     }
 
     /// What strikes this request, counted down.
-    pub(crate) fn strike(&self, provider: Provider, operation: &str, path: &str) -> Option<(Stage, Effect)> {
+    pub(crate) fn strike(
+        &self,
+        provider: Provider,
+        operation: &str,
+        path: &str,
+        grant_type: Option<&str>,
+    ) -> Option<(Stage, Effect)> {
         let mut rules = self.lock();
         let position = rules.iter().position(|(_, rule)| {
             rule.provider == provider
                 && rule.operation.as_deref().is_none_or(|wanted| wanted == operation)
                 && rule.path_prefix.as_deref().is_none_or(|prefix| path.starts_with(prefix))
+                && rule.grant_type.as_deref().is_none_or(|wanted| grant_type == Some(wanted))
                 && rule.times != Some(0)
         })?;
         let rule = &mut rules[position].1;

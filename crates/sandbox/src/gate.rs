@@ -1,5 +1,6 @@
 //! What every provider request passes first and its answer last: the journal, idempotency (Tidal), the faults.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -18,6 +19,16 @@ use crate::sandbox::Sandbox;
 use crate::{spotify, tidal};
 
 const MAX_REQUEST_BODY: usize = 1 << 20;
+/// The fields of OAuth's requests that are no secrets.
+const LOGGED_FIELDS: [&str; 7] = [
+    "response_type",
+    "client_id",
+    "redirect_uri",
+    "scope",
+    "code_challenge_method",
+    "show_dialog",
+    "decision",
+];
 
 /// Marks an answer that must not be sent: the server closes the connection instead.
 #[derive(Debug, Clone, Copy)]
@@ -42,16 +53,20 @@ pub(crate) async fn pass(State(gate): State<Gate>, request: Request, next: Next)
     let pattern =
         below(pattern.strip_prefix("/spotify").or(pattern.strip_prefix("/tidal")).unwrap_or(pattern));
     let operation = format!("{} {pattern}", parts.method);
+    let grant_type = grant_type(path, &body);
+    if let Some(grant_type) = &grant_type {
+        sandbox.journal().count_grant_type(provider, grant_type);
+    }
     sandbox.journal().record(LoggedRequest {
         provider,
         operation: operation.clone(),
         method: parts.method.to_string(),
         path: path.to_owned(),
-        query: parts.uri.query().map(str::to_owned),
-        body: loggable(path, &body),
+        query: parts.uri.query().map(|query| loggable(path, query.as_bytes(), None)),
+        body: loggable(path, &body, grant_type.as_deref()),
         headers: parts.headers.keys().map(ToString::to_string).collect(),
     });
-    let struck = sandbox.faults().strike(provider, &operation, path);
+    let struck = sandbox.faults().strike(provider, &operation, path, grant_type.as_deref());
     let reservation = match provider {
         Provider::Tidal => tidal::reserve(&sandbox, &parts, &body),
         Provider::Spotify => tidal::Reservation::Free,
@@ -68,6 +83,15 @@ pub(crate) async fn pass(State(gate): State<Gate>, request: Request, next: Next)
             tokio::time::sleep(Duration::from_millis(milliseconds)).await;
             answer
         }
+        Some((Stage::BeforeWork, Effect::RevokeConsents)) => {
+            sandbox.revoke_all(provider);
+            work.await
+        }
+        Some((Stage::AfterWork, Effect::RevokeConsents)) => {
+            let answer = work.await;
+            sandbox.revoke_all(provider);
+            answer
+        }
         Some((Stage::BeforeWork, effect)) => spoil(provider, effect).await,
         Some((Stage::AfterWork, effect)) => {
             drop(work.await);
@@ -82,14 +106,26 @@ fn below(path: &str) -> &str {
     if bare.is_empty() { "/" } else { bare }
 }
 
-fn loggable(path: &str, body: &[u8]) -> String {
-    if !path.ends_with("/token") {
-        return String::from_utf8_lossy(body).into_owned();
+/// What the token endpoint is asked for; `None` elsewhere.
+fn grant_type(path: &str, body: &[u8]) -> Option<String> {
+    let named = || url::form_urlencoded::parse(body).find(|(name, _)| name == "grant_type");
+    path.ends_with("/token").then(|| named().map(|(_, value)| value.into_owned()).unwrap_or_default())
+}
+
+/// A query or body as the log may hold it: of what belongs to OAuth, only what is no secret.
+fn loggable(path: &str, text: &[u8], grant_type: Option<&str>) -> String {
+    if let Some(grant_type) = grant_type {
+        return format!("grant_type={grant_type}");
     }
-    url::form_urlencoded::parse(body)
-        .find(|(name, _)| name == "grant_type")
-        .map(|(_, value)| format!("grant_type={value}"))
-        .unwrap_or_default()
+    if !["/accounts/", "/login/", "/auth/"].iter().any(|place| path.starts_with(place)) {
+        return String::from_utf8_lossy(text).into_owned();
+    }
+    let shown = |(name, value): (Cow<'_, str>, Cow<'_, str>)| {
+        let value = if LOGGED_FIELDS.contains(&&*name) { value } else { Cow::Borrowed("*") };
+        (name.into_owned(), value.into_owned())
+    };
+    let pairs = url::form_urlencoded::parse(text).map(shown);
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
 async fn spoil(provider: Provider, effect: Effect) -> Response {
@@ -111,7 +147,7 @@ async fn spoil(provider: Provider, effect: Effect) -> Response {
             answer.extensions_mut().insert(CloseConnection);
             answer
         }
-        Effect::Hang | Effect::Delay { .. } => std::future::pending().await,
+        Effect::Hang | Effect::Delay { .. } | Effect::RevokeConsents => std::future::pending().await,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What was asked of the sandbox: a counter an operation, and the latest requests. Tokens and secrets stay out.
+//! What was asked of the sandbox: a counter an operation, and the latest requests. Tokens, codes and secrets stay out.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -19,9 +19,9 @@ pub struct LoggedRequest {
     pub method: String,
     /// The path below `/spotify` without `/v1`, or below `/tidal` without `/v2`.
     pub path: String,
-    /// The query as it was sent.
+    /// The query as it was sent; on pages for consent without what only the two ends may know.
     pub query: Option<String>,
-    /// The body as text; at the token endpoints only the grant type.
+    /// The body as text; at the token endpoints only the grant type, on pages for consent as the query.
     pub body: String,
     /// Header names, lower case, in the order sent.
     pub headers: Vec<String>,
@@ -35,6 +35,7 @@ pub(crate) struct Journal {
 #[derive(Debug, Default)]
 struct Pages {
     counts: BTreeMap<Provider, BTreeMap<String, u64>>,
+    grant_types: BTreeMap<Provider, BTreeMap<String, u64>>,
     latest: VecDeque<LoggedRequest>,
 }
 
@@ -46,6 +47,17 @@ impl Journal {
             pages.latest.pop_front();
         }
         pages.latest.push_back(request);
+    }
+
+    pub(crate) fn count_grant_type(&self, provider: Provider, grant_type: &str) {
+        // The name is the caller's to choose; what no endpoint knows is counted as one.
+        let known = ["authorization_code", "client_credentials", "refresh_token"].contains(&grant_type);
+        let name = if known { grant_type } else { "other" };
+        *self.lock().grant_types.entry(provider).or_default().entry(name.to_owned()).or_default() += 1;
+    }
+
+    pub(crate) fn grant_types(&self, provider: Provider) -> BTreeMap<String, u64> {
+        self.lock().grant_types.get(&provider).cloned().unwrap_or_default()
     }
 
     pub(crate) fn counts(&self, provider: Provider) -> BTreeMap<String, u64> {

@@ -1,9 +1,10 @@
 //! A stateful stand-in for Spotify's Web API and Tidal's API v2 over an invented catalogue: real HTTP on
 //! loopback, tokens that expire and rotate, faults on script. For `stagedoor demo` and tests, never for production.
 //!
-//! One listener serves `/spotify/v1` and `/spotify/accounts/api/token`, `/tidal/v2` and
-//! `/tidal/auth/v1/oauth2/token`, and the controls under `/_sandbox`.
+//! One listener serves `/spotify/v1`, `/spotify/accounts/authorize` and `/spotify/accounts/api/token`; `/tidal/v2`,
+//! `/tidal/login/authorize` and `/tidal/auth/v1/oauth2/{token,revoke}`; and the controls under `/_sandbox`.
 
+mod authorize;
 mod catalogue;
 mod config;
 mod control;
@@ -13,6 +14,7 @@ mod gate;
 mod journal;
 mod model;
 mod playlist;
+mod revocation;
 mod sample;
 mod sandbox;
 mod server;
@@ -20,8 +22,10 @@ mod snapshot;
 mod spotify;
 mod text;
 mod tidal;
+mod token_endpoint;
 mod tokens;
 
+pub use authorize::{AuthorizeRefusal, RedirectUriError};
 pub use config::{RefreshRotation, SandboxConfig, SystemEntropy};
 pub use faults::{Effect, FaultId, FaultRule, Faults, Stage};
 pub use journal::LoggedRequest;

@@ -32,15 +32,25 @@ pub(crate) struct Side {
     /// By token. Not kept across restarts: clients then refresh, as after an outage.
     #[serde(skip)]
     pub(crate) access_tokens: HashMap<String, AccessToken>,
+    /// By code. Not kept across restarts: they live for minutes.
+    #[serde(skip)]
+    pub(crate) codes: HashMap<String, Code>,
+    /// What answers to authorization requests name as `iss` (RFC 9207); `None` leaves it out.
+    #[serde(skip)]
+    pub(crate) issuer: Option<String>,
     /// The provider's own playlists; made anew from the seed.
     #[serde(skip)]
     pub(crate) editorial: BTreeMap<String, Playlist>,
 }
 
 /// A registered application.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct App {
-    pub(crate) client_secret: String,
+    /// `None` for a public client.
+    pub(crate) client_secret: Option<String>,
+    /// As they were registered; compared character by character (RFC 9700 §2.1).
+    #[serde(default)]
+    pub(crate) redirect_uris: Vec<String>,
 }
 
 /// A person's account.
@@ -65,10 +75,30 @@ pub(crate) struct RefreshToken {
     pub(crate) authorized_at: DateTime<Utc>,
     /// Set once it was replaced by another but is still good for a while.
     pub(crate) dies_at: Option<DateTime<Utc>>,
+    /// The consent that it and its successors come from. State files of before hold none.
+    #[serde(default)]
+    pub(crate) grant: String,
+}
+
+/// An authorization code (RFC 6749 §4.1.2), kept after its use so that a second one is noticed.
+#[derive(Clone)]
+pub(crate) struct Code {
+    pub(crate) account_id: String,
+    pub(crate) client_id: String,
+    pub(crate) redirect_uri: String,
+    /// RFC 7636 §4.2, `S256`.
+    pub(crate) challenge: String,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) issued_at: DateTime<Utc>,
+    pub(crate) grant: String,
+    pub(crate) used: bool,
 }
 
 #[derive(Clone)]
 pub(crate) struct AccessToken {
+    pub(crate) client_id: String,
+    /// `None` for a client-credentials token.
+    pub(crate) grant: Option<String>,
     /// `None` for a client-credentials token.
     pub(crate) account_id: Option<String>,
     pub(crate) scopes: Vec<String>,
@@ -95,12 +125,33 @@ impl Model {
             Provider::Tidal => &mut self.tidal,
         }
     }
+
+    /// Brings a document of an older sandbox up to date: each refresh token of it stands for a consent of its own.
+    pub(crate) fn upgrade(&mut self) {
+        for side in [&mut self.spotify, &mut self.tidal] {
+            for (token, held) in &mut side.refresh_tokens {
+                if held.grant.is_empty() {
+                    held.grant.clone_from(token);
+                }
+            }
+        }
+    }
 }
 
 impl Side {
     /// A playlist of a person or of the provider itself.
     pub(crate) fn playlist(&self, id: &str) -> Option<&Playlist> {
         self.playlists.get(id).or_else(|| self.editorial.get(id))
+    }
+
+    /// Ends every code and token that `ends` picks by account, client and consent.
+    pub(crate) fn end_grants(&mut self, ends: impl Fn(&str, &str, &str) -> bool) {
+        self.codes.retain(|_, held| !ends(&held.account_id, &held.client_id, &held.grant));
+        self.refresh_tokens.retain(|_, held| !ends(&held.account_id, &held.client_id, &held.grant));
+        self.access_tokens.retain(|_, held| match (&held.account_id, &held.grant) {
+            (Some(account), Some(grant)) => !ends(account, &held.client_id, grant),
+            _ => true,
+        });
     }
 
     /// The name of a playlist's owner; the provider's own playlists belong to no account.

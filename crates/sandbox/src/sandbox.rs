@@ -12,7 +12,7 @@ use crate::catalogue::{self, Catalogue, Dice};
 use crate::config::SandboxConfig;
 use crate::faults::Faults;
 use crate::journal::{Journal, LoggedRequest};
-use crate::model::{Account, App, Model};
+use crate::model::{Account, Model};
 use crate::playlist::{Entry, Playlist};
 use crate::sample::CatalogueView;
 use crate::text::{base62, uuid_text};
@@ -66,10 +66,14 @@ impl Sandbox {
             .nest("/_sandbox", control::router(self))
     }
 
-    /// Makes an application known, or changes its secret.
+    /// Makes a confidential application known, or changes its secret.
     pub fn register_app(&self, provider: Provider, client_id: &str, client_secret: &str) {
-        let app = App { client_secret: client_secret.to_owned() };
-        self.write(|model| model.side_mut(provider).apps.insert(client_id.to_owned(), app));
+        self.keep_app(provider, client_id, Some(client_secret.to_owned()));
+    }
+
+    /// Makes a public application known, which has no secret and proves itself by PKCE only.
+    pub fn register_public_app(&self, provider: Provider, client_id: &str) {
+        self.keep_app(provider, client_id, None);
     }
 
     /// Makes an account with no playlists; `country` is ISO 3166-1 alpha-2. Returns its account id: what
@@ -99,15 +103,6 @@ impl Sandbox {
         self.new_grant(provider, account_id, client_id, scopes)
     }
 
-    /// Ends every grant of the account, as a person does in the provider's settings.
-    pub fn revoke(&self, provider: Provider, account_id: &str) {
-        self.write(|model| {
-            let side = model.side_mut(provider);
-            side.refresh_tokens.retain(|_, held| held.account_id != account_id);
-            side.access_tokens.retain(|_, held| held.account_id.as_deref() != Some(account_id));
-        });
-    }
-
     /// Makes every access token of the provider expired; refresh tokens stay good.
     pub fn expire_access_tokens(&self, provider: Provider) {
         let past = self.now() - TimeDelta::seconds(1);
@@ -135,6 +130,11 @@ impl Sandbox {
         &self.inner.faults
     }
 
+    /// How many requests the token endpoint got for each grant type, since the start or the last reset.
+    pub fn token_requests(&self, provider: Provider) -> BTreeMap<String, u64> {
+        self.inner.journal.grant_types(provider)
+    }
+
     /// How many requests each operation got, e.g. `GET /tracks/{id}`, since the start or the last reset.
     pub fn requests(&self, provider: Provider) -> BTreeMap<String, u64> {
         self.inner.journal.counts(provider)
@@ -153,6 +153,13 @@ impl Sandbox {
     /// Tracks of the provider's catalogue, in catalogue order, for tests that need a known one.
     pub fn catalogue(&self, provider: Provider) -> CatalogueView<'_> {
         CatalogueView::of(self.songs(provider))
+    }
+
+    fn keep_app(&self, provider: Provider, client_id: &str, client_secret: Option<String>) {
+        self.write(|model| {
+            let app = model.side_mut(provider).apps.entry(client_id.to_owned()).or_default();
+            app.client_secret = client_secret;
+        });
     }
 
     pub(crate) fn songs(&self, provider: Provider) -> &Catalogue {

@@ -18,8 +18,11 @@ pub(crate) fn load(file: &Path) -> Model {
             return Model::default();
         }
     };
-    match serde_json::from_slice(&text) {
-        Ok(model) => model,
+    match serde_json::from_slice::<Model>(&text) {
+        Ok(mut model) => {
+            model.upgrade();
+            model
+        }
         Err(error) => {
             let aside = beside(file, "unreadable");
             let moved = fs::rename(file, &aside);

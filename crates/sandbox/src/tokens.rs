@@ -8,7 +8,7 @@ use serde::Serialize;
 use stagedoor_domain::Provider;
 
 use crate::config::RefreshRotation;
-use crate::model::{AccessToken, Account, RefreshToken};
+use crate::model::{AccessToken, Account, RefreshToken, Side};
 use crate::sandbox::Sandbox;
 use crate::text::hex;
 
@@ -110,10 +110,18 @@ impl Sandbox {
     }
 
     /// A token for the application itself, which sees the catalogue only.
-    pub(crate) fn issue_for_client(&self, provider: Provider) -> Issued {
-        let access_token = self.new_access_token(provider, None, &[]);
+    pub(crate) fn issue_for_client(&self, provider: Provider, client: &str) -> Issued {
+        let token = self.new_token();
+        let held = AccessToken {
+            client_id: client.to_owned(),
+            grant: None,
+            account_id: None,
+            scopes: Vec::new(),
+            expires_at: self.now() + self.token_lifetime(),
+        };
+        self.write_unsaved(|model| self.keep_access_token(model.side_mut(provider), token.clone(), held));
         Issued {
-            access_token,
+            access_token: token,
             refresh_token: None,
             expires_in: self.config().token_lifetime.as_secs(),
             scopes: Vec::new(),
@@ -129,11 +137,12 @@ impl Sandbox {
         token: &str,
     ) -> Result<Issued, TokenError> {
         let now = self.now();
-        let rotated = self.new_token();
+        let (rotated, access_token) = (self.new_token(), self.new_token());
         let rotation = self.config().rotation;
         let used = self.write(|model| {
-            let refresh_tokens = &mut model.side_mut(provider).refresh_tokens;
-            let held = refresh_tokens
+            let side = model.side_mut(provider);
+            let held = side
+                .refresh_tokens
                 .get(token)
                 .filter(|held| held.client_id == client && !is_dead(provider, held, now));
             let Some(held) = held.cloned() else {
@@ -142,26 +151,22 @@ impl Sandbox {
             match rotation {
                 RefreshRotation::Keep => {}
                 RefreshRotation::Replace => {
-                    refresh_tokens.remove(token);
+                    side.refresh_tokens.remove(token);
                 }
                 RefreshRotation::ReplaceWithGrace(grace) => {
                     let dies_at = now + TimeDelta::from_std(grace).unwrap_or(TimeDelta::MAX);
                     let old = RefreshToken { dies_at: held.dies_at.or(Some(dies_at)), ..held.clone() };
-                    refresh_tokens.insert(token.to_owned(), old);
+                    side.refresh_tokens.insert(token.to_owned(), old);
                 }
             }
             if rotation != RefreshRotation::Keep {
-                refresh_tokens.insert(rotated.clone(), RefreshToken { dies_at: None, ..held.clone() });
+                side.refresh_tokens.insert(rotated.clone(), RefreshToken { dies_at: None, ..held.clone() });
             }
+            self.keep_access_token(side, access_token.clone(), self.access_of(&held));
             Ok(held)
         })?;
-        Ok(Issued {
-            access_token: self.new_access_token(provider, Some(&used.account_id), &used.scopes),
-            refresh_token: (rotation != RefreshRotation::Keep).then_some(rotated),
-            expires_in: self.config().token_lifetime.as_secs(),
-            scopes: used.scopes,
-            account_id: Some(used.account_id),
-        })
+        let refresh_token = (rotation != RefreshRotation::Keep).then_some(rotated);
+        Ok(self.issued(access_token, refresh_token, used))
     }
 
     /// Checks a client's id and, where it gave one, its secret. A public client (PKCE) gives none.
@@ -175,9 +180,25 @@ impl Sandbox {
         let refused = |description| Err(TokenError::new("invalid_client", description));
         match (known, secret) {
             (None, _) => refused("Invalid client"),
-            (Some(app), Some(secret)) if app.client_secret != secret => refused("Invalid client secret"),
+            (Some(app), Some(secret)) if app.client_secret.as_deref() != Some(secret) => {
+                refused("Invalid client secret")
+            }
             (Some(_), _) => Ok(()),
         }
+    }
+
+    /// Whether a client that has a secret gave one (RFC 6749 §4.1.3: confidential clients must).
+    pub(crate) fn check_proof(
+        &self,
+        provider: Provider,
+        id: &str,
+        secret: Option<&str>,
+    ) -> Result<(), TokenError> {
+        let app = self.read(|model| model.side(provider).apps.get(id).cloned());
+        if secret.is_none() && app.is_some_and(|app| app.client_secret.is_some()) {
+            return Err(TokenError::new("invalid_client", "Invalid client secret"));
+        }
+        Ok(())
     }
 
     pub(crate) fn new_grant(
@@ -187,41 +208,63 @@ impl Sandbox {
         client: &str,
         scopes: Vec<String>,
     ) -> Grant {
-        let refresh_token = self.new_token();
-        let authorized_at = self.now();
         let held = RefreshToken {
             account_id: account.to_owned(),
             client_id: client.to_owned(),
-            scopes: scopes.clone(),
-            authorized_at,
+            scopes,
+            authorized_at: self.now(),
             dies_at: None,
+            grant: self.new_token(),
         };
-        self.write(|model| model.side_mut(provider).refresh_tokens.insert(refresh_token.clone(), held));
-        let access_token = self.new_access_token(provider, Some(account), &scopes);
-        Grant { access_token, refresh_token, expires_at: authorized_at + self.token_lifetime(), scopes }
+        let issued = self.write(|model| self.begin_grant(model.side_mut(provider), held.clone()));
+        Grant {
+            access_token: issued.access_token,
+            refresh_token: issued.refresh_token.unwrap_or_default(),
+            expires_at: held.authorized_at + self.token_lifetime(),
+            scopes: issued.scopes,
+        }
     }
 
-    fn new_access_token(&self, provider: Provider, account: Option<&str>, scopes: &[String]) -> String {
-        let now = self.now();
-        let token = self.new_token();
-        let held = AccessToken {
-            account_id: account.map(str::to_owned),
-            scopes: scopes.to_owned(),
-            expires_at: now + self.token_lifetime(),
-        };
-        self.write_unsaved(|model| {
-            let access_tokens = &mut model.side_mut(provider).access_tokens;
-            // Long runs must not grow without bound; what died a day ago is forgotten, and then merely invalid.
-            access_tokens.retain(|_, held| held.expires_at > now - TimeDelta::days(1));
-            access_tokens.insert(token.clone(), held);
-        });
-        token
+    /// The first tokens of a consent.
+    pub(crate) fn begin_grant(&self, side: &mut Side, held: RefreshToken) -> Issued {
+        let (access_token, refresh_token) = (self.new_token(), self.new_token());
+        side.refresh_tokens.insert(refresh_token.clone(), held.clone());
+        self.keep_access_token(side, access_token.clone(), self.access_of(&held));
+        self.issued(access_token, Some(refresh_token), held)
     }
 
-    fn new_token(&self) -> String {
+    /// 64 hexadecimal digits.
+    pub(crate) fn new_token(&self) -> String {
         let mut random = [0_u8; 32];
         self.config().entropy.fill(&mut random);
         hex(&random)
+    }
+
+    fn issued(&self, access_token: String, refresh_token: Option<String>, held: RefreshToken) -> Issued {
+        Issued {
+            access_token,
+            refresh_token,
+            expires_in: self.config().token_lifetime.as_secs(),
+            scopes: held.scopes,
+            account_id: Some(held.account_id),
+        }
+    }
+
+    fn access_of(&self, held: &RefreshToken) -> AccessToken {
+        AccessToken {
+            client_id: held.client_id.clone(),
+            grant: Some(held.grant.clone()),
+            account_id: Some(held.account_id.clone()),
+            scopes: held.scopes.clone(),
+            expires_at: self.now() + self.token_lifetime(),
+        }
+    }
+
+    fn keep_access_token(&self, side: &mut Side, token: String, held: AccessToken) {
+        let now = self.now();
+        // Long runs must not grow without bound; what died a day ago is forgotten, and then merely invalid.
+        side.access_tokens.retain(|_, held| held.expires_at > now - TimeDelta::days(1));
+        side.access_tokens.insert(token, held);
     }
 }
 

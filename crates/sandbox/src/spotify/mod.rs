@@ -17,16 +17,17 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use stagedoor_domain::Provider;
 
+use crate::authorize;
 use crate::gate::{Gate, pass};
 use crate::sandbox::Sandbox;
 
 pub(crate) use failure::Failure;
-pub(crate) use token::issue;
 
 pub(crate) fn router(sandbox: &Sandbox) -> Router {
     let gate = Gate { sandbox: sandbox.clone(), provider: Provider::Spotify };
     Router::new()
         .route("/accounts/api/token", post(token::token))
+        .route("/accounts/authorize", authorize::routes(Provider::Spotify))
         .route("/v1/search", get(search::search))
         .route("/v1/tracks/{id}", get(catalogue::track))
         .route("/v1/albums/{id}", get(catalogue::album))

@@ -24,6 +24,7 @@ use http::StatusCode;
 use serde_json::Value;
 use stagedoor_domain::Provider;
 
+use crate::authorize;
 use crate::exchange::Query;
 use crate::gate::{Gate, pass};
 use crate::sandbox::Sandbox;
@@ -40,6 +41,8 @@ pub(crate) fn router(sandbox: &Sandbox) -> Router {
     let gate = Gate { sandbox: sandbox.clone(), provider: Provider::Tidal };
     let mut router = Router::new()
         .route("/auth/v1/oauth2/token", post(token::token))
+        .route("/auth/v1/oauth2/revoke", post(token::revoke))
+        .route("/login/authorize", authorize::routes(Provider::Tidal))
         .route("/v2/searchResults", get(search::search))
         .route("/v2/tracks", get(catalogue::tracks))
         .route("/v2/tracks/{id}", get(catalogue::track))

@@ -1,27 +1,23 @@
-//! `POST /v1/oauth2/token`, with the members that Tidal adds to RFC 6749's answers.
+//! `POST /v1/oauth2/token` and `/v1/oauth2/revoke`, with the members that Tidal adds to RFC 6749's answers.
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
 use stagedoor_domain::Provider;
 
-use crate::exchange;
 use crate::sandbox::Sandbox;
 use crate::tokens::TokenError;
+use crate::{exchange, token_endpoint};
 
 const MEDIA_TYPE: &str = "application/json";
 
 pub(super) async fn token(State(sandbox): State<Sandbox>, headers: HeaderMap, body: Bytes) -> Response {
-    if exchange::media_type(&headers).as_deref() != Some("application/x-www-form-urlencoded") {
-        let refused = TokenError {
-            status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            ..TokenError::new("invalid_request", "The body must be a form")
-        };
+    if let Err(refused) = needs_form(&headers) {
         return refuse(refused);
     }
-    match crate::spotify::issue(&sandbox, Provider::Tidal, &headers, &body) {
+    match token_endpoint::issue(&sandbox, Provider::Tidal, &headers, &body) {
         Ok(issued) => {
             let mut answer = json!({
                 "access_token": issued.access_token,
@@ -39,6 +35,25 @@ pub(super) async fn token(State(sandbox): State<Sandbox>, headers: HeaderMap, bo
         }
         Err(refused) => refuse(refused),
     }
+}
+
+pub(super) async fn revoke(State(sandbox): State<Sandbox>, headers: HeaderMap, body: Bytes) -> Response {
+    let revoked = needs_form(&headers)
+        .and_then(|()| token_endpoint::revoke(&sandbox, Provider::Tidal, &headers, &body));
+    match revoked {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(refused) => refuse(refused),
+    }
+}
+
+fn needs_form(headers: &HeaderMap) -> Result<(), TokenError> {
+    if exchange::media_type(headers).as_deref() == Some("application/x-www-form-urlencoded") {
+        return Ok(());
+    }
+    Err(TokenError {
+        status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        ..TokenError::new("invalid_request", "The body must be a form")
+    })
 }
 
 fn refuse(refused: TokenError) -> Response {

@@ -2,6 +2,8 @@
 // Clippy takes helpers for test code only below `cfg(test)`, which always holds here.
 
 #[cfg(test)]
+mod authorize;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod contract;

@@ -37,6 +37,49 @@ async fn apps_accounts_refresh_tokens_and_playlists_survive_a_restart() {
 }
 
 #[tokio::test]
+async fn a_state_file_from_before_consents_had_names_loads() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sandbox.json");
+    let token = |time: &str| {
+        json!({
+            "account_id": "180000001", "client_id": "stagedoor-demo", "scopes": ["user.read"],
+            "authorized_at": time, "dies_at": null,
+        })
+    };
+    let old = json!({
+        "spotify": {},
+        "tidal": {
+            "apps": { "stagedoor-demo": { "client_secret": "old-secret" } },
+            "accounts": { "180000001": {
+                "account_id": "180000001", "user_id": "180000001", "display_name": "Robin", "country": "DE",
+            } },
+            "refresh_tokens": { "one": token("2026-11-01T00:00:00Z"), "two": token("2026-11-02T00:00:00Z") },
+            "playlists": {},
+            "collections": {},
+        },
+    });
+    std::fs::write(&file, old.to_string()).unwrap();
+    let stage =
+        Stage::with(SandboxConfig { state_file: Some(file.clone()), ..SandboxConfig::default() }).await;
+    let callback = "http://127.0.0.1:8321/t/demo/connect/callback/tidal";
+    stage.sandbox.register_redirect_uri(Provider::Tidal, "stagedoor-demo", callback).unwrap();
+    stage.sandbox.register_app(Provider::Tidal, "stagedoor-demo", "new-secret");
+    let saved: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let app = &saved["tidal"]["apps"]["stagedoor-demo"];
+    assert_eq!(app, &json!({ "client_secret": "new-secret", "redirect_uris": [callback] }));
+
+    // Ending one old consent leaves the other alone, although neither had a name.
+    let url = |end: &str| format!("{}/tidal/auth/v1/oauth2/{end}", stage.base);
+    let post = |end: &str, form: &[(&str, &str)]| {
+        send(stage.client.post(url(end)).basic_auth("stagedoor-demo", Some("new-secret")).form(form))
+    };
+    assert_eq!(post("revoke", &[("token", "one")]).await.0, StatusCode::OK);
+    let refresh = |token| [("grant_type", "refresh_token"), ("refresh_token", token)];
+    assert_eq!(post("token", &refresh("one")).await.0, StatusCode::BAD_REQUEST);
+    assert_eq!(post("token", &refresh("two")).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_broken_state_file_is_set_aside_not_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("sandbox.json");
