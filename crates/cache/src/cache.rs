@@ -13,11 +13,12 @@ use crate::answer::{CacheOptions, Cached, Level};
 use crate::counters::{CacheCounters, Counts};
 use crate::entry::{Entry, MAX_BODY};
 use crate::flight::{Flights, Leader, Outcome, Part, outcome};
-use crate::generation::{BumpDeferred, DataScope, Generations};
+use crate::generation::{BumpDeferred, DataScope, Generation, Generations, Owner};
 use crate::key::{CacheKey, Reader};
 use crate::level_one::LevelOne;
 use crate::level_two::LevelTwo;
 use crate::seal::Sealer;
+use crate::seen::SeenAccounts;
 
 /// No answer is kept longer, whatever a tenant sets.
 const MAX_LIFE: Duration = Duration::from_hours(720);
@@ -28,6 +29,7 @@ pub struct Cache {
     level_one: LevelOne,
     level_two: Option<LevelTwo>,
     generations: Generations,
+    seen: SeenAccounts,
     flights: Flights,
     counts: Arc<Counts>,
     clock: Arc<dyn Clock>,
@@ -48,6 +50,7 @@ impl Cache {
         Ok(Self {
             level_one: LevelOne::new(options.l1_max_bytes, Arc::clone(&clock)),
             generations: link.clone().map_or_else(Generations::local, Generations::shared),
+            seen: SeenAccounts::new(),
             level_two: link.map(|link| LevelTwo {
                 link,
                 sealer,
@@ -130,7 +133,39 @@ impl Cache {
         provider: Provider,
         scope: DataScope,
     ) -> Result<(), BumpDeferred> {
-        self.generations.bump(ctx, user, provider, scope).await.inspect_err(|_| self.counts.degraded.add())
+        let bumped = self.generations.bump(ctx, user, provider, scope).await;
+        if scope == DataScope::Account {
+            self.seen.forget(Owner { tenant: ctx.tenant_id(), user, provider }).await;
+        }
+        bumped.inspect_err(|_| self.counts.degraded.add())
+    }
+
+    /// A number that another link, an unlinking or a change of scopes of the person's accounts at the provider
+    /// changes, on whichever replica it happens; read at most `max_age` ago. `None` if it is out of reach.
+    pub async fn account_generation(
+        &self,
+        ctx: &TenantContext,
+        user: UserId,
+        provider: Provider,
+        max_age: Duration,
+    ) -> Option<u64> {
+        let owner = Owner { tenant: ctx.tenant_id(), user, provider };
+        let since = self.clock.elapsed().saturating_sub(max_age);
+        if let Some(generation) = self.seen.get(owner, since).await {
+            return Some(generation);
+        }
+        let generation = Box::pin(self.generation(ctx, owner, DataScope::Account)).await;
+        generation.map(|generation| generation.account)
+    }
+
+    /// The same as this process read it last, without asking; `None` if that was a while ago.
+    pub async fn account_generation_seen(
+        &self,
+        ctx: &TenantContext,
+        user: UserId,
+        provider: Provider,
+    ) -> Option<u64> {
+        self.seen.get(Owner { tenant: ctx.tenant_id(), user, provider }, Duration::ZERO).await
     }
 
     /// What has been done since the start.
@@ -165,14 +200,21 @@ impl Cache {
         let generation = match key.reader() {
             Reader::Tenant => None,
             Reader::User { user, scope } => {
-                let generation = Box::pin(self.generations.current(ctx, user, key.provider(), scope)).await;
-                if generation.is_none() {
-                    self.counts.degraded.add();
-                }
-                Some(generation?)
+                let owner = Owner { tenant: ctx.tenant_id(), user, provider: key.provider() };
+                Some(Box::pin(self.generation(ctx, owner, scope)).await?)
             }
         };
         Some(key.render(generation).into())
+    }
+
+    async fn generation(&self, ctx: &TenantContext, owner: Owner, scope: DataScope) -> Option<Generation> {
+        let at = self.clock.elapsed();
+        let generation = self.generations.current(ctx, owner.user, owner.provider, scope).await;
+        match generation {
+            Some(found) => self.seen.note(owner, found.account, at).await,
+            None => self.counts.degraded.add(),
+        }
+        generation
     }
 
     async fn lead<E: Clone + Send + Sync + 'static>(

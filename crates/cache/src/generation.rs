@@ -57,10 +57,10 @@ pub(crate) struct Generation {
 
 /// Whose generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Owner {
-    tenant: TenantId,
-    user: UserId,
-    provider: Provider,
+pub(crate) struct Owner {
+    pub(crate) tenant: TenantId,
+    pub(crate) user: UserId,
+    pub(crate) provider: Provider,
 }
 
 /// All generations.

@@ -16,6 +16,7 @@ mod key;
 mod level_one;
 mod level_two;
 mod seal;
+mod seen;
 #[cfg(test)]
 mod tests;
 

@@ -36,6 +36,40 @@ async fn a_persons_answer_held_here_costs_one_round_trip() {
 }
 
 #[tokio::test]
+async fn a_change_of_an_account_is_seen_elsewhere_as_soon_as_what_was_seen_is_too_old() {
+    let (server, clock, ctx) = (server().await, manual_clock(), context(1));
+    let (one, two) = (server.cache(&clock), server.cache(&clock));
+    let patience = Duration::from_secs(2);
+    let at = |cache: Cache| (cache, Provider::Spotify, user(1));
+    let (one, two) = (at(one), at(two));
+    let seen = async |(cache, provider, user): &(Cache, Provider, _)| {
+        cache.account_generation(&ctx, *user, *provider, patience).await.unwrap()
+    };
+    let before = seen(&one).await;
+    assert_eq!(seen(&two).await, before);
+    let trips = two.0.counters().redis_trips;
+    one.0.bump(&ctx, user(1), Provider::Spotify, DataScope::Account).await.unwrap();
+    assert_ne!(seen(&one).await, before, "where it was changed it shows at once");
+    assert_eq!(seen(&two).await, before);
+    assert_eq!(two.0.counters().redis_trips, trips, "what was read a moment ago is not read again");
+    clock.advance(patience + Duration::from_millis(1));
+    assert_ne!(seen(&two).await, before);
+
+    // A person's cached answer reads it on the way.
+    one.0.bump(&ctx, user(1), Provider::Spotify, DataScope::Account).await.unwrap();
+    ask(&two.0, &ctx, &playlists(&ctx, 1), "mine").await;
+    let trips = two.0.counters().redis_trips;
+    assert_eq!(seen(&two).await, seen(&one).await);
+    assert_eq!(two.0.counters().redis_trips, trips);
+    // Neither another provider's account nor another person's was changed.
+    let other = (two.0, Provider::Tidal, user(1));
+    let tidal = seen(&other).await;
+    one.0.bump(&ctx, user(2), Provider::Tidal, DataScope::Account).await.unwrap();
+    clock.advance(patience * 2);
+    assert_eq!(seen(&other).await, tidal);
+}
+
+#[tokio::test]
 async fn a_body_is_shared_and_not_copied() {
     let (clock, ctx) = (manual_clock(), context(1));
     let cache = local(&clock);
