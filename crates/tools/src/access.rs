@@ -1,30 +1,30 @@
-//! Tokens for provider calls: the client's own for the catalogue, a person's for what is theirs. Opened tokens
-//! stay in memory for at most a minute. How a person's token is refreshed is in `refresh`.
+//! Tokens for provider calls: the client's own for the catalogue, a person's for what is theirs. Where a person's
+//! session comes from is in `opening`, how it is refreshed in `refresh`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use moka::future::Cache;
 use secrecy::SecretString;
-use stagedoor_domain::{Clock, LinkedAccountId, ProviderAppId, PublicError, TenantContext};
+use stagedoor_domain::{Clock, ErrorCode, ProviderAppId, PublicError, TenantContext};
 use stagedoor_providers::{ProviderApp, Providers};
 use stagedoor_storage::provider_sessions::OpenedSession;
 
-use crate::accounts::Account;
 use crate::desk::report;
-use crate::refresh::{Refresher, ends};
+use crate::opening::Opener;
+use crate::refresh::{Errand, Life, Refresher, ends};
 
-/// How long an opened token stays in memory.
-const OPEN_FOR: Duration = Duration::from_mins(1);
+/// A client's token that ends sooner than this is replaced before it is used.
+const MARGIN: TimeDelta = TimeDelta::seconds(60);
 
-/// Tokens in memory.
+/// Tokens.
 pub(crate) struct Tokens {
     providers: Providers,
+    opener: Arc<Opener>,
     refresher: Arc<Refresher>,
     clock: Arc<dyn Clock>,
     clients: Cache<ProviderAppId, Arc<ClientToken>>,
-    sessions: Cache<LinkedAccountId, Arc<OpenedSession>>,
 }
 
 struct ClientToken {
@@ -33,14 +33,14 @@ struct ClientToken {
 }
 
 impl Tokens {
-    pub(crate) fn new(providers: Providers, refresher: Arc<Refresher>, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            providers,
-            refresher,
-            clock,
-            clients: Cache::builder().max_capacity(10_000).time_to_live(Duration::from_hours(1)).build(),
-            sessions: Cache::builder().max_capacity(50_000).time_to_live(OPEN_FOR).build(),
-        }
+    pub(crate) fn new(
+        providers: Providers,
+        opener: Arc<Opener>,
+        refresher: Arc<Refresher>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let clients = Cache::builder().max_capacity(10_000).time_to_live(Duration::from_hours(1)).build();
+        Self { providers, opener, refresher, clock, clients }
     }
 
     /// A token of the client itself (RFC 6749 §4.4).
@@ -50,7 +50,7 @@ impl Tokens {
         app: &ProviderApp,
     ) -> Result<SecretString, PublicError> {
         if let Some(known) = self.clients.get(&app.id).await {
-            if self.refresher.lasts(known.expires_at) {
+            if known.expires_at - self.clock.now() > MARGIN {
                 return Ok(known.token.clone());
             }
             self.clients.invalidate(&app.id).await;
@@ -71,35 +71,47 @@ impl Tokens {
         self.clients.invalidate(&app.id).await;
     }
 
-    /// A person's token, refreshed if it ends soon.
-    pub(crate) async fn of_account(
-        &self,
-        ctx: &TenantContext,
-        app: &Arc<ProviderApp>,
-        account: &Account,
-    ) -> Result<SecretString, PublicError> {
-        let session = if let Some(session) = self.sessions.get(&account.id).await {
-            session
-        } else {
-            let load = async { self.refresher.load(ctx, account).await.map(Arc::new) };
-            let loaded = Box::pin(self.sessions.try_get_with(account.id, load)).await;
-            loaded.map_err(|error: Arc<PublicError>| PublicError::clone(&error))?
-        };
-        if self.refresher.lasts(session.expires_at) {
-            return Ok(session.access_token.clone());
+    /// A person's session whose token lasts through a call: refreshed first if it ends at once, and beside the call if
+    /// it ends soon.
+    pub(crate) async fn of_account(&self, errand: &Errand) -> Result<Arc<OpenedSession>, PublicError> {
+        let session = self.opener.open(&errand.ctx, &errand.client, &errand.account).await?;
+        match self.refresher.life(session.expires_at) {
+            Life::Long => Ok(session),
+            Life::Short => {
+                self.refresher.refresh_beside(errand, &session);
+                Ok(session)
+            }
+            Life::Over => match self.refreshed(errand, &session).await {
+                // It could not be refreshed now, and is good for some seconds yet.
+                Err(error) if may_pass(error.code) && session.expires_at > self.clock.now() => Ok(session),
+                outcome => outcome,
+            },
         }
-        self.refreshed(ctx, app, account, &session.access_token).await
     }
 
-    /// Another token than `stale`, which has ended or was refused.
+    /// Another session than `stale`, whose token has ended or was refused.
     pub(crate) async fn refreshed(
         &self,
-        ctx: &TenantContext,
-        app: &Arc<ProviderApp>,
-        account: &Account,
-        stale: &SecretString,
-    ) -> Result<SecretString, PublicError> {
-        self.sessions.invalidate(&account.id).await;
-        self.refresher.token(ctx, app, account, stale).await
+        errand: &Errand,
+        stale: &OpenedSession,
+    ) -> Result<Arc<OpenedSession>, PublicError> {
+        self.refresher.refreshed(errand, &stale.access_token).await
     }
+
+    /// The provider refuses a token that it gave out a moment ago: the person must link again.
+    pub(crate) async fn refused(&self, errand: &Errand, session: &OpenedSession) -> PublicError {
+        self.refresher.give_up(errand, session).await
+    }
+}
+
+/// Whether what failed a refresh may be over a moment later.
+fn may_pass(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::ProviderUnavailable
+            | ErrorCode::ProviderRateLimited
+            | ErrorCode::ProviderInvalidAnswer
+            | ErrorCode::DeadlineExceeded
+            | ErrorCode::StoreUnavailable
+    )
 }

@@ -6,6 +6,9 @@ use stagedoor_domain::ToolName;
 
 use crate::accounts::{AccountsOutput, NoArguments};
 use crate::items::{AlbumOutput, ArtistOutput, ItemArguments, TrackOutput};
+use crate::linking::output::LinkOutput;
+use crate::linking::tool::LinkArguments;
+use crate::linking::unlink::{UnlinkArguments, UnlinkOutput};
 use crate::playlist_reads::{GetArguments, GetOutput, ListArguments, ListOutput};
 use crate::playlist_writes::{AddArguments, AddOutput, CreateArguments, CreateOutput};
 use crate::resolve::{ResolveArguments, ResolveOutput};
@@ -80,6 +83,15 @@ fn texts(name: ToolName) -> (&'static str, &'static str) {
             "List linked accounts",
             "Show which music accounts the person has linked, and whether they work.",
         ),
+        ToolName::AccountLink => (
+            "Link account",
+            "Link a music account of the person, or link one again whose access ended. Answers with a page (`url`) that \
+             the person has to open; show it to them as it is. Ask how it went by calling again with `link`.",
+        ),
+        ToolName::AccountUnlink => (
+            "Unlink account",
+            "End the access to a linked account for good and delete what is stored of it. Only when the person asks.",
+        ),
         ToolName::UsageStatus => {
             ("Show usage", "Show what this key may do and how many calls are left. Costs one call itself.")
         }
@@ -100,6 +112,10 @@ fn schemas(name: ToolName) -> (Map<String, Value>, Map<String, Value>) {
         }
         ToolName::PlaylistAdd => (schema::of_input::<AddArguments>(), schema::of_output::<AddOutput>()),
         ToolName::AccountsList => (schema::of_input::<NoArguments>(), schema::of_output::<AccountsOutput>()),
+        ToolName::AccountLink => (schema::of_input::<LinkArguments>(), schema::of_output::<LinkOutput>()),
+        ToolName::AccountUnlink => {
+            (schema::of_input::<UnlinkArguments>(), schema::of_output::<UnlinkOutput>())
+        }
         ToolName::UsageStatus => (schema::of_input::<NoArguments>(), schema::of_output::<UsageOutput>()),
     }
 }

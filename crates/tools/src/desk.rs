@@ -8,23 +8,28 @@ use std::time::Duration;
 use bytes::Bytes;
 use secrecy::SecretString;
 use serde::Serialize;
+use stagedoor_audit::AuditLog;
 use stagedoor_cache::{Cache, CacheKey, DataScope, Level, Reader};
 use stagedoor_crypto::DataKey;
-use stagedoor_domain::{Clock, Entropy, Provider, PublicError, TenantContext, ToolName, UserId};
+use stagedoor_domain::{Clock, Entropy, ErrorCode, Provider, PublicError, TenantContext, ToolName, UserId};
 use stagedoor_limits::Limiter;
 use stagedoor_providers::{Access, Deadline, MusicProvider, ProviderApp, ProviderError, Providers};
 use stagedoor_storage::KeyVault;
 
 use crate::access::Tokens;
-use crate::accounts::{self, Account};
+use crate::accounts::Account;
+use crate::devices::Devices;
+use crate::opening::Opener;
 use crate::records::Records;
 use crate::refresh::{Refresher, Spawn};
+use crate::sessions::SessionsInUse;
+use crate::trail::Trail;
 
 /// A finished answer and where it came from, or what went wrong.
 pub(crate) type Produced = Result<(Bytes, Level), PublicError>;
 
 /// How long a provider call may take, all retries included.
-const PROVIDER_DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const PROVIDER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What a desk is made of.
 pub struct DeskOptions {
@@ -38,6 +43,10 @@ pub struct DeskOptions {
     pub reuse_answers: bool,
     /// The quotas, for `usage_status`.
     pub limiter: Arc<Limiter>,
+    /// The audit trail, for what happens on the way of a call.
+    pub audit: AuditLog,
+    /// Opened sessions in memory.
+    pub sessions: Arc<SessionsInUse>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -51,10 +60,10 @@ pub struct DeskOptions {
 /// On whose behalf one provider call goes out; owned, so that the call's future may hold it.
 #[derive(Clone)]
 pub(crate) struct CallAccess {
-    app: Arc<ProviderApp>,
-    token: SecretString,
-    country: Option<String>,
-    deadline: Deadline,
+    pub(crate) app: Arc<ProviderApp>,
+    pub(crate) token: SecretString,
+    pub(crate) country: Option<String>,
+    pub(crate) deadline: Deadline,
 }
 
 impl CallAccess {
@@ -69,17 +78,22 @@ impl CallAccess {
     }
 }
 
-/// What every use-case works with.
+/// What every use-case works with. What is about a person's own account is in `personal`.
 pub struct Desk {
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
-    cache: Arc<Cache>,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) records: Arc<Records>,
+    pub(crate) tokens: Tokens,
+    pub(crate) devices: Devices,
+    pub(crate) sessions: Arc<SessionsInUse>,
+    pub(crate) opener: Arc<Opener>,
     reuse_answers: bool,
     providers: Providers,
     vault: Arc<KeyVault>,
-    records: Arc<Records>,
-    tokens: Tokens,
+    trail: Arc<Trail>,
+    spawn: Spawn,
     render: fn(&[u8]) -> Bytes,
 }
 
@@ -92,27 +106,67 @@ impl fmt::Debug for Desk {
 impl Desk {
     /// A desk.
     pub fn new(options: DeskOptions) -> Self {
-        let records = Arc::new(Records::new(Arc::clone(&options.vault)));
-        let refresher = Refresher::new(
-            Arc::clone(&options.vault),
-            options.providers.clone(),
+        let DeskOptions { vault, providers, cache, clock, spawn, sessions, .. } = options;
+        let records = Arc::new(Records::new(Arc::clone(&vault), Arc::clone(&cache)));
+        let trail = Arc::new(Trail::new(options.audit, Arc::clone(&clock)));
+        let opener = Arc::new(Opener::new(
+            Arc::clone(&vault),
             Arc::clone(&records),
-            Arc::clone(&options.clock),
-            options.spawn,
+            Arc::clone(&sessions),
+            Arc::clone(&trail),
+        ));
+        let refresher = Refresher::new(
+            (Arc::clone(&vault), providers.clone()),
+            (Arc::clone(&records), Arc::clone(&opener)),
+            (Arc::clone(&sessions), Arc::clone(&trail)),
+            Arc::clone(&clock),
+            Arc::clone(&spawn),
         );
-        let tokens = Tokens::new(options.providers.clone(), refresher, Arc::clone(&options.clock));
+        let tokens = Tokens::new(providers.clone(), Arc::clone(&opener), refresher, Arc::clone(&clock));
+        let devices =
+            Devices::new(Arc::clone(&vault), Arc::clone(&trail), Arc::clone(&sessions), Arc::clone(&clock));
         Self {
             limiter: options.limiter,
-            clock: options.clock,
+            clock,
             entropy: options.entropy,
-            cache: options.cache,
-            reuse_answers: options.reuse_answers,
-            providers: options.providers,
-            vault: options.vault,
+            cache,
             records,
             tokens,
+            devices,
+            sessions,
+            opener,
+            reuse_answers: options.reuse_answers,
+            providers,
+            vault,
+            trail,
+            spawn,
             render: options.render,
         }
+    }
+
+    /// The opened sessions in memory, and what is counted of sessions.
+    pub fn sessions(&self) -> &Arc<SessionsInUse> {
+        &self.sessions
+    }
+
+    /// The keys that tokens and states are sealed under, and the database behind them.
+    pub(crate) fn vault(&self) -> &Arc<KeyVault> {
+        &self.vault
+    }
+
+    /// The audit trail for what happens on the way of a call.
+    pub(crate) fn trail(&self) -> &Trail {
+        &self.trail
+    }
+
+    /// Runs what must not end with its caller.
+    pub(crate) fn spawn(&self) -> &Spawn {
+        &self.spawn
+    }
+
+    /// A music service.
+    pub(crate) fn music(&self, provider: Provider) -> &dyn MusicProvider {
+        self.providers.get(provider)
     }
 
     /// The answer from the cache, or made by `fetch` and kept as long as the tool's class says.
@@ -174,67 +228,6 @@ impl Desk {
         result.map_err(|error| report(&error))
     }
 
-    /// A call with a person's own token. A refused token is refreshed once.
-    pub(crate) async fn personal<'a, T, F, Fut>(
-        &'a self,
-        ctx: &TenantContext,
-        account: &Account,
-        call: F,
-    ) -> Result<T, PublicError>
-    where
-        F: Fn(&'a dyn MusicProvider, CallAccess) -> Fut,
-        Fut: Future<Output = Result<T, ProviderError>>,
-    {
-        let app = self.app(ctx, account.provider).await?;
-        let music = self.providers.get(account.provider);
-        let access = CallAccess {
-            token: self.tokens.of_account(ctx, &app, account).await?,
-            app,
-            country: account.country.clone(),
-            deadline: Deadline::after(self.clock.as_ref(), PROVIDER_DEADLINE),
-        };
-        let result = match call(music, access.clone()).await {
-            Err(ProviderError::Unauthorized { .. }) => {
-                let token = self.tokens.refreshed(ctx, &access.app, account, &access.token).await?;
-                call(music, CallAccess { token, ..access }).await
-            }
-            result => result,
-        };
-        result.map_err(|error| report(&error))
-    }
-
-    /// Makes what was fetched of the account's playlists unfindable, before a write is answered.
-    pub(crate) async fn after_write(&self, ctx: &TenantContext, account: &Account) {
-        let bumped = self.cache.bump(ctx, account.user, account.provider, DataScope::Playlists).await;
-        if let Err(error) = bumped {
-            tracing::warn!(
-                error = %stagedoor_domain::error::Chain(&error),
-                "other replicas may serve playlists from before a write"
-            );
-        }
-    }
-
-    /// The linked account that a call means.
-    pub(crate) async fn account(
-        &self,
-        ctx: &TenantContext,
-        provider: Option<Provider>,
-        id: Option<&str>,
-    ) -> Result<Account, PublicError> {
-        let user = acting_for(ctx)?;
-        let accounts = self.records.accounts(ctx, user).await?;
-        accounts::choose(&accounts, provider, id).cloned()
-    }
-
-    /// A person's linked accounts as the database has them now.
-    pub(crate) async fn load_accounts(
-        &self,
-        ctx: &TenantContext,
-        user: UserId,
-    ) -> Result<Vec<Account>, PublicError> {
-        self.records.load_accounts(ctx, user).await
-    }
-
     /// The tenant's clients at the services.
     pub(crate) async fn apps(&self, ctx: &TenantContext) -> Result<Arc<[Arc<ProviderApp>]>, PublicError> {
         self.records.apps(ctx).await
@@ -263,18 +256,6 @@ impl Desk {
         }
     }
 
-    /// The market that the person's account at a service is in; part of what a catalogue answer depends on.
-    pub(crate) async fn country(
-        &self,
-        ctx: &TenantContext,
-        provider: Provider,
-    ) -> Result<Option<String>, PublicError> {
-        let Some(user) = ctx.user() else { return Ok(None) };
-        let accounts = self.records.accounts(ctx, user).await?;
-        let of_provider = accounts.iter().find(|account| account.provider == provider);
-        Ok(of_provider.and_then(|account| account.country.clone()))
-    }
-
     /// The tenant's own data key.
     pub(crate) async fn tenant_key(&self, ctx: &TenantContext) -> Result<Arc<DataKey>, PublicError> {
         // On the heap: only a call that pages needs it, and a database look-up weighs much.
@@ -286,7 +267,8 @@ impl Desk {
         self.clock.now().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
     }
 
-    async fn app(&self, ctx: &TenantContext, provider: Provider) -> Result<Arc<ProviderApp>, PublicError> {
+    /// The tenant's client at a service.
+    pub(crate) async fn app(&self, ctx: &TenantContext, provider: Provider) -> Result<Arc<ProviderApp>, PublicError> {
         let apps = self.apps(ctx).await?;
         let app = apps.iter().find(|app| app.provider == provider).cloned();
         app.ok_or_else(|| crate::records::not_configured(Some(provider)))
@@ -330,9 +312,10 @@ fn key(
     CacheKey::new(ctx, domain, tool.as_str(), parameters, reader, provider).map_err(|error| internal(&error))
 }
 
-fn acting_for(ctx: &TenantContext) -> Result<UserId, PublicError> {
+/// The person that a call acts for.
+pub(crate) fn acting_for(ctx: &TenantContext) -> Result<UserId, PublicError> {
     ctx.user().ok_or_else(|| {
-        PublicError::new(stagedoor_domain::ErrorCode::UserRequired, "This key acts for no person.")
+        PublicError::new(ErrorCode::UserRequired, "This key acts for no person.")
             .hint("Ask the tenant's operator for a key that is bound to a person.")
     })
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,9 +11,13 @@ use serde_json::value::RawValue;
 use stagedoor_audit::{AuditAction, AuditClient, AuditLog, AuditOpening, AuditOutcome, AuditResource};
 use stagedoor_cache::Level;
 use stagedoor_domain::{ErrorCode, ItemRef, PublicError, ScopeSet, TenantContext, ToolName};
+use uuid::Uuid;
 
 use crate::arguments;
 use crate::desk::{Desk, Produced};
+use crate::linking::tool::Step;
+use crate::linking::{Linking, LinkingOptions, unlink};
+use crate::origin::Origin;
 use crate::{accounts, items, playlist_reads, playlist_writes, resolve, search, usage};
 
 /// A tool call.
@@ -24,6 +29,30 @@ pub struct Call<'a> {
     pub arguments: Option<&'a RawValue>,
     /// Where it comes from.
     pub client: AuditClient,
+    /// What the caller can be asked, and what it answered.
+    pub interaction: Interaction<'a>,
+}
+
+/// Multi round-trip requests: what the caller can do, and what it sent along on a retry.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Interaction<'a> {
+    /// Whether it can lead a person to a web page and say when they are back.
+    pub opens_urls: bool,
+    /// Its answers by key: a JSON object whose members have an `action`.
+    pub responses: Option<&'a RawValue>,
+    /// The state that came with the questions; whatever the caller says it is.
+    pub state: Option<&'a str>,
+}
+
+/// A question that a person answers on a web page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UrlQuestion {
+    /// The key under which the answer is expected.
+    pub key: &'static str,
+    /// What to tell the person.
+    pub message: String,
+    /// The page. Whoever knows it can open it: no text for a log.
+    pub url: String,
 }
 
 /// How a call ended.
@@ -35,6 +64,15 @@ pub enum Outcome {
         body: Bytes,
         /// Where it came from.
         level: Level,
+        /// What the agent should know besides, each a sentence.
+        warnings: Vec<String>,
+    },
+    /// The caller has to lead a person to a page and call again with `state`.
+    InputRequired {
+        /// What to ask.
+        question: UrlQuestion,
+        /// To be handed in again as it is.
+        state: String,
     },
     /// It failed, and this is what the agent may know.
     Failed(PublicError),
@@ -46,7 +84,7 @@ impl Outcome {
     /// The stable code of the failure; `None` for an answer.
     pub fn error(&self) -> Option<ErrorCode> {
         match self {
-            Self::Answered { .. } => None,
+            Self::Answered { .. } | Self::InputRequired { .. } => None,
             Self::Failed(error) => Some(error.code),
             Self::ScopeNeeded(_) => Some(ErrorCode::InsufficientScope),
         }
@@ -69,22 +107,41 @@ fn resource(arguments: Option<&RawValue>) -> Option<AuditResource> {
     struct About<'a> {
         #[serde(borrow, rename = "ref")]
         reference: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        account: Option<Cow<'a, str>>,
+        #[serde(borrow)]
+        link: Option<Cow<'a, str>>,
     }
     let about: About<'_> = serde_json::from_str(arguments?.get()).ok()?;
-    about.reference?.parse::<ItemRef>().ok().as_ref().map(AuditResource::item)
+    if let Some(reference) = about.reference {
+        return reference.parse::<ItemRef>().ok().as_ref().map(AuditResource::item);
+    }
+    let id = |kind: &'static str, text: Option<Cow<'_, str>>| {
+        let id = text?.parse::<Uuid>().ok()?;
+        Some(AuditResource { kind, id: id.to_string().into() })
+    };
+    id("link", about.link).or_else(|| id("account", about.account))
 }
 
 /// Runs tools.
 #[derive(Debug)]
 pub struct Dispatcher {
-    desk: Desk,
+    desk: Arc<Desk>,
     audit: AuditLog,
+    linking: Arc<Linking>,
 }
 
 impl Dispatcher {
     /// A dispatcher over a desk, recording into `audit`.
-    pub fn new(desk: Desk, audit: AuditLog) -> Self {
-        Self { desk, audit }
+    pub fn new(desk: Desk, audit: AuditLog, linking: LinkingOptions) -> Self {
+        let desk = Arc::new(desk);
+        let linking = Linking::new(Arc::clone(&desk), linking);
+        Self { desk, audit, linking }
+    }
+
+    /// What the pages of a link work with.
+    pub fn linking(&self) -> &Arc<Linking> {
+        &self.linking
     }
 
     /// What the tools work with.
@@ -128,28 +185,57 @@ impl Dispatcher {
             return Outcome::ScopeNeeded(ScopeSet::empty().with(scope));
         }
         // Behind a pointer, so that neither the size nor the type of what the tools do is part of every caller's.
-        let produced: Pin<Box<dyn Future<Output = Produced> + Send + '_>> = Box::pin(self.produce(ctx, call));
+        let origin = &Origin::new(call.client.clone());
+        if call.tool == ToolName::AccountLink {
+            return Box::pin(self.link(ctx, origin, call)).await;
+        }
+        let produced: Pin<Box<dyn Future<Output = Produced> + Send + '_>> =
+            Box::pin(self.produce(ctx, origin, call));
         match produced.await {
-            Ok((body, level)) => Outcome::Answered { body, level },
+            Ok((body, level)) => Outcome::Answered { body, level, warnings: origin.take_warnings() },
             Err(error) => Outcome::Failed(error),
         }
     }
 
-    async fn produce(&self, ctx: &TenantContext, call: &Call<'_>) -> Produced {
-        let (desk, given) = (&self.desk, call.arguments);
+    /// The one tool that may have a question instead of an answer.
+    async fn link(&self, ctx: &TenantContext, origin: &Origin, call: &Call<'_>) -> Outcome {
+        let step = match arguments::read(call.arguments) {
+            Ok(arguments) => self.linking.call(ctx, origin, &call.interaction, arguments).await,
+            Err(error) => Err(error),
+        };
+        let answered = match step {
+            Ok(Step::Ask(question, state)) => return Outcome::InputRequired { question, state },
+            Ok(Step::Answer(answer)) => self.desk.fresh(&answer),
+            Err(error) => Err(error),
+        };
+        match answered {
+            Ok((body, level)) => Outcome::Answered { body, level, warnings: origin.take_warnings() },
+            Err(error) => Outcome::Failed(error),
+        }
+    }
+
+    async fn produce(&self, ctx: &TenantContext, origin: &Origin, call: &Call<'_>) -> Produced {
+        let (desk, given) = (&*self.desk, call.arguments);
         match call.tool {
             ToolName::Search => search::run(desk, ctx, arguments::read(given)?).await,
             ToolName::TrackGet => items::track(desk, ctx, arguments::read(given)?).await,
             ToolName::AlbumGet => items::album(desk, ctx, arguments::read(given)?).await,
             ToolName::ArtistGet => items::artist(desk, ctx, arguments::read(given)?).await,
             ToolName::Resolve => resolve::run(desk, ctx, arguments::read(given)?).await,
-            ToolName::PlaylistsList => playlist_reads::list(desk, ctx, arguments::read(given)?).await,
-            ToolName::PlaylistGet => playlist_reads::get(desk, ctx, arguments::read(given)?).await,
+            ToolName::PlaylistsList => playlist_reads::list(desk, ctx, origin, arguments::read(given)?).await,
+            ToolName::PlaylistGet => playlist_reads::get(desk, ctx, origin, arguments::read(given)?).await,
             ToolName::PlaylistCreate => {
-                Box::pin(playlist_writes::create(desk, ctx, arguments::read(given)?)).await
+                Box::pin(playlist_writes::create(desk, ctx, origin, arguments::read(given)?)).await
             }
-            ToolName::PlaylistAdd => Box::pin(playlist_writes::add(desk, ctx, arguments::read(given)?)).await,
+            ToolName::PlaylistAdd => {
+                Box::pin(playlist_writes::add(desk, ctx, origin, arguments::read(given)?)).await
+            }
             ToolName::AccountsList => Box::pin(accounts::list(desk, ctx, arguments::read(given)?)).await,
+            ToolName::AccountUnlink => {
+                Box::pin(unlink::run(desk, ctx, origin, arguments::read(given)?)).await
+            }
+            // It may ask instead of answering: `link`.
+            ToolName::AccountLink => Err(PublicError::internal()),
             ToolName::UsageStatus => usage::status(desk, ctx, arguments::read(given)?).await,
         }
     }

@@ -8,6 +8,7 @@ use stagedoor_domain::{EntityKind, Provider, TenantContext, ToolName};
 use crate::arguments::{bounded, item};
 use crate::cursor;
 use crate::desk::{Desk, Produced, personal_key};
+use crate::origin::Origin;
 
 /// Whose playlists.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -74,9 +75,9 @@ struct Parameters<'a> {
     page: Option<&'a str>,
 }
 
-pub(crate) async fn list(desk: &Desk, ctx: &TenantContext, arguments: ListArguments) -> Produced {
+pub(crate) async fn list(desk: &Desk, ctx: &TenantContext, origin: &Origin, arguments: ListArguments) -> Produced {
     let limit = bounded("limit", arguments.limit, 20, 50)?;
-    let account = desk.account(ctx, arguments.provider, arguments.account.as_deref()).await?;
+    let account = desk.account(ctx, origin, arguments.provider, arguments.account.as_deref()).await?;
     let binding = account.id.to_string();
     let page = match &arguments.cursor {
         Some(sealed) => Some(cursor::open(desk, ctx, ToolName::PlaylistsList, &binding, sealed).await?),
@@ -87,7 +88,7 @@ pub(crate) async fn list(desk: &Desk, ctx: &TenantContext, arguments: ListArgume
     let key = personal_key(ctx, ToolName::PlaylistsList, &account, &parameters)?;
     desk.cached(ctx, ToolName::PlaylistsList, &key, || async {
         let found = desk
-            .personal(ctx, &account, |music, access| async move {
+            .personal(ctx, origin, &account, |music, access| async move {
                 music.playlists(ctx, &access.borrow(), limit, page).await
             })
             .await?;
@@ -106,10 +107,10 @@ pub(crate) async fn list(desk: &Desk, ctx: &TenantContext, arguments: ListArgume
     .await
 }
 
-pub(crate) async fn get(desk: &Desk, ctx: &TenantContext, arguments: GetArguments) -> Produced {
+pub(crate) async fn get(desk: &Desk, ctx: &TenantContext, origin: &Origin, arguments: GetArguments) -> Produced {
     let playlist = &item("ref", &arguments.reference, EntityKind::Playlist)?;
     let limit = bounded("limit", arguments.limit, 50, 100)?;
-    let account = desk.account(ctx, Some(playlist.provider()), arguments.account.as_deref()).await?;
+    let account = desk.account(ctx, origin, Some(playlist.provider()), arguments.account.as_deref()).await?;
     let binding = format!("{} {playlist}", account.id);
     let page = match &arguments.cursor {
         Some(sealed) => Some(cursor::open(desk, ctx, ToolName::PlaylistGet, &binding, sealed).await?),
@@ -120,7 +121,7 @@ pub(crate) async fn get(desk: &Desk, ctx: &TenantContext, arguments: GetArgument
     let key = personal_key(ctx, ToolName::PlaylistGet, &account, &parameters)?;
     desk.cached(ctx, ToolName::PlaylistGet, &key, || async {
         let (found, items) = desk
-            .personal(ctx, &account, |music, access| async move {
+            .personal(ctx, origin, &account, |music, access| async move {
                 music.playlist(ctx, &access.borrow(), playlist, limit, page).await
             })
             .await?;

@@ -10,6 +10,7 @@ use stagedoor_providers::NewPlaylist;
 use crate::accounts::Account;
 use crate::arguments::{invalid, item, text};
 use crate::desk::{Desk, Produced};
+use crate::origin::Origin;
 
 /// The most tracks of one `playlist_add`; a longer list is several calls.
 const MAX_TRACKS: usize = 500;
@@ -76,16 +77,16 @@ struct SkippedTrack {
     reason: String,
 }
 
-pub(crate) async fn create(desk: &Desk, ctx: &TenantContext, arguments: CreateArguments) -> Produced {
+pub(crate) async fn create(desk: &Desk, ctx: &TenantContext, origin: &Origin, arguments: CreateArguments) -> Produced {
     let name = text("name", &arguments.name, 100)?;
     let description = match &arguments.description {
         Some(description) if !description.trim().is_empty() => Some(text("description", description, 300)?),
         _ => None,
     };
-    let account = desk.account(ctx, arguments.provider, arguments.account.as_deref()).await?;
+    let account = desk.account(ctx, origin, arguments.provider, arguments.account.as_deref()).await?;
     let playlist = NewPlaylist { name, description, public: arguments.public.unwrap_or(false) };
     let written = desk
-        .personal(ctx, &account, |music, access| async move {
+        .personal(ctx, origin, &account, |music, access| async move {
             music.create_playlist(ctx, &access.borrow(), &playlist, &ctx.call().to_string()).await
         })
         .await;
@@ -93,13 +94,13 @@ pub(crate) async fn create(desk: &Desk, ctx: &TenantContext, arguments: CreateAr
     desk.fresh(&CreateOutput { playlist: written? })
 }
 
-pub(crate) async fn add(desk: &Desk, ctx: &TenantContext, arguments: AddArguments) -> Produced {
+pub(crate) async fn add(desk: &Desk, ctx: &TenantContext, origin: &Origin, arguments: AddArguments) -> Produced {
     let playlist = item("ref", &arguments.reference, EntityKind::Playlist)?;
     let (playlist, position) = (&playlist, arguments.position);
     let tracks = &*tracks(&arguments.tracks, playlist.provider())?;
-    let account: Account = desk.account(ctx, Some(playlist.provider()), arguments.account.as_deref()).await?;
+    let account: Account = desk.account(ctx, origin, Some(playlist.provider()), arguments.account.as_deref()).await?;
     let written = desk
-        .personal(ctx, &account, |music, access| async move {
+        .personal(ctx, origin, &account, |music, access| async move {
             let key = ctx.call().to_string();
             music.add_to_playlist(ctx, &access.borrow(), playlist, tracks, position, &key).await
         })

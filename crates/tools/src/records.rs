@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::future::Cache;
+use stagedoor_cache::Cache as Answers;
 use stagedoor_domain::{ErrorCode, Provider, PublicError, TenantContext, TenantId, UserId};
-use stagedoor_providers::{ProviderApp, SpotifyMode};
+use stagedoor_providers::{ProviderApp, SpotifyMode, grant_end};
 use stagedoor_storage::linked_accounts::{self, AccountStatus, LinkedAccount};
 use stagedoor_storage::provider_apps::{self, OpenedProviderApp, ProviderAppMode};
 use stagedoor_storage::{KeyVault, StoreError};
 use url::Url;
 
 use crate::accounts::Account;
+use crate::sessions::CHANGES_SHOW_WITHIN;
 
 /// How long a row is remembered.
 const REMEMBERED_FOR: Duration = Duration::from_secs(30);
@@ -22,20 +24,29 @@ const OWNERS: u64 = 50_000;
 /// The rows.
 pub(crate) struct Records {
     vault: Arc<KeyVault>,
-    accounts: Cache<(TenantId, UserId), Arc<[Account]>>,
+    answers: Arc<Answers>,
+    accounts: Cache<(TenantId, UserId), Remembered>,
     apps: Cache<TenantId, Arc<[Arc<ProviderApp>]>>,
 }
 
+/// A person's accounts, and the generations that they had before they were read, in the order of `Provider::ALL`.
+#[derive(Clone)]
+struct Remembered {
+    accounts: Arc<[Account]>,
+    generations: Arc<[Option<u64>]>,
+}
+
 impl Records {
-    pub(crate) fn new(vault: Arc<KeyVault>) -> Self {
+    pub(crate) fn new(vault: Arc<KeyVault>, answers: Arc<Answers>) -> Self {
         Self {
             vault,
+            answers,
             accounts: Cache::builder().max_capacity(OWNERS).time_to_live(REMEMBERED_FOR).build(),
             apps: Cache::builder().max_capacity(OWNERS).time_to_live(REMEMBERED_FOR).build(),
         }
     }
 
-    /// A person's linked accounts.
+    /// A person's linked accounts, no older than the last change that this process has heard of.
     pub(crate) async fn accounts(
         &self,
         ctx: &TenantContext,
@@ -43,11 +54,45 @@ impl Records {
     ) -> Result<Arc<[Account]>, PublicError> {
         let owner = (ctx.tenant_id(), user);
         if let Some(known) = self.accounts.get(&owner).await {
-            return Ok(known);
+            if self.unchanged(ctx, user, &known).await {
+                return Ok(known.accounts);
+            }
+            self.accounts.invalidate(&owner).await;
         }
-        let load = async { self.load_accounts(ctx, user).await.map(Arc::from) };
-        let found = Box::pin(self.accounts.try_get_with(owner, load)).await;
-        found.map_err(|error: Arc<PublicError>| PublicError::clone(&error))
+        let found = Box::pin(self.accounts.try_get_with(owner, self.remember(ctx, user))).await;
+        let found = found.map_err(|error: Arc<PublicError>| PublicError::clone(&error))?;
+        Ok(found.accounts)
+    }
+
+    /// A person's linked accounts as the database has them now, which is remembered.
+    pub(crate) async fn reload_accounts(
+        &self,
+        ctx: &TenantContext,
+        user: UserId,
+    ) -> Result<Arc<[Account]>, PublicError> {
+        let found = self.remember(ctx, user).await?;
+        self.accounts.insert((ctx.tenant_id(), user), found.clone()).await;
+        Ok(found.accounts)
+    }
+
+    async fn remember(&self, ctx: &TenantContext, user: UserId) -> Result<Remembered, PublicError> {
+        let mut generations = Vec::with_capacity(Provider::ALL.len());
+        for provider in Provider::ALL {
+            let generation = self.answers.account_generation(ctx, user, *provider, CHANGES_SHOW_WITHIN);
+            generations.push(Box::pin(generation).await);
+        }
+        let accounts = self.load_accounts(ctx, user).await?;
+        Ok(Remembered { accounts: accounts.into(), generations: generations.into() })
+    }
+
+    async fn unchanged(&self, ctx: &TenantContext, user: UserId, known: &Remembered) -> bool {
+        for (provider, generation) in Provider::ALL.iter().zip(known.generations.iter()) {
+            let seen = self.answers.account_generation_seen(ctx, user, *provider).await;
+            if seen.is_some() && seen != *generation {
+                return false;
+            }
+        }
+        true
     }
 
     /// A person's linked accounts as the database has them now.
@@ -64,22 +109,6 @@ impl Records {
     /// Forgets a person's accounts, so that a change shows at once.
     pub(crate) async fn forget_accounts(&self, ctx: &TenantContext, user: UserId) {
         self.accounts.invalidate(&(ctx.tenant_id(), user)).await;
-    }
-
-    /// Marks that a person must link an account again.
-    pub(crate) async fn mark_relink_needed(&self, ctx: &TenantContext, account: &Account) {
-        let mark = self
-            .vault
-            .store()
-            .with_tenant(ctx, async |tx| linked_accounts::mark_relink_needed(tx, account.id).await);
-        let marked: Result<bool, StoreError> = mark.await;
-        if let Err(error) = marked {
-            tracing::error!(
-                error = %stagedoor_domain::error::Chain(&error),
-                "an account could not be marked for linking again"
-            );
-        }
-        self.forget_accounts(ctx, account.user).await;
     }
 
     /// The tenant's clients at the services.
@@ -117,17 +146,23 @@ pub(crate) fn not_configured(provider: Option<Provider>) -> PublicError {
 }
 
 fn account(row: LinkedAccount) -> Account {
+    let authorized_at = row.session.as_ref().map(|session| session.authorized_at);
     Account {
         id: row.id,
         user: row.user,
         provider: row.provider,
         name: Some(row.label).filter(|label| !label.is_empty()),
         country: row.country_code,
+        linked_at: row.created_at,
+        authorized_at,
+        grant_ends_at: authorized_at.and_then(|at| grant_end(row.provider, at)),
         relink_needed: row.status == AccountStatus::RelinkNeeded,
+        unreadable: row.session.as_ref().is_some_and(|session| session.quarantined),
+        scopes: row.session.map(|session| session.scopes).unwrap_or_default(),
     }
 }
 
-fn app(opened: OpenedProviderApp) -> Result<ProviderApp, PublicError> {
+pub(crate) fn app(opened: OpenedProviderApp) -> Result<ProviderApp, PublicError> {
     let base = |text: &str| {
         Url::parse(text).map_err(|error| {
             tracing::error!(error = %error, provider = %opened.provider, "a provider app has a base URL that is none");
@@ -139,6 +174,7 @@ fn app(opened: OpenedProviderApp) -> Result<ProviderApp, PublicError> {
         provider: opened.provider,
         api_base: base(&opened.api_base_url)?,
         auth_base: base(&opened.auth_base_url)?,
+        authorize_url: opened.authorize_url.as_deref().map(base).transpose()?,
         client_id: opened.client_id,
         client_secret: opened.client_secret,
         mode: match opened.mode {

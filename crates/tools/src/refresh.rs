@@ -1,195 +1,229 @@
-//! Refreshing a person's tokens. A provider may end the old refresh token with the exchange, so what came back
-//! must not be lost: exchange and storing run apart from the caller, who may leave, and storing is repeated
-//! until the database has it. One exchange at a time runs for an account in this process; between processes the
-//! revision of the stored session decides.
+//! Refreshing a person's tokens, when and by whom. A provider may end the old refresh token with the exchange, so one
+//! refresh at a time runs for a grant: here by sharing it, between replicas by a claim in the database. It runs apart
+//! from its callers, who may leave. The exchange itself is in `exchange`.
 
+use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use moka::future::Cache;
 use secrecy::{ExposeSecret, SecretString};
-use stagedoor_domain::error::Chain;
-use stagedoor_domain::{Clock, LinkedAccountId, PublicError, TenantContext};
-use stagedoor_providers::{ProviderApp, ProviderError, Providers, TokenGrant};
+use stagedoor_audit::AuditClient;
+use stagedoor_domain::{Clock, ErrorCode, LinkedAccountId, PublicError, TenantContext, TenantId};
+use stagedoor_providers::{ProviderApp, Providers, TokenGrant};
 use stagedoor_storage::KeyVault;
-use stagedoor_storage::provider_sessions::{self, OpenedSession, RefreshedTokens, SaveOutcome};
-use tokio::sync::{Mutex, oneshot};
+use stagedoor_storage::provider_sessions::{self, OpenedSession, RefreshClaim};
 
-use crate::accounts::{Account, relink_needed};
-use crate::desk::report;
+use crate::accounts::Account;
+use crate::flights::{Flights, Lead, Part};
+use crate::opening::Opener;
 use crate::records::{Records, store_failure};
+use crate::sessions::SessionsInUse;
+use crate::trail::Trail;
 
 /// Runs a task apart from its caller, under a name.
 pub type Spawn = Arc<dyn Fn(&'static str, Pin<Box<dyn Future<Output = ()> + Send>>) + Send + Sync>;
 
-/// A token that ends sooner than this is taken for ended, so that it lasts through the call.
+/// A token that ends sooner than this is refreshed before it is used, so that it lasts through the call.
 const MARGIN: TimeDelta = TimeDelta::seconds(60);
-/// How often a refresh that lost against another replica is looked at again.
-const ATTEMPTS: usize = 3;
-/// How often storing is tried, a second apart at most: about as long as the new access token lives.
-const STORE_ATTEMPTS: u32 = 3_600;
+/// A token that ends sooner than this is refreshed beside its use.
+const EARLY: TimeDelta = TimeDelta::minutes(5);
+/// How long after an early refresh was begun the next one may be.
+const EARLY_AGAIN_AFTER: Duration = Duration::from_secs(30);
+/// How long a claim holds. Whoever holds it longer, because its process ended, has lost it.
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
+/// How long a caller waits for a refresh that something is in the way of.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a refresh waits for another replica's: a lease, and some.
+const WAITS_FOR_OTHERS: Duration = Duration::from_secs(45);
+/// How often a session is looked at again that changed between reading and claiming it.
+const ATTEMPTS: usize = 5;
 
 /// Refreshes sessions.
 pub(crate) struct Refresher {
-    vault: Arc<KeyVault>,
-    providers: Providers,
-    records: Arc<Records>,
-    clock: Arc<dyn Clock>,
+    pub(super) vault: Arc<KeyVault>,
+    pub(super) providers: Providers,
+    pub(super) records: Arc<Records>,
+    pub(super) opener: Arc<Opener>,
+    pub(super) sessions: Arc<SessionsInUse>,
+    pub(super) trail: Arc<Trail>,
+    pub(super) clock: Arc<dyn Clock>,
     spawn: Spawn,
-    running: Cache<LinkedAccountId, Arc<Mutex<()>>>,
+    flights: Flights<Arc<OpenedSession>>,
+    early: Mutex<HashMap<(TenantId, LinkedAccountId), Duration>>,
 }
 
-/// Who waits for a refresh; told once.
-struct Waiting(Option<oneshot::Sender<Result<SecretString, PublicError>>>);
+/// Whose tokens are refreshed and on whose behalf; owned, because the work outlives its caller.
+#[derive(Clone)]
+pub(crate) struct Errand {
+    pub(crate) ctx: TenantContext,
+    pub(crate) client: AuditClient,
+    pub(crate) app: Arc<ProviderApp>,
+    pub(crate) account: Account,
+}
 
-impl Waiting {
-    fn tell(&mut self, result: Result<SecretString, PublicError>) {
-        if let Some(sender) = self.0.take() {
-            // Nobody there: the caller left, which is what this task is for.
-            let _ = sender.send(result);
-        }
-    }
+/// What is to be done about a token's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// Nothing.
+    Long,
+    /// It is good for this call, and is refreshed beside it.
+    Short,
+    /// It is refreshed first.
+    Over,
 }
 
 impl Refresher {
     pub(crate) fn new(
-        vault: Arc<KeyVault>,
-        providers: Providers,
-        records: Arc<Records>,
+        (vault, providers): (Arc<KeyVault>, Providers),
+        (records, opener): (Arc<Records>, Arc<Opener>),
+        (sessions, trail): (Arc<SessionsInUse>, Arc<Trail>),
         clock: Arc<dyn Clock>,
         spawn: Spawn,
     ) -> Arc<Self> {
-        let running = Cache::builder().max_capacity(50_000).time_to_idle(Duration::from_hours(2)).build();
-        Arc::new(Self { vault, providers, records, clock, spawn, running })
+        let (flights, early) = (Flights::new(), Mutex::default());
+        Arc::new(Self { vault, providers, records, opener, sessions, trail, clock, spawn, flights, early })
     }
 
-    /// Whether a token that ends then lasts through a call.
-    pub(crate) fn lasts(&self, expires_at: DateTime<Utc>) -> bool {
-        expires_at - self.clock.now() > MARGIN
+    /// What is to be done about a token that ends then.
+    pub(crate) fn life(&self, expires_at: DateTime<Utc>) -> Life {
+        let left = expires_at - self.clock.now();
+        if left > EARLY {
+            Life::Long
+        } else if left > MARGIN {
+            Life::Short
+        } else {
+            Life::Over
+        }
     }
 
     /// Another token than `stale`: one that someone else refreshed meanwhile, or one refreshed now.
-    pub(crate) async fn token(
+    pub(crate) async fn refreshed(
         self: &Arc<Self>,
-        ctx: &TenantContext,
-        app: &Arc<ProviderApp>,
-        account: &Account,
+        errand: &Errand,
         stale: &SecretString,
-    ) -> Result<SecretString, PublicError> {
-        let (sender, receiver) = oneshot::channel();
-        let (refresher, ctx, app) = (Arc::clone(self), ctx.clone(), Arc::clone(app));
-        let (account, stale) = (account.clone(), stale.clone());
-        (self.spawn)(
-            "token refresh",
-            Box::pin(async move {
-                let mut waiting = Waiting(Some(sender));
-                let result = refresher.run(&ctx, &app, &account, &stale, &mut waiting).await;
-                waiting.tell(result);
-            }),
-        );
-        receiver.await.unwrap_or_else(|_| Err(PublicError::internal()))
+    ) -> Result<Arc<OpenedSession>, PublicError> {
+        for _ in 0..ATTEMPTS {
+            let follow = match self.flights.join(&errand.ctx, errand.account.id) {
+                Part::Follow(follow) => follow,
+                Part::Lead(lead) => {
+                    let follow = lead.follow();
+                    self.begin(errand.clone(), stale.clone(), lead);
+                    follow
+                }
+            };
+            let outcome = follow.landed_or_held(PATIENCE).await;
+            // `None`: it panicked, which was logged where tasks are run.
+            let session = outcome.unwrap_or_else(|| Err(PublicError::internal()))?;
+            if !is(&session, stale) {
+                return Ok(session);
+            }
+            // What was shared was the refresh of an older token than this.
+        }
+        Err(PublicError::internal())
     }
 
-    /// The session as it is stored.
-    pub(crate) async fn load(
-        &self,
-        ctx: &TenantContext,
-        account: &Account,
-    ) -> Result<OpenedSession, PublicError> {
-        let loaded = provider_sessions::load(&self.vault, ctx, account.id).await;
-        loaded.map_err(|error| store_failure(&error))?.ok_or_else(|| relink_needed(account.provider))
+    /// Begins to refresh `session` unless someone does already or has tried a moment ago. Nobody waits for it.
+    pub(crate) fn refresh_beside(self: &Arc<Self>, errand: &Errand, session: &OpenedSession) {
+        // Without a refresh token there is nothing to do before its end.
+        if session.refresh_token.is_some()
+            && self.may_begin_early(errand)
+            && let Part::Lead(lead) = self.flights.join(&errand.ctx, errand.account.id)
+        {
+            self.begin(errand.clone(), session.access_token.clone(), lead);
+        }
+    }
+
+    fn may_begin_early(&self, errand: &Errand) -> bool {
+        let (key, now) = ((errand.ctx.tenant_id(), errand.account.id), self.clock.elapsed());
+        let mut begun = self.early.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.retain(|_, at| now.saturating_sub(*at) < EARLY_AGAIN_AFTER);
+        let may = !begun.contains_key(&key);
+        begun.entry(key).or_insert(now);
+        may
+    }
+
+    fn begin(self: &Arc<Self>, errand: Errand, stale: SecretString, lead: Lead<Arc<OpenedSession>>) {
+        let refresher = Arc::clone(self);
+        let work = async move {
+            let outcome = refresher.run(&errand, &stale, &lead).await;
+            lead.land(outcome);
+        };
+        (self.spawn)("token refresh", Box::pin(work));
     }
 
     async fn run(
         &self,
-        ctx: &TenantContext,
-        app: &ProviderApp,
-        account: &Account,
+        errand: &Errand,
         stale: &SecretString,
-        waiting: &mut Waiting,
-    ) -> Result<SecretString, PublicError> {
-        let lock = self.running.get_with(account.id, async { Arc::default() }).await;
-        let _one_at_a_time = lock.lock().await;
+        lead: &Lead<Arc<OpenedSession>>,
+    ) -> Result<Arc<OpenedSession>, PublicError> {
+        let Errand { ctx, client, account, .. } = errand;
         for _ in 0..ATTEMPTS {
-            let session = self.load(ctx, account).await?;
-            if session.access_token.expose_secret() != stale.expose_secret() && self.lasts(session.expires_at)
-            {
-                return Ok(session.access_token);
+            let standing = self.sessions.standing(ctx, account).await;
+            let session = self.opener.load(ctx, client, account).await?;
+            if !is(&session, stale) && self.life(session.expires_at) != Life::Over {
+                let session = Arc::new(session);
+                self.sessions.keep(ctx, &session, standing);
+                return Ok(session);
             }
+            let Some((claim, took_over)) = self.claim(errand, &session, lead).await? else { continue };
+            let exchanged = self.exchange(errand, &session, (claim, took_over), lead).await?;
             // `None`: another replica stored its refresh first, and what it stored counts.
-            if let Some(token) = self.refresh(ctx, app, account, &session, waiting).await? {
-                return Ok(token);
+            if let Some(refreshed) = exchanged {
+                self.sessions.keep(ctx, &refreshed, standing);
+                return Ok(refreshed);
             }
         }
         Err(PublicError::internal())
     }
 
-    /// One exchange, stored before it is used; `None` if another one was stored first.
-    async fn refresh(
+    /// The right to exchange the session's refresh token, once nobody else has it; `None` if the session was written
+    /// meanwhile.
+    async fn claim(
         &self,
-        ctx: &TenantContext,
-        app: &ProviderApp,
-        account: &Account,
+        errand: &Errand,
         session: &OpenedSession,
-        waiting: &mut Waiting,
-    ) -> Result<Option<SecretString>, PublicError> {
-        let Some(refresh_token) = &session.refresh_token else {
-            self.records.mark_relink_needed(ctx, account).await;
-            return Err(relink_needed(account.provider));
-        };
-        let asked_at = self.clock.now();
-        let grant = match self.providers.get(account.provider).refresh(ctx, app, refresh_token).await {
-            Ok(grant) => grant,
-            Err(error @ ProviderError::InvalidGrant { .. }) => {
-                if self.load(ctx, account).await?.revision != session.revision {
-                    return Ok(None);
-                }
-                self.records.mark_relink_needed(ctx, account).await;
-                return Err(report(&error));
+        lead: &Lead<Arc<OpenedSession>>,
+    ) -> Result<Option<(i64, bool)>, PublicError> {
+        let (mut pause, mut waited) = (Duration::from_millis(50), Duration::ZERO);
+        loop {
+            let claim = provider_sessions::claim_refresh(&self.vault, &errand.ctx, session, LEASE).await;
+            let remaining = match claim.map_err(|error| store_failure(&error))? {
+                RefreshClaim::Won { claim, took_over } => return Ok(Some((claim, took_over))),
+                RefreshClaim::Moved => return Ok(None),
+                RefreshClaim::Busy { remaining } => remaining,
+            };
+            let busy = being_refreshed(&errand.account, remaining);
+            if waited >= WAITS_FOR_OTHERS {
+                return Err(busy);
             }
-            Err(error) => return Err(report(&error)),
-        };
-        let tokens = RefreshedTokens {
-            expires_at: ends(asked_at, &grant),
-            access_token: grant.access_token,
-            refresh_token: grant.refresh_token,
-            scopes: (!grant.scopes.is_empty()).then_some(grant.scopes),
-        };
-        self.store(ctx, session, tokens, waiting).await
-    }
-
-    /// Stores what came back, however long the database is away. The caller is told at the first failure; the
-    /// account's lock is held, so that nobody here sends the old refresh token meanwhile.
-    async fn store(
-        &self,
-        ctx: &TenantContext,
-        session: &OpenedSession,
-        tokens: RefreshedTokens,
-        waiting: &mut Waiting,
-    ) -> Result<Option<SecretString>, PublicError> {
-        let mut wait = Duration::from_millis(50);
-        for _ in 0..STORE_ATTEMPTS {
-            match provider_sessions::save_refreshed(&self.vault, ctx, session, &tokens).await {
-                Ok(SaveOutcome::Saved { .. }) => return Ok(Some(tokens.access_token)),
-                Ok(SaveOutcome::Superseded) => return Ok(None),
-                Err(error) if error.is_transient() => {
-                    tracing::warn!(error = %Chain(&error), "refreshed tokens wait for the database");
-                    waiting.tell(Err(error.public()));
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(Duration::from_secs(1));
-                }
-                Err(error) => return Err(store_failure(&error)),
-            }
+            lead.held(busy);
+            tokio::time::sleep(pause).await;
+            waited += pause;
+            pause = (pause * 2).min(Duration::from_millis(500));
         }
-        tracing::error!("refreshed tokens could not be stored and are lost");
-        Err(PublicError::internal())
     }
+}
+
+/// Whether the session has that access token.
+pub(crate) fn is(session: &OpenedSession, token: &SecretString) -> bool {
+    session.access_token.expose_secret() == token.expose_secret()
 }
 
 /// When a granted token ends, counted from before it was asked for.
 pub(crate) fn ends(asked_at: DateTime<Utc>, grant: &TokenGrant) -> DateTime<Utc> {
     let life = TimeDelta::from_std(grant.expires_in).ok();
     life.and_then(|life| asked_at.checked_add_signed(life)).unwrap_or(asked_at)
+}
+
+fn being_refreshed(account: &Account, remaining: Duration) -> PublicError {
+    let message = format!(
+        "The access to the {} account is being renewed by another replica, which takes longer than usual.",
+        account.provider.title()
+    );
+    PublicError::new(ErrorCode::ProviderUnavailable, message)
+        .hint("Try again as told; nothing was done.")
+        .retry_after(remaining)
 }

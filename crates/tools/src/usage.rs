@@ -29,7 +29,7 @@ pub(crate) struct UsageOutput {
 /// One quota.
 #[derive(Debug, Serialize, JsonSchema)]
 struct LimitOutput {
-    /// `api` counts every call; the others count their own kind besides.
+    /// `api` counts every call; the others count their own kind besides, `auth` links begun and accounts unlinked.
     class: String,
     /// Calls per window.
     capacity: u32,
@@ -40,8 +40,8 @@ struct LimitOutput {
     full_in_seconds: u64,
 }
 
-/// The classes that tool calls count on; `auth` counts failed log-ins only.
-const SHOWN: [LimitClass; 3] = [LimitClass::Api, LimitClass::Search, LimitClass::Playlist];
+/// The classes that tool calls count on.
+const SHOWN: [LimitClass; 4] = [LimitClass::Api, LimitClass::Search, LimitClass::Playlist, LimitClass::Auth];
 
 pub(crate) async fn status(desk: &Desk, ctx: &TenantContext, _arguments: NoArguments) -> Produced {
     let principal = ctx.principal();

@@ -1,6 +1,7 @@
 //! The configuration: one YAML file, `STAGEDOOR_SECTION__KEY` overrides, `…_FILE` for secrets. Everything is
 //! checked before it is used, and every problem is told at once.
 
+mod encryption;
 mod environment;
 mod error;
 mod layers;
@@ -17,12 +18,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use encryption::{EncryptionConfig, KubernetesLoginConfig, TransitConfig, WrapWith};
 pub(crate) use environment::{data_home, home_directory, search_path};
 pub use environment::{environment, variable};
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use secret::SecretUrl;
 pub use sections::{
-    AuditConfig, CacheConfig, EncryptionConfig, LogFormat, MetricsConfig, OpsConfig, ProvidersConfig,
+    AuditConfig, CacheConfig, LinkingConfig, LogFormat, MetricsConfig, OpsConfig, ProvidersConfig,
     RateLimitingConfig, ServerConfig, StorageConfig, TelemetryConfig,
 };
 
@@ -56,6 +58,8 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     /// Calls to Spotify and Tidal.
     pub providers: ProvidersConfig,
+    /// Linking people's accounts.
+    pub linking: LinkingConfig,
     #[serde(skip)]
     origins: BTreeMap<String, Origin>,
 }

@@ -2,7 +2,6 @@
 //! and the advice in error messages. Rules that join several fields are in `validate`.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -132,18 +131,6 @@ impl Default for StorageConfig {
             statement_cache: 100,
         }
     }
-}
-
-/// Where the keys are.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct EncryptionConfig {
-    /// A file with one key-encryption key.
-    pub key_file: Option<PathBuf>,
-    /// A folder with one file for each version of the key-encryption key, such as a mounted Secret.
-    pub key_directory: Option<PathBuf>,
-    /// A file with the pepper under which API keys are stored.
-    pub api_key_pepper_file: Option<PathBuf>,
 }
 
 /// The cache of answers.
@@ -280,6 +267,27 @@ impl Default for TelemetryConfig {
             log_format: LogFormat::Auto,
             log_filter: "info,rmcp=warn,sqlx=warn,hyper=warn,reqwest=warn,opentelemetry=warn".to_owned(),
         }
+    }
+}
+
+/// Linking people's accounts.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LinkingConfig {
+    /// Milliseconds that a call may wait for a person who is on the link page; two thirds of
+    /// `server.request_deadline_ms` at most count.
+    #[schemars(range(max = 600_000))]
+    pub wait_ms: u64,
+    /// Minutes that a person has to finish a link.
+    #[schemars(range(min = 1, max = 60))]
+    pub attempt_minutes: u32,
+}
+
+milliseconds!(LinkingConfig { wait = wait_ms });
+
+impl Default for LinkingConfig {
+    fn default() -> Self {
+        Self { wait_ms: 20_000, attempt_minutes: 10 }
     }
 }
 

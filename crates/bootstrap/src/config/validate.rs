@@ -1,8 +1,9 @@
 //! Rules that a single value's kind cannot say: ranges, forms of addresses, fields that need or exclude each other.
 
 use serde_json::{Number, Value};
-use url::Url;
+use url::{Host, Url};
 
+use super::encryption::TransitConfig;
 use super::error::ConfigError;
 use super::secret::SecretUrl;
 use super::{Config, ConfigSchema};
@@ -95,18 +96,64 @@ impl Problems<'_> {
 
     fn encryption(&mut self) {
         let encryption = &self.config.encryption;
-        match (&encryption.key_file, &encryption.key_directory) {
-            (None, None) => {
-                self.add("encryption.key_file", "either it or encryption.key_directory is required", "");
+        if encryption.key_file.is_some() && encryption.key_directory.is_some() {
+            self.add("encryption.key_directory", "it and encryption.key_file exclude each other", "");
+        }
+        let places = encryption.places();
+        match (encryption.wrap_with, places.len()) {
+            (_, 0) => {
+                let advice = "wanted: a file with 32 random bytes in base64, or another place for keys: \
+                              encryption.key_directory, encryption.passphrase_directory, encryption.transit";
+                self.add("encryption.key_file", "it is required", advice);
             }
-            (Some(_), Some(_)) => {
-                self.add("encryption.key_directory", "it and encryption.key_file exclude each other", "");
+            (None, 2..) => {
+                let advice =
+                    "wanted: which of the places wraps new keys: `directory`, `passphrase` or `transit`";
+                self.add("encryption.wrap_with", "it is required where keys are in several places", advice);
+            }
+            (Some(place), _) if !places.contains(&place) => {
+                self.add("encryption.wrap_with", "it names a place that is not set up", "");
             }
             _ => {}
+        }
+        if let Some(transit) = &encryption.transit {
+            self.transit(transit);
         }
         if encryption.api_key_pepper_file.is_none() {
             let advice = "wanted: a file with at least 32 random bytes";
             self.add("encryption.api_key_pepper_file", "it is required", advice);
+        }
+    }
+
+    fn transit(&mut self, transit: &TransitConfig) {
+        const PATH: &str = "encryption.transit";
+        let (address, here) = (&transit.address, is_loopback(&transit.address));
+        let secure = address.scheme() == "https" || (address.scheme() == "http" && here);
+        let bare = address.username().is_empty()
+            && address.password().is_none()
+            && address.query().is_none()
+            && address.fragment().is_none();
+        if !secure || !bare {
+            let advice = "wanted: https and a host, such as `https://vault.example.com:8200`, or plain http to an agent \
+                          on this machine; no user name, query or fragment";
+            self.add(PATH, "`address` is no address of a key service", advice);
+        }
+        match (&transit.token_file, &transit.kubernetes) {
+            (Some(_), Some(_)) => self.add(PATH, "`token_file` and `kubernetes` exclude each other", ""),
+            (None, None) if !here => {
+                let advice = "only an agent on this machine adds the token itself";
+                self.add(PATH, "either `token_file` or `kubernetes` is required", advice);
+            }
+            _ => {}
+        }
+        for (name, value) in [("key", &transit.key), ("mount", &transit.mount)] {
+            if value.is_empty() {
+                self.add(PATH, format!("`{name}` is empty"), "");
+            }
+        }
+        if !(100..=4_000).contains(&transit.timeout_ms) {
+            let problem = format!("`timeout_ms`: {} is out of range", transit.timeout_ms);
+            self.add(PATH, problem, "wanted: from 100 to 4000");
         }
     }
 
@@ -134,4 +181,13 @@ impl Problems<'_> {
 
 fn has_scheme(address: &SecretUrl, schemes: &[&str]) -> bool {
     Url::parse(address.expose()).is_ok_and(|url| schemes.contains(&url.scheme()))
+}
+
+fn is_loopback(address: &Url) -> bool {
+    match address.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
 }

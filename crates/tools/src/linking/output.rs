@@ -1,0 +1,108 @@
+//! What `account_link` answers with.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use schemars::JsonSchema;
+use serde::Serialize;
+use stagedoor_domain::Provider;
+use stagedoor_storage::link_attempts::{LinkAttempt, NewLinkAttempt};
+
+use super::scopes;
+use crate::accounts::Account;
+
+/// How far the link is.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct LinkOutput {
+    /// `pending` or `linked`.
+    status: &'static str,
+    /// What to do now.
+    next: String,
+    /// The page for the person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    /// Hand this in as `link` to ask how it went.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<String>,
+    /// When the page ends (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
+    /// The account that is linked now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<LinkedOutput>,
+    /// What the person did not grant, in the service's words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing_scopes: Vec<String>,
+}
+
+/// A linked account.
+#[derive(Debug, Serialize, JsonSchema)]
+struct LinkedOutput {
+    /// Hand this in as `account` where a service has several.
+    id: String,
+    provider: Provider,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    country: Option<String>,
+}
+
+impl LinkOutput {
+    /// The page is there, and the person is to open it.
+    pub(super) fn offered(attempt: &NewLinkAttempt, url: String) -> Self {
+        let next = format!(
+            "Show the person `url` and ask them to open it in a browser and follow it to the end. When they say that \
+             they have, call account_link with {{\"link\":\"{}\"}}.",
+            attempt.id
+        );
+        Self {
+            url: Some(url),
+            link: Some(attempt.id.to_string()),
+            expires_at: Some(text(attempt.expires_at)),
+            ..Self::bare("pending", next)
+        }
+    }
+
+    /// The person has not finished.
+    pub(super) fn pending(attempt: &LinkAttempt) -> Self {
+        let next = "The person has not finished. Wait until they say that they have, then call again; the address of \
+                    the earlier answer works until `expires_at`.";
+        Self {
+            link: Some(attempt.id.to_string()),
+            expires_at: Some(text(attempt.expires_at)),
+            ..Self::bare("pending", next.to_owned())
+        }
+    }
+
+    /// The account is linked.
+    pub(super) fn linked(attempt: &LinkAttempt, account: Account) -> Self {
+        let missing_scopes = scopes::missing(&attempt.scopes, &account.scopes);
+        let next = if missing_scopes.is_empty() {
+            "The account can be used now."
+        } else {
+            "The account can be used now, but not for what `missing_scopes` covers; the person can grant it by linking \
+             the account again."
+        };
+        let account = LinkedOutput {
+            id: account.id.to_string(),
+            provider: account.provider,
+            name: account.name,
+            country: account.country,
+        };
+        Self { account: Some(account), missing_scopes, ..Self::bare("linked", next.to_owned()) }
+    }
+
+    fn bare(status: &'static str, next: String) -> Self {
+        Self {
+            status,
+            next,
+            url: None,
+            link: None,
+            expires_at: None,
+            account: None,
+            missing_scopes: Vec::new(),
+        }
+    }
+}
+
+fn text(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}

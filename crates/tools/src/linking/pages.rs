@@ -1,0 +1,183 @@
+//! What the first pages of a link do: show who asks for what, and take the person's answer.
+
+use secrecy::SecretString;
+use stagedoor_audit::{AuditAction, AuditClient};
+use stagedoor_domain::{
+    ApiKeyId, LinkAttemptId, Principal, PrincipalKind, Provider, PublicError, TenantContext, UserId,
+};
+use stagedoor_providers::{AuthorizationRequest, ProviderApp};
+use stagedoor_storage::api_keys::KeySummary;
+use stagedoor_storage::link_attempts::{self, LinkAttempt, LinkOutcome, LinkStage};
+use stagedoor_storage::{StoreError, TenantTransaction, api_keys, linked_accounts, tenants, users};
+use url::Url;
+
+use super::failure::{Failure, unknown, used};
+use super::secrets::{challenge, hash, secret};
+use super::{Consent, Departure, Linking, of_attempt, scopes};
+use crate::desk::internal;
+use crate::records::store_failure;
+
+/// A link that is open, with the key that asked.
+struct Open {
+    attempt: LinkAttempt,
+    key: KeySummary,
+    account: Option<String>,
+    tenant_name: String,
+    person: String,
+}
+
+impl Linking {
+    /// What the person is asked to agree to.
+    pub async fn consent(&self, ctx: &TenantContext) -> Result<Consent, PublicError> {
+        let open = self.open(ctx).await?;
+        let provider = open.attempt.provider;
+        let app = self.desk.app(ctx, provider).await?;
+        let mut leaves_to = self.authorize_address(ctx, &app, &[], &SecretString::default(), "")?;
+        leaves_to.set_path("");
+        leaves_to.set_query(None);
+        Ok(Consent {
+            tenant_name: open.tenant_name,
+            person: open.person,
+            agent: open.key.name,
+            software: Some(open.attempt.agent).filter(|software| !software.is_empty()),
+            provider,
+            scopes: scopes::explained(provider, &open.attempt.scopes),
+            links_again: open.account,
+            expires_at: open.attempt.expires_at,
+            leaves_to,
+        })
+    }
+
+    /// The person agreed: where to go now. Who agrees again, having come back, gets another way, and the former one
+    /// no longer counts.
+    pub async fn agree(&self, ctx: &TenantContext, client: AuditClient) -> Result<Departure, PublicError> {
+        let id = attempt_of(ctx)?;
+        let record = self.desk.trail().open(ctx, AuditAction::LinkConsent, &client, of_attempt(id)).await?;
+        let departure = self.depart(ctx).await;
+        record.close(departure.as_ref().err().map(|error| error.code)).await;
+        departure
+    }
+
+    /// The person declined.
+    pub async fn decline(&self, ctx: &TenantContext, client: AuditClient) -> Result<(), PublicError> {
+        let id = attempt_of(ctx)?;
+        let record = self.desk.trail().open(ctx, AuditAction::LinkConsent, &client, of_attempt(id)).await?;
+        let declined = self.declined(ctx, id).await;
+        let error = declined.as_ref().map_or_else(|error| error.code, |()| Failure::Declined.code());
+        record.close(Some(error)).await;
+        declined
+    }
+
+    async fn depart(&self, ctx: &TenantContext) -> Result<Departure, PublicError> {
+        let Open { attempt, .. } = self.open(ctx).await?;
+        let app = self.desk.app(ctx, attempt.provider).await?;
+        let entropy = self.desk.entropy.as_ref();
+        let (state, verifier, browser_secret) = (secret(entropy), secret(entropy), secret(entropy));
+        let challenge = challenge(&verifier);
+        let url = self.authorize_address(ctx, &app, &attempt.scopes, &state, &challenge)?;
+        let (state, browser) = (hash(&state), hash(&browser_secret));
+        let agreed =
+            link_attempts::agree(self.desk.vault(), ctx, &attempt, &state, &browser, &verifier).await;
+        if agreed.map_err(|error| store_failure(&error))? {
+            return Ok(Departure { url, browser_secret });
+        }
+        // It ended, or was agreed to elsewhere, between the look and the write.
+        Err(self.open(ctx).await.err().unwrap_or_else(used))
+    }
+
+    async fn declined(&self, ctx: &TenantContext, id: LinkAttemptId) -> Result<(), PublicError> {
+        let now = self.desk.clock.now();
+        let store = self.desk.vault().store();
+        let decline = store.with_tenant(ctx, async |tx| {
+            link_attempts::decline(tx, id, Failure::Declined.as_str(), now).await
+        });
+        if decline.await.map_err(|error| store_failure(&error))? {
+            return Ok(());
+        }
+        Err(self.open(ctx).await.err().unwrap_or_else(used))
+    }
+
+    /// The link of this page if something can still be done with it, else what became of it.
+    async fn open(&self, ctx: &TenantContext) -> Result<Open, PublicError> {
+        let (id, now) = (attempt_of(ctx)?, self.desk.clock.now());
+        let store = self.desk.vault().store();
+        let load = store.with_tenant(ctx, async |tx| load(tx, id).await);
+        let (attempt, key, account, tenant_name, person) =
+            load.await.map_err(|error| store_failure(&error))?.ok_or_else(unknown)?;
+        match attempt.outcome(now) {
+            LinkOutcome::Linked(_) => return Err(used()),
+            LinkOutcome::Ended(failure) => return Err(Failure::read(failure).public(attempt.provider)),
+            LinkOutcome::Open if attempt.stage == LinkStage::Exchanging => return Err(used()),
+            LinkOutcome::Open => {}
+        }
+        let valid = key.filter(|key| is_valid(key, attempt.user, now));
+        let key = valid.ok_or_else(|| Failure::Revoked.public(attempt.provider))?;
+        Ok(Open { attempt, key, account, tenant_name, person })
+    }
+
+    fn authorize_address(
+        &self,
+        ctx: &TenantContext,
+        app: &ProviderApp,
+        scopes: &[String],
+        state: &SecretString,
+        code_challenge: &str,
+    ) -> Result<Url, PublicError> {
+        let redirect_uri = &self.redirect_address(ctx, app.provider)?;
+        let request = AuthorizationRequest { redirect_uri, scopes, state, code_challenge };
+        Ok(self.desk.music(app.provider).authorize_url(app, &request))
+    }
+
+    /// Where the provider sends the browser back to; the tenant's app there must know it.
+    pub(super) fn redirect_address(
+        &self,
+        ctx: &TenantContext,
+        provider: Provider,
+    ) -> Result<Url, PublicError> {
+        let base = self.options.public_url.as_str().trim_end_matches('/');
+        let slug = ctx.tenant().slug.as_str();
+        Url::parse(&format!("{base}/t/{slug}/connect/callback/{provider}")).map_err(|error| internal(&error))
+    }
+}
+
+type Loaded = (LinkAttempt, Option<KeySummary>, Option<String>, String, String);
+
+async fn load(tx: &mut TenantTransaction, id: LinkAttemptId) -> Result<Option<Loaded>, StoreError> {
+    let Some(attempt) = link_attempts::find(tx, id).await? else { return Ok(None) };
+    let key = asking_key(tx, &attempt).await?;
+    let account = match attempt.account {
+        Some(account) => linked_accounts::find(tx, account).await?.map(|account| account.label),
+        None => None,
+    };
+    let person = users::find(tx, attempt.user).await?.map(|user| user.label).unwrap_or_default();
+    Ok(Some((attempt, key, account, tenants::name(tx).await?, person)))
+}
+
+/// The key that asked for a link; `None` if there is none any more.
+pub(super) async fn asking_key(
+    tx: &mut TenantTransaction,
+    attempt: &LinkAttempt,
+) -> Result<Option<KeySummary>, StoreError> {
+    match key_of(&attempt.principal) {
+        Some(id) => api_keys::summary(tx, &id).await,
+        None => Ok(None),
+    }
+}
+
+/// Whether a key may still have something linked for that person.
+pub(super) fn is_valid(key: &KeySummary, user: UserId, now: chrono::DateTime<chrono::Utc>) -> bool {
+    key.revoked_at.is_none() && key.expires_at.is_none_or(|at| at > now) && key.user == Some(user)
+}
+
+/// The id of the key whose label that is.
+fn key_of(label: &str) -> Option<ApiKeyId> {
+    label.strip_prefix("key:")?.parse().ok()
+}
+
+/// The link that a page's context is for.
+pub(super) fn attempt_of(ctx: &TenantContext) -> Result<LinkAttemptId, PublicError> {
+    match ctx.principal() {
+        Principal { kind: PrincipalKind::LinkPage(attempt), .. } => Ok(*attempt),
+        _ => Err(unknown()),
+    }
+}

@@ -1,0 +1,154 @@
+//! Opening a person's session: from memory, else from the database, once for all who ask at the same time. What the
+//! database does on the way (a new seal each day, setting a damaged row aside) is audited and counted here.
+
+use std::sync::Arc;
+
+use stagedoor_audit::{AuditAction, AuditClient};
+use stagedoor_domain::error::Chain;
+use stagedoor_domain::tenant::PrincipalKind;
+use stagedoor_domain::{ErrorCode, PublicError, TenantContext};
+use stagedoor_storage::provider_sessions::{self, OpenedSession};
+use stagedoor_storage::{KeyVault, StoreError};
+
+use crate::accounts::{Account, relink_needed};
+use crate::flights::{Flights, Part};
+use crate::records::{Records, store_failure};
+use crate::sessions::SessionsInUse;
+use crate::trail::{Trail, of_account};
+
+/// Opens sessions.
+pub(crate) struct Opener {
+    vault: Arc<KeyVault>,
+    records: Arc<Records>,
+    sessions: Arc<SessionsInUse>,
+    trail: Arc<Trail>,
+    flights: Flights<Arc<OpenedSession>>,
+}
+
+impl Opener {
+    pub(crate) fn new(
+        vault: Arc<KeyVault>,
+        records: Arc<Records>,
+        sessions: Arc<SessionsInUse>,
+        trail: Arc<Trail>,
+    ) -> Self {
+        Self { vault, records, sessions, trail, flights: Flights::new() }
+    }
+
+    /// The session of an account.
+    pub(crate) async fn open(
+        &self,
+        ctx: &TenantContext,
+        client: &AuditClient,
+        account: &Account,
+    ) -> Result<Arc<OpenedSession>, PublicError> {
+        let standing = self.sessions.standing(ctx, account).await;
+        loop {
+            if let Some(session) = self.sessions.get(ctx, account, standing) {
+                return Ok(session);
+            }
+            match self.flights.join(ctx, account.id) {
+                Part::Follow(follow) => {
+                    if let Some(outcome) = follow.landed().await {
+                        return outcome;
+                    }
+                }
+                Part::Lead(lead) => {
+                    let opened = Box::pin(self.load(ctx, client, account)).await.map(Arc::new);
+                    if let Ok(session) = &opened {
+                        self.sessions.keep(ctx, session, standing);
+                    }
+                    lead.land(opened.clone());
+                    return opened;
+                }
+            }
+        }
+    }
+
+    /// The session of an account as it is stored now.
+    pub(crate) async fn load(
+        &self,
+        ctx: &TenantContext,
+        client: &AuditClient,
+        account: &Account,
+    ) -> Result<OpenedSession, PublicError> {
+        // The account was chosen among the person's own; this is the lock behind that door.
+        let is_job = matches!(ctx.principal().kind, PrincipalKind::Job(_));
+        if ctx.user() != Some(account.user) && !is_job {
+            tracing::error!(account = %account.id, "a session was asked for on behalf of someone else");
+            return Err(PublicError::internal());
+        }
+        match provider_sessions::load(&self.vault, ctx, account.id).await {
+            Ok(Some(session)) => {
+                self.sessions.counters.opened_cold.add();
+                if session.rotated {
+                    self.sessions.counters.rotations.add();
+                    let resource = of_account(account.id);
+                    self.trail.note(ctx, AuditAction::SessionRotate, client, resource, None).await;
+                }
+                Ok(session)
+            }
+            Ok(None) => Err(self.gone(ctx, account).await),
+            Err(error @ (StoreError::Unreadable { .. } | StoreError::NotUnderstood { .. })) => {
+                Err(self.set_aside(ctx, client, account, &error).await)
+            }
+            Err(StoreError::Quarantined) => Err(unreadable(account)),
+            Err(error) => Err(store_failure(&error)),
+        }
+    }
+
+    /// What is wrong with an account that has no session.
+    async fn gone(&self, ctx: &TenantContext, account: &Account) -> PublicError {
+        self.records.forget_accounts(ctx, account.user).await;
+        match self.records.load_accounts(ctx, account.user).await {
+            Ok(accounts) if accounts.iter().any(|known| known.id == account.id) => {
+                relink_needed(account.provider)
+            }
+            Ok(_) => {
+                let message = format!("The {} account was unlinked a moment ago.", account.provider.title());
+                PublicError::new(ErrorCode::AccountNotLinked, message)
+                    .hint("accounts_list shows which accounts there are.")
+            }
+            Err(error) => error,
+        }
+    }
+
+    /// Sets a session aside that does not open under a key that does. Without a record of it, it stays where it is, and
+    /// the next call tries again.
+    async fn set_aside(
+        &self,
+        ctx: &TenantContext,
+        client: &AuditClient,
+        account: &Account,
+        error: &StoreError,
+    ) -> PublicError {
+        tracing::error!(account = %account.id, error = %Chain(error), "a stored session does not open");
+        let opened = self.trail.open(ctx, AuditAction::SessionOpen, client, of_account(account.id)).await;
+        let Ok(record) = opened else { return unreadable(account) };
+        let reason = Chain(error).to_string();
+        let told = match provider_sessions::quarantine(&self.vault, ctx, account.id, &reason).await {
+            Ok(true) => {
+                self.sessions.counters.quarantines.add();
+                unreadable(account)
+            }
+            // Linked again, or set aside by another replica, since it was read.
+            Ok(false) => unreadable(account),
+            Err(error) => store_failure(&error),
+        };
+        record.close(Some(told.code)).await;
+        self.sessions.forget(ctx, account.id);
+        self.records.forget_accounts(ctx, account.user).await;
+        told
+    }
+}
+
+/// The session of an account does not open. It is kept, and there are two ways out.
+pub(crate) fn unreadable(account: &Account) -> PublicError {
+    let (provider, id) = (account.provider, account.id);
+    let message =
+        format!("The stored access to the {} account could not be opened and was set aside.", provider.title());
+    PublicError::new(ErrorCode::SessionUnreadable, message).hint(format!(
+        "Link it again with account_link {{\"provider\":\"{provider}\",\"account\":\"{id}\"}}: that replaces it. \
+         Nothing was deleted, so an operator may instead be able to restore it from a backup."
+    ))
+}
