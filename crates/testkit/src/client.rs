@@ -29,6 +29,8 @@ pub struct Client {
     url: String,
     key: Option<String>,
     era: Era,
+    capabilities: Value,
+    software: Value,
     headers: Vec<(&'static str, String)>,
     next_id: AtomicU64,
 }
@@ -57,6 +59,8 @@ impl Client {
             url: format!("http://{address}/t/{slug}/mcp"),
             key: key.map(str::to_owned),
             era: Era::Modern,
+            capabilities: json!({}),
+            software: json!({ "name": "testkit", "version": "1" }),
             headers: Vec::new(),
             next_id: AtomicU64::new(1),
         }
@@ -66,6 +70,20 @@ impl Client {
     #[must_use]
     pub fn speaking(mut self, era: Era) -> Self {
         self.era = era;
+        self
+    }
+
+    /// The same client that says it can do more (2026-07-28, `clientCapabilities`).
+    #[must_use]
+    pub fn declaring(mut self, capabilities: Value) -> Self {
+        self.capabilities = capabilities;
+        self
+    }
+
+    /// The same client that calls itself otherwise (2026-07-28, `clientInfo`).
+    #[must_use]
+    pub fn named(mut self, name: &str, version: &str) -> Self {
+        self.software = json!({ "name": name, "version": version });
         self
     }
 
@@ -132,9 +150,8 @@ impl Client {
     pub fn message(&self, id: Value, method: &str, mut params: Value) -> Value {
         if self.era == Era::Modern {
             params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!("2026-07-28");
-            params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
-            params["_meta"]["io.modelcontextprotocol/clientInfo"] =
-                json!({ "name": "testkit", "version": "1" });
+            params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = self.capabilities.clone();
+            params["_meta"]["io.modelcontextprotocol/clientInfo"] = self.software.clone();
         }
         let mut message = json!({ "jsonrpc": "2.0", "method": method, "params": params });
         message["id"] = id;

@@ -11,6 +11,7 @@ use stagedoor_crypto::SystemEntropy;
 use stagedoor_gateway::assembly;
 use stagedoor_gateway::state::AppState;
 use tokio::task::JoinHandle;
+use url::Url;
 
 use crate::client::Client;
 use crate::stage::Stage;
@@ -46,10 +47,16 @@ impl TestGateway {
 
     /// A gateway, or why there is none.
     pub async fn try_start(stage: &Stage, config: &Config) -> anyhow::Result<Self> {
-        config.validate()?;
-        let gateway = assembly::assemble(config, Arc::clone(stage.clock()), Arc::new(SystemEntropy)).await?;
         let listeners = assembly::bind(config).await?;
         let (address, ops) = (listeners.public.local_addr()?, listeners.ops.local_addr()?);
+        let mut config = config.clone();
+        if config.server.public_url == Config::default().server.public_url {
+            // Links and callbacks lead to the port that was free.
+            config.server.public_url = Url::parse(&format!("http://{address}"))?;
+        }
+        let config = &config;
+        config.validate()?;
+        let gateway = assembly::assemble(config, Arc::clone(stage.clock()), Arc::new(SystemEntropy)).await?;
         let state = Arc::clone(gateway.state());
         let shutdown = gateway.shutdown(assembly::shutdown_options(config));
         let tokens = shutdown.tokens();
@@ -57,7 +64,7 @@ impl TestGateway {
         Ok(Self { address, ops, state, tokens, running: Some(running) })
     }
 
-    /// Where agents reach it.
+    /// Where agents and people reach it.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

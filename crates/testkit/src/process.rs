@@ -212,7 +212,7 @@ impl DemoProcess {
     }
 }
 
-fn settings(stage: &Stage, address: SocketAddr, ops: SocketAddr) -> Vec<(&'static str, String)> {
+pub(crate) fn settings(stage: &Stage, address: SocketAddr, ops: SocketAddr) -> Vec<(&'static str, String)> {
     let config = stage.config();
     let file =
         |path: &Option<PathBuf>| path.as_deref().map(|path| path.display().to_string()).unwrap_or_default();

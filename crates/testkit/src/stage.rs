@@ -247,7 +247,7 @@ async fn vault(
     let store = Store::connect(&options).await?;
     let keys = KeyEncryptionKeys::from_files([("1", KEY.as_bytes())]).context("the key")?;
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    Ok(Arc::new(KeyVault::new(store, keys, Arc::clone(clock), entropy)))
+    Ok(Arc::new(KeyVault::new(store, Arc::new(keys), Arc::clone(clock), entropy)))
 }
 
 impl fmt::Debug for Stage {

@@ -1,6 +1,7 @@
 //! Tenants, people, accounts and keys for a stage, and what a test wants to read of them afterwards.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -88,7 +89,7 @@ impl KeySpec {
 pub fn generous() -> TenantSettings {
     let quota = |class| (class, vec![Quota::per_minute(60_000)]);
     TenantSettings {
-        limits: [LimitClass::Api, LimitClass::Search, LimitClass::Playlist].map(quota).into(),
+        limits: LimitClass::ALL.iter().copied().map(quota).collect(),
         ..TenantSettings::default()
     }
 }
@@ -153,9 +154,9 @@ impl TestTenant<'_> {
     pub async fn set_up_at(&self, provider: Provider, root: &str) {
         let secret = format!("secret-of-{}", self.slug());
         self.stage.sandbox().register_app(provider, &self.client_id(), &secret);
-        let (api, auth) = match provider {
-            Provider::Spotify => ("spotify/v1", "spotify/accounts"),
-            Provider::Tidal => ("tidal/v2", "tidal/auth"),
+        let (api, auth, authorize) = match provider {
+            Provider::Spotify => ("spotify/v1", "spotify/accounts", "spotify/accounts/authorize"),
+            Provider::Tidal => ("tidal/v2", "tidal/auth", "tidal/login/authorize"),
         };
         let app = OpenedProviderApp {
             id: provision::provider_app_id(self.stage.admin()),
@@ -164,9 +165,23 @@ impl TestTenant<'_> {
             client_secret: Some(SecretString::from(secret)),
             api_base_url: format!("{root}/{api}"),
             auth_base_url: format!("{root}/{auth}"),
+            authorize_url: Some(format!("{root}/{authorize}")),
             mode: ProviderAppMode::Development,
         };
         done(provision::create_provider_app(self.stage.admin(), &self.context, &app).await);
+    }
+
+    /// Lets the providers send people back to the link pages of a gateway at `address`.
+    ///
+    /// # Panics
+    /// If a provider does not take the address.
+    pub fn expect_people_at(&self, address: SocketAddr) {
+        for provider in Provider::ALL {
+            let callback = format!("http://{address}/t/{}/connect/callback/{provider}", self.slug());
+            let registered =
+                self.stage.sandbox().register_redirect_uri(*provider, &self.client_id(), &callback);
+            registered.unwrap_or_else(|error| panic!("{callback}: {error}"));
+        }
     }
 
     /// A new account at the provider, linked to the person with every scope.
@@ -226,7 +241,8 @@ impl TestTenant<'_> {
             .await;
     }
 
-    fn client_id(&self) -> String {
+    /// The id of its client at both providers.
+    pub fn client_id(&self) -> String {
         format!("client-of-{}", self.slug())
     }
 }

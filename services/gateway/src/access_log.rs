@@ -17,6 +17,14 @@ use crate::state::AppState;
 pub struct RequestRecord {
     ctx: TenantContext,
     tool: OnceLock<ToolReport>,
+    page: OnceLock<PageReport>,
+}
+
+/// How a link page ended. Its address holds a secret and is no part of this.
+#[derive(Debug, Clone, Copy)]
+struct PageReport {
+    page: &'static str,
+    outcome: &'static str,
 }
 
 /// How a tool call ended.
@@ -33,13 +41,18 @@ pub struct ToolReport {
 impl RequestRecord {
     /// The record of a request.
     pub fn new(ctx: TenantContext) -> Arc<Self> {
-        Arc::new(Self { ctx, tool: OnceLock::new() })
+        Arc::new(Self { ctx, tool: OnceLock::new(), page: OnceLock::new() })
     }
 
     /// Notes how the request's tool call ended; a request has at most one.
     pub fn report(&self, report: ToolReport) {
         // The first report stands: a request that was refused is not also answered.
         let _ = self.tool.set(report);
+    }
+
+    /// Notes which link page was asked for, and `ok` or the stable code of its failure.
+    pub fn report_page(&self, page: &'static str, outcome: &'static str) {
+        let _ = self.page.set(PageReport { page, outcome });
     }
 }
 
@@ -82,7 +95,7 @@ fn write(method: &http::Method, response: &Response, duration: Duration) {
         tracing::info!(target: "stagedoor::request", %method, status, duration_us, "request");
         return;
     };
-    let report = record.tool.get();
+    let (report, page) = (record.tool.get(), record.page.get());
     tracing::info!(
         target: "stagedoor::request",
         %method,
@@ -92,7 +105,8 @@ fn write(method: &http::Method, response: &Response, duration: Duration) {
         tenant = record.ctx.tenant().slug.as_str(),
         principal = %record.ctx.principal().label(),
         tool = report.map(|report| report.tool.as_str()),
-        outcome = report.map(|report| report.outcome),
+        page = page.map(|page| page.page),
+        outcome = report.map(|report| report.outcome).or(page.map(|page| page.outcome)),
         source = report.and_then(|report| report.source),
         "request"
     );

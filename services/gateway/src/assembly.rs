@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use chrono::TimeDelta;
 use secrecy::SecretString;
 use stagedoor_audit::{AuditLog, AuditOptions, AuditWorker};
 use stagedoor_bootstrap::config::{Config, SecretUrl};
@@ -12,18 +13,21 @@ use stagedoor_bootstrap::health::Importance;
 use stagedoor_bootstrap::metrics::ProviderOutcome;
 use stagedoor_bootstrap::{Health, Metrics, Shutdown, ShutdownOptions, tasks};
 use stagedoor_cache::{Cache, CacheOptions};
+use stagedoor_crypto::KekProvider;
 use stagedoor_domain::{Clock, Entropy};
+use stagedoor_key_encryption::KeyRing;
 use stagedoor_limits::{AttemptGuard, AttemptPolicy, LeaseOptions, Limiter, SharedOptions};
 use stagedoor_providers::{AttemptOutcome, HttpOptions, Observer, ProviderHttp, Providers};
 use stagedoor_redis_link::{RedisLink, RedisOptions};
 use stagedoor_storage::{KeyVault, Store, StoreOptions};
-use stagedoor_tools::{Desk, DeskOptions, Dispatcher};
+use stagedoor_tools::{Desk, DeskOptions, Dispatcher, LinkingOptions, SessionsInUse};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::authn::Authenticator;
 use crate::background::Background;
 use crate::client::TrustedProxies;
+use crate::connect::LinkPages;
 use crate::gauges::Gauges;
 use crate::keys;
 use crate::mcp::Endpoint;
@@ -42,6 +46,8 @@ pub struct Gateway {
     state: Arc<AppState>,
     store: Store,
     vault: Arc<KeyVault>,
+    sessions: Arc<SessionsInUse>,
+    keys: Arc<KeyRing>,
     audit_writer: AuditWorker,
     stop_streams: CancellationToken,
     bounds: Bounds,
@@ -63,8 +69,9 @@ pub async fn assemble(
     entropy: Arc<dyn Entropy>,
 ) -> anyhow::Result<Gateway> {
     let store = open_store(config).await?;
-    let (keys, peppers) = keys::read(&config.encryption)?;
-    let vault = Arc::new(KeyVault::new(store.clone(), keys, Arc::clone(&clock), Arc::clone(&entropy)));
+    let (keys, peppers) = keys::open(&config.encryption, &clock, &*entropy).await?;
+    let provider: Arc<dyn KekProvider> = Arc::<KeyRing>::clone(&keys);
+    let vault = Arc::new(KeyVault::new(store.clone(), provider, Arc::clone(&clock), Arc::clone(&entropy)));
     let limits_link =
         redis_link(config.rate_limiting.redis_url.as_ref(), config.rate_limiting.command_timeout(), &clock)?;
     let limiter = Arc::new(limiter(config, limits_link.clone(), &clock));
@@ -81,27 +88,41 @@ pub async fn assemble(
             ..AuditOptions::default()
         },
     );
+    let sessions = Arc::new(SessionsInUse::new(Arc::clone(&cache), Arc::clone(&clock)));
     let gauges = Gauges {
         cache: Arc::clone(&cache),
         limiter: Arc::clone(&limiter),
         audit: audit.clone(),
+        sessions: Arc::clone(&sessions),
         store: store.clone(),
+        keys: Arc::clone(&keys),
     };
     let metrics = Arc::new(Metrics::with(|registry| registry.register_collector(Box::new(gauges))));
     let background = Background::default();
+    let stop_streams = CancellationToken::new();
     let desk = Desk::new(DeskOptions {
         vault: Arc::clone(&vault),
         providers: providers(config, &clock, &entropy, &metrics)?,
         cache: Arc::clone(&cache),
         reuse_answers: config.cache.enabled,
         limiter: Arc::clone(&limiter),
+        audit: audit.clone(),
+        sessions: Arc::clone(&sessions),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
         spawn: background.spawner(),
         render: music::render,
     });
+    let dispatcher = Dispatcher::new(desk, audit.clone(), linking(config, &stop_streams));
+    let link_pages = LinkPages::new(
+        store.clone(),
+        Arc::clone(dispatcher.linking()),
+        &config.server.public_url,
+        config.server.body_timeout(),
+        config.server.request_deadline(),
+    );
     let surface: Arc<dyn Surface> = Arc::new(MusicSurface::new(
-        Dispatcher::new(desk, audit.clone()),
+        dispatcher,
         audit.clone(),
         background.clone(),
         Arc::clone(&metrics),
@@ -114,7 +135,6 @@ pub async fn assemble(
         None => AttemptGuard::local(AttemptPolicy::default(), Arc::clone(&clock)),
     };
     let proxies = TrustedProxies::new(config.server.trusted_proxies.clone());
-    let stop_streams = CancellationToken::new();
     let state = AppState {
         doors: doors(config),
         shield: shield(config, &proxies)?,
@@ -130,6 +150,7 @@ pub async fn assemble(
             deadline: config.server.request_deadline(),
             stop: stop_streams.clone(),
         },
+        link_pages,
         audit,
         background,
         metrics,
@@ -144,7 +165,7 @@ pub async fn assemble(
         drain: config.server.drain_finish(),
         ..Bounds::default()
     };
-    Ok(Gateway { state: Arc::new(state), store, vault, audit_writer, stop_streams, bounds })
+    Ok(Gateway { state: Arc::new(state), store, vault, sessions, keys, audit_writer, stop_streams, bounds })
 }
 
 /// Binds the ports, so that a taken one is said before anything else starts.
@@ -223,8 +244,10 @@ impl Gateway {
 
     /// What runs beside the requests: database check, tidying.
     fn start_helpers(&self, until: &CancellationToken) {
+        keys::watch(&self.keys, self.state.health.register("keys", Importance::Informative), until);
         let check = self.state.health.register("postgres", Importance::Required);
         let (store, vault) = (self.store.clone(), Arc::clone(&self.vault));
+        let sessions = Arc::clone(&self.sessions);
         tasks::spawn(
             "database check",
             until.clone().run_until_cancelled_owned(async move {
@@ -234,6 +257,7 @@ impl Gateway {
                         Err(error) => check.fail(error.to_string()),
                     }
                     vault.forget_expired();
+                    sessions.forget_expired();
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
             }),
@@ -245,7 +269,18 @@ impl Gateway {
     }
 }
 
-async fn open_store(config: &Config) -> anyhow::Result<Store> {
+fn linking(config: &Config, stop: &CancellationToken) -> LinkingOptions {
+    LinkingOptions {
+        public_url: config.server.public_url.clone(),
+        // What is left of the deadline is for the answer.
+        wait: config.linking.wait().min(config.server.request_deadline() * 2 / 3),
+        attempt_life: TimeDelta::minutes(config.linking.attempt_minutes.into()),
+        stop: stop.clone(),
+    }
+}
+
+/// The store that `config` names, as the gateway's role.
+pub(crate) async fn open_store(config: &Config) -> anyhow::Result<Store> {
     let storage = &config.storage;
     let options = StoreOptions {
         max_connections: storage.max_connections,

@@ -144,11 +144,16 @@ impl Authenticator {
         reason: AuthFailure,
         address: IpAddr,
     ) -> Refused {
-        let guesses = Attempts::new(TenantId(Uuid::nil()), AttemptSubject::Unknown, address);
-        match self.attempts.record_failure(&guesses).await {
+        match self.record_guess(address).await {
             Ok(()) => Refused::of(tenant, reason),
             Err(error) => Refused::Invalid { tenant, reason: AuthFailure::Blocked, error },
         }
+    }
+
+    /// Counts a wrong guess of any secret, a key's or a link's; fails if its network has made too many.
+    pub async fn record_guess(&self, address: IpAddr) -> Result<(), PublicError> {
+        let guesses = Attempts::new(TenantId(Uuid::nil()), AttemptSubject::Unknown, address);
+        self.attempts.record_failure(&guesses).await
     }
 }
 

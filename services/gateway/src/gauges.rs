@@ -1,4 +1,4 @@
-//! Figures that other rooms keep themselves, read when metrics are asked for: cache, limiter, audit queue,
+//! Figures that other rooms keep themselves, read when metrics are asked for: cache, limiter, audit queue, sessions,
 //! database connections.
 
 use std::fmt;
@@ -6,12 +6,16 @@ use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use stagedoor_audit::AuditLog;
 use stagedoor_cache::Cache;
+use stagedoor_crypto::KekProvider;
+use stagedoor_key_encryption::KeyRing;
 use stagedoor_limits::Limiter;
 use stagedoor_storage::Store;
+use stagedoor_tools::{RefreshOutcome, SessionsInUse};
 
 /// Where the figures are.
 #[derive(Debug, Clone)]
@@ -22,8 +26,12 @@ pub struct Gauges {
     pub limiter: Arc<Limiter>,
     /// The audit trail.
     pub audit: AuditLog,
+    /// Opened sessions.
+    pub sessions: Arc<SessionsInUse>,
     /// The database.
     pub store: Store,
+    /// The key-encryption keys.
+    pub keys: Arc<KeyRing>,
 }
 
 impl Collector for Gauges {
@@ -31,6 +39,7 @@ impl Collector for Gauges {
         let cache = self.cache.counters();
         let limiter = self.limiter.counters();
         let audit = self.audit.counts();
+        let sessions = self.sessions.counts();
         let (open, idle) = self.store.connections();
         let counters = [
             ("cache_hits_l1", "Answers from this process", cache.hits_l1),
@@ -57,17 +66,43 @@ impl Collector for Gauges {
                 audit.late_closings,
             ),
             ("audit_retries", "Batches of audit records tried again", audit.retries),
+            ("sessions_opened_cold", "Sessions opened from the database", sessions.opened_cold),
+            ("sessions_opened_memory", "Uses of sessions in memory", sessions.opened_memory),
+            ("session_rotations", "Sessions that got a new id and seal", sessions.rotations),
+            ("session_quarantines", "Sessions that did not open and were set aside", sessions.quarantines),
+            ("devices_new", "Devices that were new to an account", sessions.devices_new),
+            (
+                "devices_exceeded",
+                "Times that an account was used from too many devices",
+                sessions.devices_exceeded,
+            ),
+            ("devices_refused", "Calls refused because of the device", sessions.devices_refused),
+            ("hijack_attempts", "Handles used by someone else than their owner", sessions.hijack_attempts),
         ];
         for (name, help, value) in counters {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
         }
+        let help = "Refreshes of people's tokens, by how they ended";
+        let mut refreshes =
+            encoder.encode_descriptor("session_refreshes", help, None, MetricType::Counter)?;
+        for (outcome, count) in RefreshOutcome::ALL.iter().zip(sessions.refreshes) {
+            let labels = [("outcome", outcome.as_str())];
+            ConstCounter::new(count).encode(refreshes.encode_family(&labels)?)?;
+        }
         let gauges = [
             ("cache_l1_bytes", "Bytes of answers in this process", cache.l1_bytes),
             ("cache_l1_entries", "Answers in this process", cache.l1_entries),
             ("audit_parked", "Audit records that the store did not take yet", audit.parked),
+            ("sessions_in_memory", "Opened sessions in memory", sessions.in_memory),
             ("store_connections_open", "Database connections open", u64::from(open)),
             ("store_connections_idle", "Database connections idle", idle as u64),
+            ("key_encryption_keys", "Key-encryption keys that unwrap", self.keys.ids().len() as u64),
+            (
+                "key_encryption_trouble",
+                "1 while key-encryption keys are missing, damaged or out of reach",
+                u64::from(self.keys.problem().is_some()),
+            ),
         ];
         for (name, help, value) in gauges {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));

@@ -1,4 +1,4 @@
-//! The command line: `serve`, `demo`, `config`, `migrate`. Wires only.
+//! The command line: `serve`, `demo`, `config`, `migrate`, `import`. Wires only.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ use stagedoor_crypto::SystemEntropy;
 use stagedoor_domain::SystemClock;
 use stagedoor_gateway::assembly;
 use stagedoor_gateway::demo;
+use stagedoor_gateway::import;
 
 /// Answers are built from many short-lived pieces; the system's allocator took a tenth of a call.
 #[global_allocator]
@@ -49,6 +50,11 @@ enum Command {
         #[arg(long)]
         config: Option<PathBuf>,
     },
+    /// Bring what other programs kept into a tenant.
+    Import {
+        #[command(subcommand)]
+        command: import::ImportCommand,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -64,7 +70,7 @@ enum ConfigCommand {
 fn main() -> ExitCode {
     let command_line = CommandLine::parse();
     match run(command_line.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             complain(&error);
             ExitCode::FAILURE
@@ -72,8 +78,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> anyhow::Result<()> {
-    match command {
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let ended = match command {
         Command::Serve { config } => {
             let config = load(config)?;
             runtime()?.block_on(serve(&config))
@@ -86,7 +92,9 @@ fn run(command: Command) -> anyhow::Result<()> {
             let url = secrecy::SecretString::from(url.expose());
             Ok(runtime()?.block_on(stagedoor_storage::migrate(&url))?)
         }
-    }
+        Command::Import { command } => return runtime()?.block_on(import::run(command)),
+    };
+    ended.map(|()| ExitCode::SUCCESS)
 }
 
 async fn serve(config: &Config) -> anyhow::Result<()> {

@@ -19,12 +19,16 @@ use crate::authn::Refused;
 use crate::client::Client;
 use crate::problem::Problem;
 use crate::state::AppState;
-use crate::{access_log, client, health, mcp, tenancy};
+use crate::{access_log, client, connect, health, mcp, tenancy};
 
-/// What agents reach.
+/// What agents and people reach.
 pub fn public(state: &Arc<AppState>) -> Router {
     let router = Router::new()
         .route("/t/{tenant}/mcp", post(call).fallback(only_post))
+        // For people, in a browser: the way of a link from the agent's question to the provider's answer.
+        .route("/t/{tenant}/connect/{token}", connect::consent())
+        .route("/t/{tenant}/connect/callback/{provider}", connect::callback())
+        .route("/t/{tenant}/connect/done", connect::done())
         .fallback(not_found)
         .with_state(Arc::clone(state));
     // From the outside in: the line about a request is written whatever becomes of it, then strangers are
@@ -95,7 +99,7 @@ async fn record_refusal(state: &AppState, tenant: Arc<Tenant>, error: ErrorCode,
         claimed: None,
         error,
         response_code: error.http_status(),
-        client: AuditClient { address: Some(client.address), user_agent: client.user_agent },
+        client: AuditClient { address: Some(client.address), user_agent: client.user_agent, software: None },
     };
     if let Err(error) = state.audit.refuse(tenant, refusal).await {
         tracing::error!(error = %Chain(&error), "a refusal was not recorded");

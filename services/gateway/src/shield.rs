@@ -102,13 +102,8 @@ impl Doors {
 
     /// Refuses a request for another host, or from a page that is not allowed.
     pub fn check(&self, authority: Option<&str>, headers: &HeaderMap) -> Result<(), Box<Problem>> {
-        let host = headers.get(HOST).map(|value| value.to_str().unwrap_or_default()).or(authority);
-        let host = host.unwrap_or_default();
-        let name = host_name(host);
-        if !self.hosts.is_empty() && !self.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)) {
-            let message = format!("This server does not answer for the host {name:?}.");
-            return Err(Box::new(PublicError::new(ErrorCode::InvalidHost, message).into()));
-        }
+        self.check_host(authority, headers).map_err(|error| Box::new(error.into()))?;
+        let host = host(authority, headers);
         let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
         let origin = origin.to_str().unwrap_or_default();
         if self.allows_origin(origin, host) {
@@ -116,6 +111,16 @@ impl Doors {
         }
         let message = format!("Pages of the origin {origin:?} may not call this server.");
         Err(Box::new(PublicError::new(ErrorCode::InvalidOrigin, message).into()))
+    }
+
+    /// Refuses a request for another host only: pages for people have a stricter rule of their own for `Origin`.
+    pub fn check_host(&self, authority: Option<&str>, headers: &HeaderMap) -> Result<(), PublicError> {
+        let name = host_name(host(authority, headers));
+        if self.hosts.is_empty() || self.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)) {
+            return Ok(());
+        }
+        let message = format!("This server does not answer for the host {name:?}.");
+        Err(PublicError::new(ErrorCode::InvalidHost, message))
     }
 
     /// An origin on the list, or the server's own.
@@ -131,6 +136,12 @@ impl Doors {
         };
         !self.hosts.is_empty() && own.eq_ignore_ascii_case(host)
     }
+}
+
+/// The host that a request names.
+fn host<'a>(authority: Option<&'a str>, headers: &'a HeaderMap) -> &'a str {
+    let named = headers.get(HOST).map(|value| value.to_str().unwrap_or_default());
+    named.or(authority).unwrap_or_default()
 }
 
 /// The name without its port; an IPv6 address keeps its brackets off.

@@ -9,6 +9,7 @@ use stagedoor_domain::{Clock, Entropy};
 use crate::authn::Authenticator;
 use crate::background::Background;
 use crate::client::TrustedProxies;
+use crate::connect::LinkPages;
 use crate::mcp::Endpoint;
 use crate::quota::Quota;
 use crate::shield::{Doors, Shield};
@@ -28,6 +29,8 @@ pub struct AppState {
     pub quota: Quota,
     /// MCP and what it serves.
     pub mcp: Endpoint,
+    /// The pages on which people link accounts.
+    pub link_pages: LinkPages,
     /// The audit trail.
     pub audit: AuditLog,
     /// Work that outlives its caller.

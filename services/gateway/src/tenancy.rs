@@ -1,8 +1,11 @@
-//! `Principal` + path → `TenantContext`: the one place where a request gets its context.
+//! `Principal` + path → `TenantContext`: the one place where a request gets its context, an agent's call as well as a
+//! person's visit to a link page.
 
 use std::sync::Arc;
 
 use stagedoor_domain::{CallId, Clock, Entropy, TenantContext};
+
+use stagedoor_storage::link_attempts::LinkSignIn;
 
 use crate::authn::SignIn;
 
@@ -11,4 +14,11 @@ use crate::authn::SignIn;
 pub fn establish(sign_in: &SignIn, clock: &dyn Clock, entropy: &dyn Entropy) -> TenantContext {
     let call = CallId::generate(clock, entropy);
     TenantContext::for_request(Arc::clone(&sign_in.tenant), Arc::clone(&sign_in.principal), call)
+}
+
+/// The context of one visit to the pages of a link: whoever holds the link's address may finish or decline it.
+#[expect(clippy::disallowed_methods, reason = "this is the place that the rule names")]
+pub fn establish_link_page(sign_in: LinkSignIn, clock: &dyn Clock, entropy: &dyn Entropy) -> TenantContext {
+    let call = CallId::generate(clock, entropy);
+    TenantContext::for_link_page(Arc::new(sign_in.tenant), sign_in.attempt, sign_in.user, call)
 }

@@ -68,6 +68,10 @@ Try it:
   curl -s {endpoint} -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' \
     -d '{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"search","arguments":{{"query":"river","provider":"tidal"}}}}}}'
 
+  curl -s {endpoint} -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' \
+    -d '{{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{{"name":"account_link","arguments":{{"provider":"spotify"}}}}}}'
+    (open the address in the answer in a browser: it links another account of Robin's)
+
   npx @modelcontextprotocol/inspector --cli {endpoint} --transport http \
     --header 'Authorization: Bearer {api_key}' --method tools/list
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use stagedoor_bootstrap::config::{Config, LoadOptions, SecretUrl};
+use stagedoor_bootstrap::config::{Config, EncryptionConfig, LoadOptions, SecretUrl};
 use stagedoor_bootstrap::private_servers::{PrivatePostgres, PrivatePostgresOptions, default_data_dir};
 use stagedoor_bootstrap::{ShutdownOptions, tasks, telemetry};
 use stagedoor_crypto::SystemEntropy;
@@ -91,7 +91,12 @@ async fn serve(
     let sandbox_url = Url::parse(&format!("http://{}", sandbox_listener.local_addr()?))?;
     point_at(config, postgres, &secrets);
     config.validate()?;
-    let demo = provision::provision(postgres, &secrets, &sandbox, &sandbox_url, &clock, &entropy).await?;
+    let music = provision::MusicServices {
+        sandbox: &sandbox,
+        sandbox_url: &sandbox_url,
+        public_url: &config.server.public_url,
+    };
+    let demo = provision::provision(postgres, &secrets, &music, &clock, &entropy).await?;
 
     let gateway = assembly::assemble(config, clock, entropy).await?;
     let shutdown = gateway.shutdown(ShutdownOptions::immediate());
@@ -125,9 +130,11 @@ fn point_at(config: &mut Config, postgres: &PrivatePostgres, secrets: &Secrets) 
     config.storage.database_url = SecretUrl::new(postgres.url_for(DATABASE, "stagedoor_app"));
     // Nobody else waits for a slow laptop's database, so a call would rather wait than fail.
     config.storage.acquire_timeout_ms = config.storage.acquire_timeout_ms.max(5_000);
-    config.encryption.key_directory = None;
-    config.encryption.key_file = Some(secrets.key.clone());
-    config.encryption.api_key_pepper_file = Some(secrets.pepper.clone());
+    config.encryption = EncryptionConfig {
+        key_file: Some(secrets.key.clone()),
+        api_key_pepper_file: Some(secrets.pepper.clone()),
+        ..EncryptionConfig::default()
+    };
     config.providers.allow_plain_http_loopback = true;
 }
 

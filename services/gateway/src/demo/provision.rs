@@ -39,12 +39,22 @@ pub(super) struct Demo {
     pub(super) api_key: String,
 }
 
+/// The sandbox and who talks to it.
+#[derive(Clone, Copy)]
+pub(super) struct MusicServices<'a> {
+    /// The services.
+    pub(super) sandbox: &'a Sandbox,
+    /// Where they listen.
+    pub(super) sandbox_url: &'a Url,
+    /// Where people reach the gateway, and where the services send them back to.
+    pub(super) public_url: &'a Url,
+}
+
 /// Brings the database up to date and makes what is missing in it.
 pub(super) async fn provision(
     postgres: &PrivatePostgres,
     secrets: &Secrets,
-    sandbox: &Sandbox,
-    sandbox_url: &Url,
+    music: &MusicServices<'_>,
     clock: &Arc<dyn Clock>,
     entropy: &Arc<dyn Entropy>,
 ) -> anyhow::Result<Demo> {
@@ -70,7 +80,7 @@ pub(super) async fn provision(
     let demo = match (store.find_tenant(&slug).await?, secrets.api_key()) {
         (Some(tenant), Some(api_key)) => {
             let context = provision::context(&vault, Arc::new(tenant));
-            move_apps(&vault, &context, sandbox_url).await?;
+            move_apps(&vault, &context, music).await?;
             Demo { tenant: slug, api_key }
         }
         (None, _) => {
@@ -79,7 +89,7 @@ pub(super) async fn provision(
                     .await?;
             let person = provision::create_user(&vault, &context, Some("robin".to_owned()), PERSON).await?;
             for provider in Provider::ALL {
-                set_up(&vault, &context, person, *provider, sandbox, sandbox_url).await?;
+                set_up(&vault, &context, person, *provider, music).await?;
             }
             let key = api_key(&vault, &context, person, &peppers).await?;
             secrets.keep_api_key(key.expose_secret())?;
@@ -115,14 +125,15 @@ async fn set_up(
     context: &TenantContext,
     person: UserId,
     provider: Provider,
-    sandbox: &Sandbox,
-    sandbox_url: &Url,
+    music: &MusicServices<'_>,
 ) -> anyhow::Result<()> {
+    let sandbox = music.sandbox;
     let mut secret = [0_u8; 16];
     vault.entropy().fill(&mut secret);
     let secret = URL_SAFE_NO_PAD.encode(secret);
     sandbox.register_app(provider, CLIENT_ID, &secret);
-    let (api, auth) = base_urls(provider, sandbox_url);
+    expect_people_from(music, provider)?;
+    let Addresses { api, auth, authorize } = addresses(provider, music.sandbox_url);
     let app = OpenedProviderApp {
         id: provision::provider_app_id(vault),
         provider,
@@ -130,6 +141,7 @@ async fn set_up(
         client_secret: Some(SecretString::from(secret)),
         api_base_url: api,
         auth_base_url: auth,
+        authorize_url: Some(authorize),
         mode: ProviderAppMode::Development,
     };
     provision::create_provider_app(vault, context, &app).await?;
@@ -153,21 +165,37 @@ async fn set_up(
     Ok(())
 }
 
-/// The sandbox listens on another port in each run.
-async fn move_apps(vault: &KeyVault, context: &TenantContext, sandbox_url: &Url) -> anyhow::Result<()> {
+/// The sandbox listens on another port in each run, and the gateway may.
+async fn move_apps(vault: &KeyVault, context: &TenantContext, music: &MusicServices<'_>) -> anyhow::Result<()> {
     for provider in Provider::ALL {
-        let (api, auth) = base_urls(*provider, sandbox_url);
-        provision::move_provider_app(vault, context, *provider, &api, &auth).await?;
+        expect_people_from(music, *provider)?;
+        let Addresses { api, auth, authorize } = addresses(*provider, music.sandbox_url);
+        provision::move_provider_app(vault, context, *provider, &api, &auth, Some(&authorize)).await?;
     }
     Ok(())
 }
 
-fn base_urls(provider: Provider, sandbox_url: &Url) -> (String, String) {
+/// Lets the service send people back to this gateway's link pages, as an app's owner does in its dashboard.
+fn expect_people_from(music: &MusicServices<'_>, provider: Provider) -> anyhow::Result<()> {
+    let callback = music.public_url.join(&format!("/t/{TENANT}/connect/callback/{provider}"))?;
+    music.sandbox.register_redirect_uri(provider, CLIENT_ID, callback.as_str())?;
+    Ok(())
+}
+
+struct Addresses {
+    api: String,
+    auth: String,
+    authorize: String,
+}
+
+fn addresses(provider: Provider, sandbox_url: &Url) -> Addresses {
     let root = sandbox_url.as_str().trim_end_matches('/');
-    match provider {
-        Provider::Spotify => (format!("{root}/spotify/v1"), format!("{root}/spotify/accounts")),
-        Provider::Tidal => (format!("{root}/tidal/v2"), format!("{root}/tidal/auth")),
-    }
+    let (api, auth, authorize) = match provider {
+        Provider::Spotify => ("spotify/v1", "spotify/accounts", "spotify/accounts/authorize"),
+        Provider::Tidal => ("tidal/v2", "tidal/auth", "tidal/login/authorize"),
+    };
+    let [api, auth, authorize] = [api, auth, authorize].map(|path| format!("{root}/{path}"));
+    Addresses { api, auth, authorize }
 }
 
 fn scopes(provider: Provider) -> &'static [&'static str] {

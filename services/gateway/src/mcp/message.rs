@@ -1,10 +1,12 @@
 //! One JSON-RPC 2.0 message as it came in: checked for form, borrowed from the body, not yet understood.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::Deserializer;
 use serde_json::value::RawValue;
+use stagedoor_domain::text::clean;
 use stagedoor_domain::{ErrorCode, PublicError};
 
 use super::surface::RpcError;
@@ -74,12 +76,35 @@ pub(crate) struct Meta<'a> {
     pub(crate) protocol_version: Option<Cow<'a, str>>,
     #[serde(borrow, rename = "io.modelcontextprotocol/clientCapabilities")]
     pub(crate) client_capabilities: Option<&'a RawValue>,
+    #[serde(borrow, rename = "io.modelcontextprotocol/clientInfo")]
+    pub(crate) client_info: Option<&'a RawValue>,
     #[serde(borrow, rename = "progressToken")]
     pub(crate) progress_token: Option<&'a RawValue>,
     #[serde(borrow, rename = "io.modelcontextprotocol/logLevel")]
     pub(crate) log_level: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(crate) traceparent: Option<Cow<'a, str>>,
+}
+
+impl Meta<'_> {
+    /// The client's program and version, as it says itself: `name/version`. One that says it wrong is unnamed.
+    pub(crate) fn software(&self) -> Option<Arc<str>> {
+        #[derive(Deserialize)]
+        struct ClientInfo<'a> {
+            #[serde(borrow)]
+            name: Cow<'a, str>,
+            #[serde(borrow)]
+            version: Option<Cow<'a, str>>,
+        }
+        let info: ClientInfo<'_> = serde_json::from_str(self.client_info?.get()).ok()?;
+        let name = clean(&info.name, 80);
+        let version = info.version.map(|version| clean(&version, 40)).filter(|version| !version.is_empty());
+        match version {
+            _ if name.is_empty() => None,
+            Some(version) => Some(format!("{name}/{version}").into()),
+            None => Some(name.into()),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -256,6 +281,19 @@ mod tests {
             "invalid_arguments"
         );
         assert_eq!(code(b"7"), "invalid_request");
+    }
+
+    #[test]
+    fn a_client_names_its_program_as_far_as_it_can_be_read() {
+        let software = |info: &str| {
+            let meta = format!("{{\"io.modelcontextprotocol/clientInfo\":{info}}}");
+            serde_json::from_str::<Meta<'_>>(&meta).unwrap().software()
+        };
+        assert_eq!(software(r#"{"name":"Amp","version":"1.2"}"#).as_deref(), Some("Amp/1.2"));
+        assert_eq!(software(r#"{"name":"Amp\u202e\n"}"#).as_deref(), Some("Amp"));
+        assert_eq!(software(r#"{"name":" "}"#), None);
+        assert_eq!(software(r#"{"name":7}"#), None);
+        assert_eq!(software("[]"), None);
     }
 
     #[test]

@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use self::listen::Subscription;
-use self::message::{Malformed, Message, Request};
+use self::message::{Malformed, Message, Meta, Request};
 use self::render::{Rendered, ServerInfo};
 use self::revision::Revision;
 use self::surface::{Caller, Notifier, Reply, RpcError, Surface};
@@ -133,6 +133,7 @@ async fn answer(
         capabilities: spoken.capabilities,
         address: seat.client.address,
         user_agent: seat.client.user_agent,
+        software: request.params.meta.as_ref().and_then(Meta::software),
         record: seat.record,
     };
     if revision.is_modern() {
@@ -141,7 +142,7 @@ async fn answer(
             return refusal(Some(request.id), revision, &error);
         }
     }
-    let admission = state.quota.admit(&caller.ctx, limit_class(request)).await;
+    let admission = state.quota.admit(&caller.ctx, limit_class(revision, request)).await;
     if let Some(refused) = admission.refused {
         return over_quota(state, &caller, request, refused, admission.headers).await;
     }
@@ -238,8 +239,12 @@ async fn over_quota(
     finish(&state.mcp, request.id, caller, reply, extra)
 }
 
-fn limit_class(request: &Request<'_>) -> LimitClass {
-    called_tool(request).map_or(LimitClass::Api, ToolName::limit_class)
+fn limit_class(revision: Revision, request: &Request<'_>) -> LimitClass {
+    called_tool(request).map_or(LimitClass::Api, |tool| {
+        let params = &request.params;
+        let state = params.request_state.as_deref().filter(|_| revision.is_modern());
+        stagedoor_tools::limit_class(tool, params.arguments, state)
+    })
 }
 
 fn called_tool(request: &Request<'_>) -> Option<ToolName> {

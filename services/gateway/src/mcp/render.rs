@@ -56,6 +56,9 @@ pub(crate) fn message(id: &RawValue, revision: Revision, server: &ServerInfo, re
     let mut challenge = None;
     let (status, body) = match reply {
         Reply::Members(members) => (StatusCode::OK, from_members(id, revision, server, &members)),
+        Reply::MembersWithMeta(members, meta) => {
+            (StatusCode::OK, from_members_with_meta(id, revision, server, &members, meta))
+        }
         Reply::Result(result) => (StatusCode::OK, from_object(id, revision, server, result, "complete")),
         Reply::InputRequired(result) => {
             (StatusCode::OK, from_object(id, revision, server, result, "input_required"))
@@ -129,6 +132,29 @@ fn from_members(id: &RawValue, revision: Revision, server: &ServerInfo, members:
     .concat()
 }
 
+/// The same with more in `_meta`, which few answers have.
+fn from_members_with_meta(
+    id: &RawValue,
+    revision: Revision,
+    server: &ServerInfo,
+    members: &[u8],
+    mut meta: JsonObject,
+) -> Vec<u8> {
+    let result_type = if revision.is_modern() {
+        meta.insert(SERVER_INFO.to_owned(), server.value.clone());
+        "\"resultType\":\"complete\","
+    } else {
+        ""
+    };
+    let mut with_meta = format!("{result_type}\"_meta\":{}", Value::Object(meta)).into_bytes();
+    if !members.is_empty() {
+        with_meta.push(b',');
+        with_meta.extend_from_slice(members);
+    }
+    let id = id.get().as_bytes();
+    [b"{\"jsonrpc\":\"2.0\",\"id\":", id, b",\"result\":{", &with_meta, b"}}"].concat()
+}
+
 fn from_object(
     id: &RawValue,
     revision: Revision,
@@ -165,5 +191,13 @@ mod tests {
         let modern = text(Revision::V20260728);
         assert_eq!(modern["result"]["resultType"], "complete");
         assert_eq!(modern["result"]["_meta"][SERVER_INFO]["name"], "stagedoor");
+        for revision in [Revision::V20251125, Revision::V20260728] {
+            let meta = JsonObject::from_iter([("a".to_owned(), json!(1))]);
+            let bytes = from_members_with_meta(&id, revision, &server, br#""content":[]"#, meta);
+            let result = serde_json::from_slice::<Value>(&bytes).unwrap()["result"].take();
+            assert_eq!((&result["content"], &result["_meta"]["a"]), (&json!([]), &json!(1)));
+            assert_eq!(result.get("resultType").is_some(), revision.is_modern());
+            assert_eq!(result["_meta"].get(SERVER_INFO).is_some(), revision.is_modern());
+        }
     }
 }

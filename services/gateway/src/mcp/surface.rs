@@ -30,6 +30,8 @@ pub struct Caller {
     pub address: IpAddr,
     /// The client's `User-Agent`.
     pub user_agent: Option<Arc<str>>,
+    /// The client's program and version, as it names itself in this request.
+    pub software: Option<Arc<str>>,
     /// Where it is noted how the request went.
     pub record: Arc<RequestRecord>,
 }
@@ -37,7 +39,11 @@ pub struct Caller {
 impl Caller {
     /// Where the call comes from, for its audit record.
     pub fn audit_client(&self) -> AuditClient {
-        AuditClient { address: Some(self.address), user_agent: self.user_agent.clone() }
+        AuditClient {
+            address: Some(self.address),
+            user_agent: self.user_agent.clone(),
+            software: self.software.clone(),
+        }
     }
 }
 
@@ -73,6 +79,8 @@ pub enum Reply {
     /// The members of a result object without its braces, such as `"content":[…],"isError":false`; ready to
     /// be written out.
     Members(Bytes),
+    /// The same, with members for the result's `_meta`.
+    MembersWithMeta(Bytes, JsonObject),
     /// A result object.
     Result(JsonObject),
     /// The client has to answer `inputRequests` and retry (multi round-trip requests, 2026-07-28). An object

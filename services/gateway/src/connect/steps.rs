@@ -1,0 +1,110 @@
+//! What happens on each page: the question, the person's answer, the provider's answer, the end.
+
+use axum::body::Body;
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::StatusCode;
+use secrecy::{ExposeSecret, SecretString};
+use stagedoor_crypto::digest;
+use stagedoor_domain::{ErrorCode, Provider, PublicError};
+use stagedoor_tools::ProviderAnswer;
+
+use super::cookies::Purpose;
+use super::ending::Ending;
+use super::form::{self, Decision};
+use super::page::{Forms, set_cookie};
+use super::views::{ConsentView, LinkedView, MessageView};
+use super::visit::{Handle, Visit};
+
+/// Shows who asks for what. Looking changes nothing, so that a messenger's preview of the address does no harm.
+pub(super) async fn ask(visit: &Visit, token: &str) -> Result<Response, PublicError> {
+    let (ctx, attempt) = visit.identify(Handle::Page(token)).await?;
+    let pages = visit.pages();
+    let consent = pages.linking.consent(ctx).await?;
+    let known =
+        visit.jar().get(visit.headers(), Purpose::Form(attempt)).filter(|value| form::is_token(value));
+    let form = known.map_or_else(|| URL_SAFE_NO_PAD.encode(visit.random()), str::to_owned);
+    let cookie = visit.jar().set(Purpose::Form(attempt), &form)?;
+    let leads_to = consent.leaves_to.origin().ascii_serialization();
+    let view = ConsentView::new(&consent, form);
+    let mut response = pages.manners.page(StatusCode::OK, &view, Forms::Through(&leads_to))?;
+    set_cookie(&mut response, cookie);
+    Ok(response)
+}
+
+/// Takes the person's answer. Only our own form counts: its origin, and a token of which the cookie is the other half.
+pub(super) async fn decide(visit: &Visit, token: &str, body: Body) -> Result<Response, PublicError> {
+    let pages = visit.pages();
+    form::check_origin(visit.headers(), &pages.origin)?;
+    let (ctx, attempt) = visit.identify(Handle::Page(token)).await?;
+    let form = form::read(visit.headers(), body, pages.body_timeout).await?;
+    let cookie =
+        visit.jar().get(visit.headers(), Purpose::Form(attempt)).filter(|value| form::is_token(value));
+    let halves_fit =
+        cookie.is_some_and(|own| digest::constant_time_eq(own.as_bytes(), form.token.as_bytes()));
+    if !halves_fit {
+        let message = "The form and this browser's cookie do not belong together.";
+        return Err(PublicError::new(ErrorCode::LinkStateInvalid, message));
+    }
+    match form.decision {
+        Decision::Decline => {
+            pages.linking.decline(ctx, visit.audit_client()).await?;
+            end_with(visit, &Ending::Declined)
+        }
+        Decision::Agree => {
+            let departure = pages.linking.agree(ctx, visit.audit_client()).await?;
+            let cookie =
+                visit.jar().set(Purpose::Browser(attempt), departure.browser_secret.expose_secret())?;
+            let mut response = pages.manners.redirect(departure.url.as_str())?;
+            set_cookie(&mut response, cookie);
+            Ok(response)
+        }
+    }
+}
+
+/// Takes the provider's answer.
+pub(super) async fn come_back(visit: &Visit, provider: &str) -> Result<Response, PublicError> {
+    let provider: Provider = provider
+        .parse()
+        .map_err(|_| PublicError::new(ErrorCode::NotFound, "There is no such music service."))?;
+    let answer = form::callback(visit.query()).ok_or_else(|| {
+        PublicError::new(ErrorCode::LinkStateInvalid, "This is no answer of a music service's log-in.")
+    })?;
+    let (ctx, attempt) = visit.identify(Handle::State(&answer.state)).await?;
+    let browser_secret = visit.jar().get(visit.headers(), Purpose::Browser(attempt)).map(SecretString::from);
+    let answer = ProviderAnswer {
+        provider,
+        state_hash: digest::sha256(&[answer.state.as_bytes()]),
+        outcome: answer.outcome,
+        issuer: answer.issuer,
+        browser_secret,
+    };
+    let linked = visit.pages().linking.finish(ctx, visit.audit_client(), answer).await?;
+    let ending =
+        Ending::Linked { provider: linked.provider, account: linked.account, missing: linked.missing_scopes };
+    let mut response = end_with(visit, &ending)?;
+    set_cookie(&mut response, visit.jar().clear(Purpose::Browser(attempt))?);
+    set_cookie(&mut response, visit.jar().clear(Purpose::Form(attempt))?);
+    Ok(response)
+}
+
+/// Shows how it ended.
+pub(super) fn done(visit: &Visit) -> Result<Response, PublicError> {
+    let manners = visit.pages().manners;
+    match visit.jar().get(visit.headers(), Purpose::Ending).and_then(Ending::decode) {
+        Some(Ending::Linked { provider, account, missing }) => {
+            manners.page(StatusCode::OK, &LinkedView::new(provider, &account, missing), Forms::None)
+        }
+        Some(Ending::Declined) => manners.page(StatusCode::OK, &MessageView::declined(), Forms::None),
+        None => manners.page(StatusCode::OK, &MessageView::nothing_left(), Forms::None),
+    }
+}
+
+/// Sends the browser to the end page: what is loaded again there asks for nothing, and no code stays in its history.
+fn end_with(visit: &Visit, ending: &Ending) -> Result<Response, PublicError> {
+    let cookie = visit.jar().set(Purpose::Ending, &ending.encode())?;
+    let mut response = visit.pages().manners.redirect(&format!("{}/done", visit.folder()))?;
+    set_cookie(&mut response, cookie);
+    Ok(response)
+}
