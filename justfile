@@ -43,6 +43,10 @@ bench *ARGS:
     @cargo build --locked --release -p stagedoor-gateway -p stagedoor-tests --bins
     @exec "${CARGO_TARGET_DIR:-target}/release/stagedoor-bench" "$@"
 
+# The promises in figures, at full size, all areas or some (sessions): one line `PROOF area.name figure bound ok|FAIL` each.
+prove *AREAS:
+    @exec scripts/prove.sh "$@"
+
 # Checks every SQL query against the migrations on a private PostgreSQL and rewrites .sqlx/.
 sqlx:
     @exec scripts/sqlx-prepare.sh

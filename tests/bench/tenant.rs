@@ -46,7 +46,7 @@ pub(crate) async fn provision(
     .await?;
     let keys = KeyEncryptionKeys::from_files([("1", &*std::fs::read(key_file)?)])?;
     let peppers = Peppers::from_files([("1", &*std::fs::read(pepper_file)?)])?;
-    let vault = KeyVault::new(store.clone(), keys, Arc::clone(clock), Arc::new(SystemEntropy));
+    let vault = KeyVault::new(store.clone(), Arc::new(keys), Arc::clone(clock), Arc::new(SystemEntropy));
     let context = provision::create_tenant(&vault, TENANT.parse()?, "Benchmark", settings()).await?;
     let person = provision::create_user(&vault, &context, None, "Robin").await?;
     link_account(&vault, &context, person, sandbox, sandbox_url).await?;
@@ -70,6 +70,7 @@ fn settings() -> TenantSettings {
     TenantSettings {
         limits: [(LimitClass::Api, quotas.clone()), (LimitClass::Search, quotas)].into(),
         cache_ttl_seconds: [(CacheClass::Search, 3_600)].into(),
+        ..TenantSettings::default()
     }
 }
 
@@ -89,6 +90,7 @@ async fn link_account(
         client_secret: Some(SecretString::from(CLIENT_SECRET)),
         api_base_url: format!("{sandbox_url}/spotify/v1"),
         auth_base_url: format!("{sandbox_url}/spotify/accounts"),
+        authorize_url: Some(format!("{sandbox_url}/spotify/accounts/authorize")),
         mode: ProviderAppMode::Development,
     };
     provision::create_provider_app(vault, context, &app).await?;

@@ -13,13 +13,27 @@ use crate::music::{self, Music};
 /// Tools for which another tenant's things may be answered with data. May only get shorter.
 const EXCEPTIONS: &[ToolName] = &[];
 
-/// Tables that nothing fills yet, with a row for the tenant `$1`.
-const FIXTURES: &[(&str, &str)] = &[(
-    "audit_checkpoints",
-    "INSERT INTO audit_checkpoints VALUES ('$1', current_date, 1, sha256('x'), now(), gen_random_uuid(), 'x')",
-)];
+/// Tables that a run like this does not fill, with a row for the tenant `$1`.
+const FIXTURES: &[(&str, &str)] = &[
+    (
+        "audit_checkpoints",
+        "INSERT INTO audit_checkpoints VALUES ('$1', current_date, 1, sha256('x'), now(), gen_random_uuid(), 'x')",
+    ),
+    (
+        "session_quarantine",
+        "INSERT INTO session_quarantine SELECT tenant_id, gen_random_uuid(), account_id, 'damaged', now(), \
+         session_id, schema_version, access_token, refresh_token, scopes, token_expires_at, authorized_at, revision \
+         FROM provider_sessions WHERE tenant_id = '$1'",
+    ),
+    (
+        "session_imports",
+        "INSERT INTO session_imports SELECT tenant_id, sha256(account_id::text::bytea), user_id, account_id, 'linked', \
+         now() FROM linked_accounts WHERE tenant_id = '$1'",
+    ),
+];
 
-/// Every tool once on both providers, for each of the tenants.
+/// Every tool once on both providers, for each of the tenants; then an account that is used once, because the last
+/// tool unlinked the first.
 async fn mixed_run(
     stage: &Stage,
     gateway: &TestGateway,
@@ -34,6 +48,8 @@ async fn mixed_run(
             for tool in ToolName::ALL {
                 client.call(tool.as_str(), music.arguments(*tool)).await;
             }
+            tenant.tenant.link(tenant.user, *provider).await;
+            client.call("playlists_list", music.arguments(ToolName::PlaylistsList)).await;
             of_tenant.insert(*provider, music);
         }
         made.push(of_tenant);
@@ -108,6 +124,9 @@ fn foreign_calls(tool: ToolName, owner: &Inhabited<'_>, music: &Music, cursors: 
             json!({ "ref": music.playlist, "tracks": [music.track], "account": account }),
         ],
         ToolName::TrackGet | ToolName::AlbumGet | ToolName::ArtistGet | ToolName::Resolve => Vec::new(),
+        ToolName::AccountLink | ToolName::AccountUnlink => {
+            vec![json!({ "account": account }), json!({ "provider": provider, "account": account })]
+        }
         ToolName::AccountsList | ToolName::UsageStatus => vec![json!({})],
     }
 }

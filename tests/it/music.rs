@@ -63,6 +63,8 @@ impl Music {
             ToolName::PlaylistGet => json!({ "ref": self.playlist }),
             ToolName::PlaylistCreate => json!({ "name": "One more", "provider": provider }),
             ToolName::PlaylistAdd => json!({ "ref": self.playlist, "tracks": [self.track] }),
+            // The last that works on the account: what there is to unlink is gone afterwards.
+            ToolName::AccountLink | ToolName::AccountUnlink => json!({ "provider": provider }),
             ToolName::AccountsList | ToolName::UsageStatus => json!({}),
         }
     }

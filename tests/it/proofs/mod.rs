@@ -1,0 +1,3 @@
+//! The promises in figures, by area: small in the suite, at full size by `just prove`.
+
+mod sessions;
