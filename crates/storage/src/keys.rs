@@ -118,7 +118,7 @@ impl KeyVault {
     async fn load_once(&self, context: &TenantContext, owner: KeyOwner) -> Result<Arc<DataKey>, StoreError> {
         let handle = Handle::ActiveOf(owner);
         let gate = self.gate(context, handle);
-        gate.pass(|| self.cached(context, handle), self.load_active(context, owner)).await
+        gate.pass(|| self.cached(context, handle), Box::pin(self.load_active(context, owner))).await
     }
 
     fn gate(&self, context: &TenantContext, handle: Handle) -> Arc<Gate> {
@@ -175,7 +175,7 @@ impl KeyVault {
             self.unwrap(context, &row).await
         };
         let gate = self.gate(context, Handle::Id(id));
-        gate.pass(|| self.cached(context, Handle::Id(id)), load).await
+        gate.pass(|| self.cached(context, Handle::Id(id)), Box::pin(load)).await
     }
 
     /// Wipes keys that were open for a minute. Every new key does this too; a timer makes the minute a promise.
@@ -215,7 +215,7 @@ impl KeyVault {
         let key = match row.owner {
             KeyOwner::Tenant => self.unwrap_tenant_key(context, row).await?,
             KeyOwner::Subject(user) => {
-                let outer = self.outer_key(context, row.wrapped_by).await?;
+                let outer = Box::pin(self.outer_key(context, row.wrapped_by)).await?;
                 let key = outer.unwrap(context.tenant_id(), row.id, user, row.revision, &row.wrapped);
                 let altered = |_| StoreError::key_unavailable("a person's key")(KekError::Altered);
                 Arc::new(key.map_err(altered)?)
@@ -237,7 +237,7 @@ impl KeyVault {
             self.keep(context, Handle::Outer(id), &key);
             Ok(key)
         };
-        self.gate(context, Handle::Outer(id)).pass(cached, load).await
+        self.gate(context, Handle::Outer(id)).pass(cached, Box::pin(load)).await
     }
 
     async fn unwrap_tenant_key(

@@ -5,7 +5,8 @@ use secrecy::{ExposeSecret, SecretString};
 use stagedoor_crypto::{KeyOwner, SealContext};
 use stagedoor_domain::{LinkAttemptId, LinkedAccountId, TenantContext, TenantId};
 
-use super::{LinkAttempt, LinkStage, hash, select};
+use super::row::{hash, select};
+use super::{LinkAttempt, LinkStage};
 use crate::error::StoreError;
 use crate::keys::KeyVault;
 use crate::provider_apps::secret_text;
@@ -13,6 +14,7 @@ use crate::transaction::TenantTransaction;
 
 /// What a provider's answer found.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "made once for each link, and taken apart at once")]
 pub enum Taken {
     /// The attempt, which is this caller's to finish and nobody else's. Whether it has expired is for the caller.
     Ready {

@@ -1,11 +1,14 @@
 //! The vault: one key per owner however many ask at once, and none opens for longer than a minute.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use stagedoor_crypto::{KekError, KeyEncryptionKeys, KeyOwner, SystemEntropy};
+use stagedoor_crypto::{DataKey, KekError, KekProvider, KeyEncryptionKeys, KeyOwner, SystemEntropy, Wrap};
+use stagedoor_domain::{Entropy, ErrorCode, TenantId};
 use stagedoor_storage::keys::OPEN_FOR;
 use stagedoor_storage::{KeyVault, Store, StoreError, StoreOptions};
+use uuid::Uuid;
 
 use crate::support::{Database, KEY};
 
@@ -145,4 +148,119 @@ async fn calls_side_by_side_load_a_key_once() {
     database.clock.advance(OPEN_FOR);
     store.close().await;
     calls(false).await;
+}
+
+/// Keys of a service that can be cut off: it refuses at once, or never answers.
+#[derive(Debug)]
+struct Remote {
+    keys: KeyEncryptionKeys,
+    state: Mutex<Reach>,
+    asked: AtomicUsize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Reach {
+    Good,
+    Refusing,
+    Silent,
+}
+
+impl Remote {
+    fn new() -> Arc<Self> {
+        let keys = KeyEncryptionKeys::from_files([("1", KEY)]).unwrap();
+        Arc::new(Self { keys, state: Mutex::new(Reach::Good), asked: AtomicUsize::new(0) })
+    }
+
+    fn set(&self, reach: Reach) {
+        *self.state.lock().unwrap() = reach;
+        self.asked.store(0, Ordering::SeqCst);
+    }
+
+    async fn answer(&self) -> Result<(), KekError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let reach = *self.state.lock().unwrap();
+        match reach {
+            Reach::Good => Ok(()),
+            Reach::Refusing => {
+                tokio::task::yield_now().await;
+                Err(KekError::unreachable("the key service is sealed"))
+            }
+            Reach::Silent => std::future::pending().await,
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl KekProvider for Remote {
+    async fn wrap(
+        &self,
+        tenant: TenantId,
+        key: &DataKey,
+        revision: i64,
+        entropy: &dyn Entropy,
+    ) -> Result<Wrap, KekError> {
+        self.answer().await?;
+        self.keys.wrap(tenant, key, revision, entropy).await
+    }
+
+    async fn unwrap(
+        &self,
+        tenant: TenantId,
+        id: Uuid,
+        revision: i64,
+        wrapped: &[u8],
+    ) -> Result<DataKey, KekError> {
+        self.answer().await?;
+        self.keys.unwrap(tenant, id, revision, wrapped).await
+    }
+
+    fn active_id(&self) -> Option<Uuid> {
+        self.keys.active_id()
+    }
+
+    fn ids(&self) -> Vec<Uuid> {
+        self.keys.ids()
+    }
+
+    fn problem(&self) -> Option<String> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn an_outage_of_the_key_service_is_bounded_shared_and_survived_by_open_keys() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let store = Store::connect(&database.options("stagedoor_app")).await.unwrap();
+    let remote = Remote::new();
+    let vault =
+        Arc::new(KeyVault::new(store, remote.clone(), database.clock.clone(), Arc::new(SystemEntropy)));
+    let owner = KeyOwner::Subject(ada.user);
+    vault.ensure_open(&ada.context, owner).await.unwrap();
+
+    remote.set(Reach::Refusing);
+    database.clock.advance(Duration::from_secs(40));
+    vault.ensure_open(&ada.context, owner).await.unwrap();
+    let session = stagedoor_storage::provider_sessions::load(&vault, &ada.context, ada.account).await;
+    assert!(session.is_ok(), "what is open stays open for its minute: {session:?}");
+
+    for reach in [Reach::Refusing, Reach::Silent] {
+        database.clock.advance(OPEN_FOR);
+        remote.set(reach);
+        let mut calls = tokio::task::JoinSet::new();
+        for _ in 0..16 {
+            let (vault, context, account) = (vault.clone(), ada.context.clone(), ada.account);
+            calls.spawn(async move {
+                stagedoor_storage::provider_sessions::load(&vault, &context, account).await.map(drop)
+            });
+        }
+        for outcome in calls.join_all().await {
+            let Err(error @ StoreError::KeyUnavailable { .. }) = outcome else { panic!("{outcome:?}") };
+            assert_eq!((error.is_transient(), error.public().code), (true, ErrorCode::KeyUnavailable));
+        }
+        let asked = remote.asked.load(Ordering::SeqCst);
+        assert!(asked < 16, "{reach:?}: each of 16 calls waited for itself");
+    }
+    remote.set(Reach::Good);
+    stagedoor_storage::provider_sessions::load(&vault, &ada.context, ada.account).await.unwrap();
 }

@@ -199,3 +199,57 @@ async fn unlinking_removes_what_is_of_the_account_and_nothing_else() {
         assert!(provider_sessions::load(vault, &one.context, kept).await.unwrap().is_some());
     }
 }
+
+/// Whoever writes an account and its session takes their locks in one order, or this ends in deadlocks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn everything_at_once_to_one_account_ends_without_a_deadlock() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let mut workers = tokio::task::JoinSet::new();
+    for worker in 0..8_u8 {
+        let (vault, context, user, at) =
+            (database.vault.clone(), ada.context.clone(), ada.user, database.clock.now());
+        let with = LinkOptions { device: Some([worker; 32]), ..options(&database) };
+        workers.spawn(async move {
+            for round in 0..15_u8 {
+                let linked =
+                    link(&vault, &context, account_of(user), &tokens("again"), with.clone()).await.unwrap();
+                let account = linked.account;
+                let found = provider_sessions::load(&vault, &context, account).await.unwrap();
+                let Some(session) = found else { continue };
+                match (worker + round) % 4 {
+                    0 => {
+                        let fresh = tokens("fresh");
+                        provider_sessions::save_refreshed(&vault, &context, &session, &fresh).await.unwrap();
+                    }
+                    1 => {
+                        let revision = session.revision;
+                        provider_sessions::mark_relink_needed_at(&vault, &context, account, revision)
+                            .await
+                            .unwrap();
+                    }
+                    2 => {
+                        let unlink = async |tx: &mut _| linked_accounts::unlink(tx, account).await;
+                        vault.store().with_tenant(&context, unlink).await.unwrap();
+                    }
+                    _ => {
+                        let fingerprint = [worker; 32];
+                        let sight_of = session_devices::SightOf {
+                            fingerprint: &fingerprint,
+                            principal: "key:x",
+                            at,
+                            window: TimeDelta::minutes(15),
+                            record_new: true,
+                            at_most: None,
+                        };
+                        let sight = async |tx: &mut _| session_devices::sight(tx, account, &sight_of).await;
+                        let seen = vault.store().with_tenant(&context, sight).await;
+                        assert!(matches!(seen, Ok(_) | Err(StoreError::Missing(_))), "{seen:?}");
+                    }
+                }
+            }
+        });
+    }
+    // A deadlock is an error of one of its parties, which fails its worker.
+    workers.join_all().await;
+}
