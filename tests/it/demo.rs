@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::json;
 use stagedoor_domain::{Clock, SystemClock};
-use stagedoor_testkit::DemoProcess;
+use stagedoor_testkit::{Browser, Client, DemoProcess};
 
 /// A folder that the database's account can reach.
 fn folder() -> tempfile::TempDir {
@@ -31,6 +31,19 @@ fn processes_of(folder: &Path) -> Vec<String> {
         }
     }
     found
+}
+
+/// What the greeting suggests, followed in a browser through the sandbox's own pages.
+async fn links_another_account(client: &Client) {
+    let asked = client.call("account_link", json!({ "provider": "spotify" })).await;
+    let browser = Browser::new();
+    let consent = browser.open(&asked["url"].as_str().unwrap().parse().unwrap()).await;
+    let log_in = browser.submit(&consent, &[("decision", "agree")]).await;
+    let answers = [("account", "new"), ("name", "Robin's other"), ("country", "SE"), ("decision", "allow")];
+    let last = browser.submit(&log_in, &answers).await;
+    assert_eq!(last.heading(), "Your Spotify account is linked", "{}", last.text());
+    let accounts = client.call("accounts_list", json!({})).await;
+    assert_eq!(accounts["accounts"].as_array().unwrap().len(), 3, "{accounts}");
 }
 
 #[tokio::test]
@@ -81,6 +94,7 @@ async fn it_starts_again_after_a_kill_with_the_same_key_and_data_until_reset() {
     assert_eq!(demo.greeting["api_key"], first["api_key"]);
     let listed = demo.client().call("playlists_list", json!({ "provider": "tidal" })).await;
     assert!(listed.to_string().contains("Kept"), "{listed}");
+    links_another_account(&demo.client()).await;
     demo.program().signal(Signal::TERM);
     assert!(demo.program().ended().await.success());
     drop(demo);

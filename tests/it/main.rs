@@ -2,12 +2,14 @@
 //! Every test sets a stage of its own and shares nothing with any other.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops, helpers included")]
 
+mod account_tools;
 mod audit_trail;
 mod bad_input;
 mod cached_calls;
 mod demo;
 mod error_codes;
 mod faults;
+mod import;
 mod isolation;
 mod keys;
 mod limits;
@@ -18,5 +20,6 @@ mod proofs;
 mod protocol;
 mod provider_failures;
 mod replicas;
+mod sessions;
 mod slow_clients;
 mod tools;

@@ -28,6 +28,12 @@ pub enum AuditError {
 impl AuditError {
     /// What an agent is told.
     pub fn public(&self) -> PublicError {
+        // What keeps a record from being sealed keeps everything else of the tenant from being opened: say that.
+        if let Self::NotSealable(cause @ StoreError::KeyUnavailable { .. })
+        | Self::NotWritten(cause @ StoreError::KeyUnavailable { .. }) = self
+        {
+            return cause.public();
+        }
         PublicError::new(ErrorCode::AuditUnavailable, "The call cannot be recorded now, so it was not done.")
             .hint("Try again in a few seconds.")
             .retry_after(Duration::from_secs(2))

@@ -19,8 +19,8 @@ const DERIVATION: &[u8] = b"stagedoor/envelope/1";
 const SALT: std::ops::Range<usize> = 18..34;
 const NONCE: std::ops::Range<usize> = 34..46;
 const COMMITMENT: std::ops::Range<usize> = 46..78;
-const HEADER: usize = 78;
-const TAG: usize = 16;
+pub(crate) const HEADER: usize = 78;
+pub(crate) const TAG: usize = 16;
 
 /// How much longer an envelope is than what it holds, in bytes.
 pub const OVERHEAD: usize = HEADER + TAG;

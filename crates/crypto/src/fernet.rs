@@ -62,13 +62,13 @@ impl FernetKey {
         if !constant_time_eq(&expected, &bytes[signed..]) {
             return Err(FernetError::Altered);
         }
-        let vector = <[u8; BLOCK]>::try_from(&bytes[HEADER - BLOCK..HEADER]).map_err(|_| FernetError::Form)?;
+        let vector =
+            <[u8; BLOCK]>::try_from(&bytes[HEADER - BLOCK..HEADER]).map_err(|_| FernetError::Form)?;
         let key = UnboundCipherKey::new(&AES_128, self.encryption.as_slice())
             .and_then(PaddedBlockDecryptingKey::cbc_pkcs7)
             .map_err(|_| FernetError::Key)?;
         let context = DecryptionContext::Iv128(vector.into());
-        let plaintext =
-            key.decrypt(&mut bytes[HEADER..signed], context).map_err(|_| FernetError::Altered)?;
+        let plaintext = key.decrypt(&mut bytes[HEADER..signed], context).map_err(|_| FernetError::Altered)?;
         Ok(Zeroizing::new(plaintext.to_vec()))
     }
 }

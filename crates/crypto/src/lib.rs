@@ -10,6 +10,8 @@ pub mod envelope;
 pub mod fernet;
 pub mod kek;
 pub mod keys;
+#[cfg(any(test, feature = "proofs"))]
+pub mod mutation;
 pub mod passphrase;
 mod pepper;
 pub mod provider;

@@ -101,9 +101,7 @@ fn finish<'a>(
         Format::SpotifyConfig => spotify_config::read(&mut fields)?,
         Format::Schema(version) => schema::read(&mut fields, version, reading)?,
     };
-    if session.access_token.is_none()
-        && session.refresh_token.is_none()
-        && session.provider_user_id.is_none()
+    if session.access_token.is_none() && session.refresh_token.is_none() && session.provider_user_id.is_none()
     {
         return Err(ReadError::Nothing { format });
     }

@@ -45,8 +45,10 @@ impl<'a> Fields<'a> {
             Some(text) if looks_sealed(text.as_bytes()) => text,
             _ => return self.token(field),
         };
-        let opened = self.key.ok_or(ReadError::KeyNeeded)?.open(sealed.as_bytes()).map_err(ReadError::Sealed)?;
-        let text = std::str::from_utf8(&opened).map_err(|_| self.damaged(field, "is not text once opened"))?;
+        let opened =
+            self.key.ok_or(ReadError::KeyNeeded)?.open(sealed.as_bytes()).map_err(ReadError::Sealed)?;
+        let text =
+            std::str::from_utf8(&opened).map_err(|_| self.damaged(field, "is not text once opened"))?;
         if !self.notes.contains(&Note::Unsealed) {
             self.notes.push(Note::Unsealed);
         }
@@ -185,8 +187,14 @@ mod tests {
         assert_eq!(at("2026-03-01T10:00:00.5+0200"), "2026-03-01T08:00:00.500+00:00");
         assert_eq!(at("2026-03-01 10:00:00Z"), "2026-03-01T10:00:00+00:00");
         for text in [
-            "", "soon", "2026-03-01", "2026-13-01T10:00:00", "1970-01-01T00:00:00", "9999-01-01T00:00:00Z",
-            "2026-03-01T10:00:00 and more", "2026-03-0ää10:00:00",
+            "",
+            "soon",
+            "2026-03-01",
+            "2026-13-01T10:00:00",
+            "1970-01-01T00:00:00",
+            "9999-01-01T00:00:00Z",
+            "2026-03-01T10:00:00 and more",
+            "2026-03-0ää10:00:00",
         ] {
             assert_eq!(at(text), "none", "{text}");
         }

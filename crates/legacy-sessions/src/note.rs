@@ -44,7 +44,9 @@ impl fmt::Display for Note {
                     "{field} does not occur in that zone (clocks go forward); the earlier reading was taken"
                 )
             }
-            Self::TimeNotUnderstood(field) => write!(f, "{field} is no time that can be meant: taken for unknown"),
+            Self::TimeNotUnderstood(field) => {
+                write!(f, "{field} is no time that can be meant: taken for unknown")
+            }
             Self::TimeWithoutZone(field) => {
                 write!(f, "{field} names no zone, which its schema demands: taken for unknown")
             }

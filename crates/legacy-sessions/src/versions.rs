@@ -29,7 +29,9 @@ pub enum SchemaVersion {
 
 /// Not a version that files have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("its schema version {0:?} has no file form that is known; known are 1.0 and 1.1 (2.0 is the database's own)")]
+#[error(
+    "its schema version {0:?} has no file form that is known; known are 1.0 and 1.1 (2.0 is the database's own)"
+)]
 pub struct UnknownVersion(pub String);
 
 /// A time as an old record has it.

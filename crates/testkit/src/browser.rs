@@ -4,7 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use http::header::{CONTENT_SECURITY_POLICY, COOKIE, LOCATION, ORIGIN, SET_COOKIE};
+use http::header::{CONTENT_SECURITY_POLICY, COOKIE, LOCATION, ORIGIN, REFERRER_POLICY, SET_COOKIE};
 use url::{Url, form_urlencoded};
 
 use crate::client::Answer;
@@ -84,9 +84,18 @@ impl Browser {
     /// # Panics
     /// If the page has no form.
     pub async fn submit_and_stay(&self, page: &Page, fields: &[(&str, &str)]) -> Page {
-        let form = html::form(&page.text()).unwrap_or_else(|| panic!("no form: {}", page.text()));
-        let action = page.url.join(&form.action).expect("an address");
+        let action = html::form(&page.text()).map(|form| form.action).unwrap_or_default();
+        let action = page.url.join(&action).expect("an address");
         assert_may_lead_to(page, &action);
+        self.submit_at(page, &action, fields).await
+    }
+
+    /// The same, sent to `action`: where a proxy would hand the form on to.
+    ///
+    /// # Panics
+    /// If the page has no form.
+    pub async fn submit_at(&self, page: &Page, action: &Url, fields: &[(&str, &str)]) -> Page {
+        let form = html::form(&page.text()).unwrap_or_else(|| panic!("no form: {}", page.text()));
         let mut body = form_urlencoded::Serializer::new(String::new());
         body.extend_pairs(&form.hidden).extend_pairs(fields);
         let body = body.finish();
@@ -95,12 +104,12 @@ impl Browser {
                 .http
                 .post(action.clone())
                 .header("content-type", "application/x-www-form-urlencoded")
-                .header(ORIGIN, page.url.origin().ascii_serialization())
+                .header(ORIGIN, origin_of_form(page))
                 .header("sec-fetch-site", "same-origin")
                 .body(body);
-            return self.send(&action, request).await;
+            return self.send(action, request).await;
         }
-        let mut address = action;
+        let mut address = action.clone();
         address.set_query(Some(&body));
         self.load(&address).await
     }
@@ -128,7 +137,13 @@ impl Browser {
             if let Some(origin) = submitted_from {
                 assert_may_lead_to(origin, &next);
             }
-            page = self.load(&next).await;
+            let request = self.http.get(next.clone());
+            // A form's origin stays with it on its way, although the method becomes GET.
+            let request = match submitted_from {
+                Some(page) => request.header(ORIGIN, origin_of_form(page)),
+                None => request,
+            };
+            page = self.send(&next, request).await;
         }
         panic!("more than {MOST_REDIRECTS} redirects, the last to {}", page.url);
     }
@@ -223,10 +238,21 @@ impl Page {
     }
 
     /// Where it redirects to.
+    ///
+    /// # Panics
+    /// If that is no address.
     pub fn location(&self) -> Option<Url> {
         let location =
             self.answer.header(LOCATION.as_str()).filter(|_| (300..400).contains(&self.status()))?;
         Some(self.url.join(location).expect("an address"))
+    }
+}
+
+/// What a page's form says of where it stands (Fetch, "append a request Origin header").
+fn origin_of_form(page: &Page) -> String {
+    match page.answer.header(REFERRER_POLICY.as_str()) {
+        Some("no-referrer") => "null".to_owned(),
+        _ => page.url.origin().ascii_serialization(),
     }
 }
 

@@ -268,7 +268,11 @@ impl Desk {
     }
 
     /// The tenant's client at a service.
-    pub(crate) async fn app(&self, ctx: &TenantContext, provider: Provider) -> Result<Arc<ProviderApp>, PublicError> {
+    pub(crate) async fn app(
+        &self,
+        ctx: &TenantContext,
+        provider: Provider,
+    ) -> Result<Arc<ProviderApp>, PublicError> {
         let apps = self.apps(ctx).await?;
         let app = apps.iter().find(|app| app.provider == provider).cloned();
         app.ok_or_else(|| crate::records::not_configured(Some(provider)))

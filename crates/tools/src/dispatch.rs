@@ -162,7 +162,7 @@ impl Dispatcher {
             resource: resource(call.arguments),
             ..AuditOpening::new(AuditAction::Tool(call.tool), call.client.clone())
         };
-        let entry = match self.audit.open(ctx, opening).await {
+        let mut entry = match self.audit.open(ctx, opening).await {
             Ok(entry) => entry,
             Err(error) => {
                 tracing::error!(
@@ -172,23 +172,26 @@ impl Dispatcher {
                 return Outcome::Failed(error.public());
             }
         };
-        let outcome = self.run(ctx, call).await;
+        let origin = Origin::new(call.client.clone());
+        let outcome = self.run(ctx, &origin, call).await;
+        if let Some(resource) = origin.take_resource() {
+            entry.set_resource(resource);
+        }
         let duration = self.desk.clock.elapsed().saturating_sub(started);
         entry.close(outcome.for_audit(duration)).await;
         outcome
     }
 
-    async fn run(&self, ctx: &TenantContext, call: &Call<'_>) -> Outcome {
+    async fn run(&self, ctx: &TenantContext, origin: &Origin, call: &Call<'_>) -> Outcome {
         if let Some(scope) = call.tool.scope()
             && !ctx.principal().scopes.contains(scope)
         {
             return Outcome::ScopeNeeded(ScopeSet::empty().with(scope));
         }
-        // Behind a pointer, so that neither the size nor the type of what the tools do is part of every caller's.
-        let origin = &Origin::new(call.client.clone());
         if call.tool == ToolName::AccountLink {
             return Box::pin(self.link(ctx, origin, call)).await;
         }
+        // Behind a pointer, so that neither the size nor the type of what the tools do is part of every caller's.
         let produced: Pin<Box<dyn Future<Output = Produced> + Send + '_>> =
             Box::pin(self.produce(ctx, origin, call));
         match produced.await {

@@ -44,7 +44,10 @@ pub(crate) fn outlook(account: &Account, now: DateTime<Utc>) -> Outlook {
 pub(crate) fn warning(account: &Account, now: DateTime<Utc>) -> Option<String> {
     let (provider, id) = (account.provider.title(), account.id);
     let again = || {
-        format!("Link it again with account_link {{\"provider\":\"{}\",\"account\":\"{id}\"}}", account.provider)
+        format!(
+            "Link it again with account_link {{\"provider\":\"{}\",\"account\":\"{id}\"}}",
+            account.provider
+        )
     };
     match outlook(account, now) {
         Outlook::Open => None,

@@ -145,8 +145,10 @@ impl Opener {
 /// The session of an account does not open. It is kept, and there are two ways out.
 pub(crate) fn unreadable(account: &Account) -> PublicError {
     let (provider, id) = (account.provider, account.id);
-    let message =
-        format!("The stored access to the {} account could not be opened and was set aside.", provider.title());
+    let message = format!(
+        "The stored access to the {} account could not be opened and was set aside.",
+        provider.title()
+    );
     PublicError::new(ErrorCode::SessionUnreadable, message).hint(format!(
         "Link it again with account_link {{\"provider\":\"{provider}\",\"account\":\"{id}\"}}: that replaces it. \
          Nothing was deleted, so an operator may instead be able to restore it from a backup."

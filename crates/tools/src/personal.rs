@@ -7,9 +7,7 @@ use std::sync::Arc;
 use stagedoor_audit::{AuditAction, AuditClient, AuditResource};
 use stagedoor_cache::DataScope;
 use stagedoor_domain::error::Chain;
-use stagedoor_domain::{
-    ErrorCode, LinkedAccountId, Provider, PublicError, SessionId, TenantContext, UserId,
-};
+use stagedoor_domain::{ErrorCode, LinkedAccountId, Provider, PublicError, SessionId, TenantContext, UserId};
 use stagedoor_providers::{Deadline, MusicProvider, ProviderError};
 use stagedoor_storage::linked_accounts;
 use stagedoor_storage::provider_sessions::OpenedSession;
@@ -80,9 +78,7 @@ impl Desk {
             self.devices.check(ctx, origin, account).await?;
         }
         let called = self.call_for(ctx, origin, account, call).await;
-        called.map_err(|error| {
-            foresight::with_warning(error, foresight::warning(account, self.clock.now()))
-        })
+        called.map_err(|error| foresight::with_warning(error, foresight::warning(account, self.clock.now())))
     }
 
     async fn call_for<'a, T, F, Fut>(
@@ -97,7 +93,8 @@ impl Desk {
         Fut: Future<Output = Result<T, ProviderError>>,
     {
         let app = self.app(ctx, account.provider).await?;
-        let errand = Errand { ctx: ctx.clone(), client: origin.client().clone(), app, account: account.clone() };
+        let errand =
+            Errand { ctx: ctx.clone(), client: origin.client().clone(), app, account: account.clone() };
         let music = self.music(account.provider);
         let session = self.tokens.of_account(&errand).await?;
         match call(music, self.access(&errand, &session)).await {

@@ -255,9 +255,7 @@ mod tests {
     async fn without_word_of_changes_a_session_is_good_for_two_seconds() {
         let scene = Scene::set();
         scene.keep().await;
-        let known = |scene: &Scene| {
-            scene.sessions.get(&scene.ctx, &scene.account, Standing(None)).is_some()
-        };
+        let known = |scene: &Scene| scene.sessions.get(&scene.ctx, &scene.account, Standing(None)).is_some();
         scene.advance(CHANGES_SHOW_WITHIN - Duration::from_millis(1));
         assert!(known(&scene));
         scene.advance(Duration::from_millis(1));

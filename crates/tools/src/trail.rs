@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stagedoor_audit::{AuditAction, AuditClient, AuditEntry, AuditLog, AuditOpening, AuditOutcome, AuditResource};
+use stagedoor_audit::{
+    AuditAction, AuditClient, AuditEntry, AuditLog, AuditOpening, AuditOutcome, AuditResource,
+};
 use stagedoor_domain::error::Chain;
 use stagedoor_domain::{Clock, ErrorCode, LinkedAccountId, PublicError, SessionId, TenantContext};
 
@@ -36,8 +38,7 @@ impl Trail {
         resource: AuditResource,
     ) -> Result<Record, PublicError> {
         let opened_at = self.clock.elapsed();
-        let opening =
-            AuditOpening { resource: Some(resource), ..AuditOpening::new(action, client.clone()) };
+        let opening = AuditOpening { resource: Some(resource), ..AuditOpening::new(action, client.clone()) };
         match Box::pin(self.audit.open(ctx, opening)).await {
             Ok(entry) => Ok(Record { entry, clock: Arc::clone(&self.clock), opened_at }),
             Err(error) => {

@@ -113,7 +113,7 @@ pub async fn assemble(
         spawn: background.spawner(),
         render: music::render,
     });
-    let dispatcher = Dispatcher::new(desk, audit.clone(), linking(config, &stop_streams));
+    let dispatcher = Arc::new(Dispatcher::new(desk, audit.clone(), linking(config, &stop_streams)));
     let link_pages = LinkPages::new(
         store.clone(),
         Arc::clone(dispatcher.linking()),
@@ -122,7 +122,7 @@ pub async fn assemble(
         config.server.request_deadline(),
     );
     let surface: Arc<dyn Surface> = Arc::new(MusicSurface::new(
-        dispatcher,
+        Arc::clone(&dispatcher),
         audit.clone(),
         background.clone(),
         Arc::clone(&metrics),
@@ -151,6 +151,7 @@ pub async fn assemble(
             stop: stop_streams.clone(),
         },
         link_pages,
+        dispatcher,
         audit,
         background,
         metrics,

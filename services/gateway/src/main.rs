@@ -1,4 +1,4 @@
-//! The command line: `serve`, `demo`, `config`, `migrate`, `import`. Wires only.
+//! The command line: `serve`, `demo`, `config`, `migrate`, `import`, `keys`. Wires only.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -8,7 +8,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use stagedoor_bootstrap::config::{Config, LoadOptions};
-use stagedoor_crypto::SystemEntropy;
+use stagedoor_crypto::passphrase::MIN_ROUNDS;
+use stagedoor_crypto::{PassphraseSalt, SystemEntropy};
 use stagedoor_domain::SystemClock;
 use stagedoor_gateway::assembly;
 use stagedoor_gateway::demo;
@@ -50,10 +51,25 @@ enum Command {
         #[arg(long)]
         config: Option<PathBuf>,
     },
+    /// Make what keys need.
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
     /// Bring what other programs kept into a tenant.
     Import {
         #[command(subcommand)]
         command: import::ImportCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysCommand {
+    /// Print a random salt for a passphrase (`encryption.passphrase_directory`); it is no secret.
+    Salt {
+        /// Rounds of PBKDF2-HMAC-SHA-256; more make guessing, and each start, slower.
+        #[arg(long, default_value_t = MIN_ROUNDS)]
+        rounds: u32,
     },
 }
 
@@ -92,6 +108,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             let url = secrecy::SecretString::from(url.expose());
             Ok(runtime()?.block_on(stagedoor_storage::migrate(&url))?)
         }
+        Command::Keys { command: KeysCommand::Salt { rounds } } => {
+            print(&format!("{}\n", PassphraseSalt::generate(rounds, &SystemEntropy)?))
+        }
         Command::Import { command } => return runtime()?.block_on(import::run(command)),
     };
     ended.map(|()| ExitCode::SUCCESS)
@@ -128,6 +147,10 @@ fn inspect(file: Option<PathBuf>, command: &ConfigCommand) -> anyhow::Result<()>
         ConfigCommand::Show => Config::read(&LoadOptions::from_process(file))?.show(),
         ConfigCommand::Schema => format!("{:#}\n", Config::schema()),
     };
+    print(&text)
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
     match std::io::stdout().write_all(text.as_bytes()) {
         // Whoever reads has seen enough: `stagedoor config schema | head`.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

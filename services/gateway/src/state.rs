@@ -5,6 +5,7 @@ use std::sync::Arc;
 use stagedoor_audit::AuditLog;
 use stagedoor_bootstrap::{Health, Metrics};
 use stagedoor_domain::{Clock, Entropy};
+use stagedoor_tools::Dispatcher;
 
 use crate::authn::Authenticator;
 use crate::background::Background;
@@ -31,6 +32,8 @@ pub struct AppState {
     pub mcp: Endpoint,
     /// The pages on which people link accounts.
     pub link_pages: LinkPages,
+    /// The tools.
+    pub dispatcher: Arc<Dispatcher>,
     /// The audit trail.
     pub audit: AuditLog,
     /// Work that outlives its caller.

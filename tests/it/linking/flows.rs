@@ -1,7 +1,11 @@
 //! Links that come about: both kinds of clients, both providers, several accounts, linking again, fewer scopes.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use stagedoor_bootstrap::tasks;
 use stagedoor_domain::Provider;
+use stagedoor_sandbox::{Effect, FaultRule};
 use stagedoor_testkit::{Browser, Client, Era, Stage, TestGateway};
 
 use super::{Newcomer, agree, ask, how_it_went, link};
@@ -212,4 +216,63 @@ async fn two_links_at_a_time_in_one_browser_do_not_disturb_each_other() {
         let last = browser.open(&back).await;
         assert_eq!(last.heading(), format!("Your {} account is linked", provider.title()), "{}", last.text());
     }
+}
+
+#[tokio::test]
+async fn any_replica_takes_the_answer_and_tells_the_agent() {
+    let stage = Stage::start().await;
+    let first = TestGateway::start(&stage).await;
+    let public_url = format!("http://{}", first.address()).parse().unwrap();
+    let second = TestGateway::start_with(&stage, |config| config.server.public_url = public_url).await;
+    let ada = Newcomer::arrive(&stage, &first, "ada").await;
+    let (here, there) = (modern(ada.client(&first)), modern(ada.client(&second)));
+    let arguments = json!({ "provider": "spotify" });
+    let asked = there.tool("account_link", arguments.clone()).await.result();
+    let page = asked["inputRequests"]["link"]["params"]["url"].as_str().unwrap().parse().unwrap();
+    let person = async {
+        let browser = Browser::new();
+        let door = agree(&browser, &page).await;
+        let account = stage.sandbox().create_account(Provider::Spotify, "Robin", "DE");
+        let back = stage.sandbox().authorize(Provider::Spotify, &account, &door).unwrap();
+        let elsewhere = back.as_str().replace(&first.address().to_string(), &second.address().to_string());
+        browser.open(&elsewhere.parse().unwrap()).await
+    };
+    let (last, answer) = tokio::join!(person, retry(&here, &arguments, &asked, "accept"));
+    assert_eq!(last.heading(), "Your Spotify account is linked", "{}", last.text());
+    assert_eq!(answer["structuredContent"]["status"], "linked", "{answer}");
+    for client in [&here, &there] {
+        client.call("playlists_list", json!({})).await;
+    }
+}
+
+#[tokio::test]
+async fn who_closes_the_browser_too_early_is_linked_all_the_same() {
+    let stage = Stage::start().await;
+    let gateway = TestGateway::start(&stage).await;
+    let ada = Newcomer::arrive(&stage, &gateway, "ada").await;
+    let client = ada.client(&gateway);
+    let asked = ask(&client, json!({ "provider": "tidal" })).await;
+    let account = stage.sandbox().create_account(Provider::Tidal, "Robin", "DE");
+    let browser = Browser::new();
+    let door = agree(&browser, &asked.page).await;
+    let back = stage.sandbox().authorize(Provider::Tidal, &account, &door).unwrap();
+    let slow = FaultRule::new(Provider::Tidal, Effect::delay(Duration::from_secs(1)))
+        .grant_type("authorization_code")
+        .after_work();
+    stage.sandbox().faults().push(slow);
+    let opening = tasks::spawn("person", async move { browser.open(&back).await });
+    while stage.sandbox().token_requests(Provider::Tidal).get("authorization_code") != Some(&1) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    opening.abort();
+    assert!(opening.await.unwrap_err().is_cancelled(), "the browser was still waiting");
+    loop {
+        let went = how_it_went(&client, &asked.link).await.result()["structuredContent"].clone();
+        if went["status"] == "linked" {
+            break;
+        }
+        assert_eq!(went["status"], "pending", "{went}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    client.call("playlists_list", json!({})).await;
 }

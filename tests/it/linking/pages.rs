@@ -152,6 +152,30 @@ async fn names_from_outside_are_shown_as_text() {
     assert!(page.text().contains("&#60;script&#62;") && !page.text().contains("<script"), "{}", page.text());
 }
 
+#[tokio::test]
+async fn over_https_and_below_a_path() {
+    let stage = Stage::start().await;
+    let public_url: Url = "https://127.0.0.1/music/".parse().unwrap();
+    let gateway = TestGateway::start_with(&stage, |config| config.server.public_url = public_url).await;
+    let ada = Newcomer::arrive(&stage, &gateway, "ada").await;
+    let asked = ask(&ada.client(&gateway), json!({ "provider": "spotify" })).await;
+    assert!(asked.page.as_str().starts_with("https://127.0.0.1/music/t/ada/connect/"), "{}", asked.page);
+    // What the proxy in front would hand on.
+    let path = asked.page.path().strip_prefix("/music").unwrap();
+    let inside: Url = format!("http://{}{path}", gateway.address()).parse().unwrap();
+    let browser = Browser::new();
+    let consent = browser.load(&inside).await;
+    assert_eq!(consent.answer.header("strict-transport-security"), Some("max-age=31536000"));
+    let cookie = consent.answer.header("set-cookie").unwrap();
+    assert!(cookie.starts_with("__Host-stagedoor-form-"), "{cookie}");
+    assert!(cookie.ends_with("; HttpOnly; SameSite=Strict; Path=/; Secure"), "{cookie}");
+    let refused = browser.submit_and_stay(&consent, &[("decision", "decline")]).await;
+    assert_eq!(refused.verdict(), "403 invalid_origin", "the page's own origin is the public one");
+    let public = Page { url: "https://127.0.0.1/music/x".parse().unwrap(), ..consent.clone() };
+    let declined = browser.submit_at(&public, &inside, &[("decision", "decline")]).await;
+    assert_eq!(declined.answer.header("location"), Some("/music/t/ada/connect/done"));
+}
+
 #[test]
 fn every_code_of_a_link_is_in_the_guide() {
     let in_guide: BTreeSet<&str> = DOCUMENT

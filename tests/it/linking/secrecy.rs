@@ -1,5 +1,6 @@
 //! What passes through the link pages appears in no log line, whatever the log's filter, and in no other page.
 
+use rustix::process::Signal;
 use serde_json::json;
 use stagedoor_domain::Provider;
 use stagedoor_testkit::{Browser, GatewayProcess, KeySpec, Stage, generous};
@@ -12,7 +13,9 @@ async fn no_secret_of_a_link_is_logged() {
     let loud = [("STAGEDOOR_TELEMETRY__LOG_FILTER", "trace".to_owned())];
     let mut gateway = GatewayProcess::start(&stage, "loud", &loud).await;
     let tenant = stage.tenant("ada", generous()).await;
-    tenant.set_up(Provider::Spotify).await;
+    for provider in Provider::ALL {
+        tenant.set_up(*provider).await;
+    }
     tenant.expect_people_at(gateway.address());
     let user = tenant.person("Robin").await;
     let key = tenant.key(&KeySpec::for_user(user)).await;
@@ -48,6 +51,9 @@ async fn no_secret_of_a_link_is_logged() {
         how_it_went(&client, &asked.link).await;
     }
     client.call("playlists_list", json!({})).await;
+    // Its last lines are written when it ends.
+    gateway.program().signal(Signal::TERM);
+    gateway.program().ended().await;
     let said = gateway.program().said();
     assert!(said.contains("\"page\":\"callback\"") && said.contains("link_state_invalid"), "{said}");
     for secret in &secrets {

@@ -50,9 +50,10 @@ async fn listed(client: &Client, provider: Provider) -> Value {
 /// The endings of the records of an action: its error's code, or `ok`.
 async fn recorded(who: &Inhabited<'_>, action: &str) -> Vec<String> {
     let trail = who.tenant.audit_trail().await;
-    let of_action = trail.iter().filter_map(stagedoor_audit::AuditView::json).filter(|record| {
-        record["action"] == action && record["record"] == "closed"
-    });
+    let of_action = trail
+        .iter()
+        .filter_map(stagedoor_audit::AuditView::json)
+        .filter(|record| record["action"] == action && record["record"] == "closed");
     of_action.map(|record| record["details"]["outcome"].as_str().unwrap_or("none").to_owned()).collect()
 }
 

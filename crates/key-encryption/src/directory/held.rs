@@ -116,7 +116,7 @@ mod tests {
     fn a_new_version_wraps_only_once_it_has_settled() {
         let mut held = HeldKeys::default();
         held.update(found(&[(1, 1)]), Duration::ZERO);
-        let changes = held.update(found(&[(1, 1), (2, 2)]), Duration::from_secs(120));
+        let changes = held.update(found(&[(1, 1), (2, 2)]), Duration::from_mins(2));
         assert_eq!(changes, [Change::Appeared { version: 2, id: id(2) }]);
         assert_eq!(active(&held, 119), Some(id(1)));
         assert!(held.find(id(2)).is_some(), "it unwraps at once");
@@ -149,7 +149,7 @@ mod tests {
     fn another_key_of_the_same_version_is_another_key() {
         let mut held = HeldKeys::default();
         held.update(found(&[(1, 1)]), Duration::ZERO);
-        held.update(found(&[(1, 9)]), Duration::from_secs(60));
+        held.update(found(&[(1, 9)]), Duration::from_mins(1));
         assert_eq!(active(&held, 59), None, "the old one is gone, the new one not settled");
         assert_eq!(active(&held, 60), Some(id(9)));
         assert_eq!(held.ids(), [id(1), id(9)]);

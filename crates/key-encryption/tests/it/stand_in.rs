@@ -70,7 +70,6 @@ impl TransitKey {
 }
 
 impl StandIn {
-    #[expect(clippy::disallowed_methods, reason = "the test's own server")]
     pub(crate) async fn start() -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();

@@ -9,6 +9,9 @@ use uuid::Uuid;
 use crate::stand_in::{StandIn, TransitKey};
 use crate::support::{OTHER, StillClock, TENANT, data_key, unwrap, wrap};
 
+const RENEW: &str = "POST /v1/auth/token/renew-self";
+const LOGIN: &str = "POST /v1/auth/kubernetes/login";
+
 #[tokio::test]
 async fn a_key_is_wrapped_and_unwrapped_and_bound_to_its_place() {
     let (vault, clock) = (StandIn::start().await, StillClock::new());
@@ -241,8 +244,6 @@ async fn a_lease_is_renewed_before_it_ends() {
         keys.renew().await;
         vault.requests()
     };
-    const RENEW: &str = "POST /v1/auth/token/renew-self";
-    const LOGIN: &str = "POST /v1/auth/kubernetes/login";
     assert_eq!(renewals(2_399).await, [""; 0], "two thirds of an hour are not over");
     assert_eq!(renewals(1).await, [RENEW]);
     assert_eq!(renewals(2_399).await, [""; 0], "the lease began anew");

@@ -23,7 +23,11 @@ fn unquoted(value: &str) -> &str {
             return quoted;
         }
     }
-    if value.starts_with('#') { "" } else { value.split_once(" #").map_or(value, |(value, _)| value.trim_end()) }
+    if value.starts_with('#') {
+        ""
+    } else {
+        value.split_once(" #").map_or(value, |(value, _)| value.trim_end())
+    }
 }
 
 #[cfg(test)]

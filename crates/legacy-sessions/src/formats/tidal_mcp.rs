@@ -12,7 +12,8 @@ use crate::zone::Zone;
 /// Tokens beside what only this program writes.
 pub(crate) fn is(members: &Map<String, Value>) -> bool {
     let has = |name: &str| members.contains_key(name);
-    (has("access_token") || has("refresh_token")) && (has("saved_at") || has("country_code") || has("user_id"))
+    (has("access_token") || has("refresh_token"))
+        && (has("saved_at") || has("country_code") || has("user_id"))
 }
 
 pub(crate) fn read(fields: &mut Fields<'_>, zone: Zone) -> Result<Session, ReadError> {

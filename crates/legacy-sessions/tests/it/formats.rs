@@ -25,8 +25,8 @@ fn tidal_mcp_in_local_time() {
     let session = found.session;
     assert_eq!(session.provider, Provider::Tidal);
     assert_eq!((shown(session.access_token.as_ref()), shown(session.refresh_token.as_ref())), TIDAL);
-    assert_eq!(session.expires_at, utc("2026-11-20T13:03:07.123456Z"));
-    assert_eq!(session.consented_by, utc("2026-11-20T09:03:07.123999Z"));
+    assert_eq!(session.expires_at, Some(utc("2026-11-20T13:03:07.123456Z")));
+    assert_eq!(session.consented_by, Some(utc("2026-11-20T09:03:07.123999Z")));
     assert_eq!(session.provider_user_id.as_deref(), Some("206488123"));
     assert_eq!(session.country_code.as_deref(), Some("DE"));
     assert_eq!(session.missing(), [Missing::ClientId, Missing::Scopes, Missing::ConsentTime]);
@@ -39,9 +39,9 @@ fn the_zone_decides_when_a_tidal_mcp_session_ends() {
         let reading = Reading { zone: zone.parse().unwrap(), ..Reading::default() };
         read(fixture!("tidal-mcp.json"), &reading).unwrap().session.expires_at
     };
-    assert_eq!(read_in("UTC"), utc("2026-11-20T14:03:07.123456Z"));
-    assert_eq!(read_in("America/Los_Angeles"), utc("2026-11-20T22:03:07.123456Z"));
-    assert_eq!(read_in("+05:30"), utc("2026-11-20T08:33:07.123456Z"));
+    assert_eq!(read_in("UTC"), Some(utc("2026-11-20T14:03:07.123456Z")));
+    assert_eq!(read_in("America/Los_Angeles"), Some(utc("2026-11-20T22:03:07.123456Z")));
+    assert_eq!(read_in("+05:30"), Some(utc("2026-11-20T08:33:07.123456Z")));
 }
 
 #[test]
@@ -52,13 +52,13 @@ fn hours_that_clocks_repeat_or_skip_are_said() {
         (found.session.expires_at, found.notes)
     };
     let (at, notes) = with("2026-10-25T02:30:00");
-    assert_eq!(at, utc("2026-10-25T00:30:00Z"));
+    assert_eq!(at, Some(utc("2026-10-25T00:30:00Z")));
     assert_eq!(notes, [Note::LocalTimes(berlin()), Note::TwiceInZone("expires_at")]);
     let (at, notes) = with("2026-03-29T02:30:00");
-    assert_eq!(at, utc("2026-03-29T00:30:00Z"));
+    assert_eq!(at, Some(utc("2026-03-29T00:30:00Z")));
     assert_eq!(notes, [Note::LocalTimes(berlin()), Note::NeverInZone("expires_at")]);
     let (at, notes) = with("2026-10-25T02:30:00+01:00");
-    assert_eq!((at, notes), (utc("2026-10-25T01:30:00Z"), Vec::new()));
+    assert_eq!((at, notes), (Some(utc("2026-10-25T01:30:00Z")), Vec::new()));
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn an_env_file_of_spotify_mcp_server() {
     let session = found.session;
     assert_eq!(session.provider, Provider::Spotify);
     assert_eq!((shown(session.access_token.as_ref()), shown(session.refresh_token.as_ref())), SPOTIFY);
-    assert_eq!(session.expires_at, utc("2026-11-20T14:03:07Z"));
+    assert_eq!(session.expires_at, Some(utc("2026-11-20T14:03:07Z")));
     assert_eq!(session.client_id.as_deref(), Some(CLIENT));
     assert_eq!(session.missing(), [Missing::AccountId, Missing::Scopes, Missing::ConsentTime]);
     assert_eq!(found.notes, [Note::ClientSecretLeftOut]);
@@ -80,8 +80,8 @@ fn a_cache_of_spotipy() {
     assert_eq!(found.format, Format::Spotipy);
     let session = found.session;
     assert_eq!((shown(session.access_token.as_ref()), shown(session.refresh_token.as_ref())), SPOTIFY);
-    assert_eq!(session.expires_at, utc("2026-11-20T14:03:07Z"));
-    assert_eq!(session.consented_by, utc("2026-11-20T13:03:07Z"));
+    assert_eq!(session.expires_at, Some(utc("2026-11-20T14:03:07Z")));
+    assert_eq!(session.consented_by, Some(utc("2026-11-20T13:03:07Z")));
     assert_eq!(session.scopes.unwrap(), ["playlist-read-private", "user-library-read"]);
     assert_eq!(found.notes, []);
 }
@@ -93,7 +93,7 @@ fn a_wrapped_session_of_tidalapi_is_in_utc() {
     let session = found.session;
     assert_eq!(session.provider, Provider::Tidal);
     assert_eq!((shown(session.access_token.as_ref()), shown(session.refresh_token.as_ref())), TIDAL);
-    assert_eq!(session.expires_at, utc("2026-11-20T14:03:07.123456Z"));
+    assert_eq!(session.expires_at, Some(utc("2026-11-20T14:03:07.123456Z")));
     assert_eq!(found.notes, [Note::UtcTimes]);
 }
 
@@ -103,7 +103,7 @@ fn a_spotify_config_counts_in_milliseconds() {
     assert_eq!(found.format, Format::SpotifyConfig);
     let session = found.session;
     assert_eq!((shown(session.access_token.as_ref()), shown(session.refresh_token.as_ref())), SPOTIFY);
-    assert_eq!(session.expires_at, utc("2026-11-20T14:03:07Z"));
+    assert_eq!(session.expires_at, Some(utc("2026-11-20T14:03:07Z")));
     assert_eq!(session.client_id.as_deref(), Some(CLIENT));
     assert_eq!(found.notes, [Note::ClientSecretLeftOut]);
 }
@@ -117,8 +117,8 @@ fn schema_1_0_plain_and_with_sealed_tokens() {
         let session = &found.session;
         assert_eq!(session.provider, Provider::Tidal);
         assert_eq!((shown(session.access_token.as_ref()), shown(session.refresh_token.as_ref())), TIDAL);
-        assert_eq!(session.expires_at, utc("2026-11-20T13:03:07Z"));
-        assert_eq!(session.authorized_at, utc("2026-10-25T00:30:00Z"), "when the session began");
+        assert_eq!(session.expires_at, Some(utc("2026-11-20T13:03:07Z")));
+        assert_eq!(session.authorized_at, Some(utc("2026-10-25T00:30:00Z")), "when the session began");
         assert_eq!(session.missing(), [Missing::ClientId, Missing::Scopes]);
         assert!(found.notes.contains(&Note::TwiceInZone("created_at")));
     }
@@ -134,8 +134,8 @@ fn schema_1_1_plain_and_sealed_as_a_whole() {
         let session = &found.session;
         assert_eq!(session.provider, Provider::Spotify);
         assert_eq!((shown(session.access_token.as_ref()), shown(session.refresh_token.as_ref())), SPOTIFY);
-        assert_eq!(session.expires_at, utc("2026-11-20T13:03:07Z"));
-        assert_eq!(session.authorized_at, utc("2026-09-01T08:00:00Z"));
+        assert_eq!(session.expires_at, Some(utc("2026-11-20T13:03:07Z")));
+        assert_eq!(session.authorized_at, Some(utc("2026-09-01T08:00:00Z")));
         assert_eq!(session.scopes.as_deref().unwrap(), ["playlist-read-private", "user-library-read"]);
         assert_eq!(session.provider_user_id.as_deref(), Some("robin"));
         assert_eq!(session.missing(), []);

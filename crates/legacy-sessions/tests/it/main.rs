@@ -37,6 +37,6 @@ pub(crate) fn read_in_berlin(bytes: &[u8]) -> Result<Found, ReadError> {
     read(bytes, &Reading { zone: "Europe/Berlin".parse().unwrap(), key: Some(&key), provider: None })
 }
 
-pub(crate) fn utc(text: &str) -> Option<DateTime<Utc>> {
-    Some(text.parse().unwrap())
+pub(crate) fn utc(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
 }

@@ -1,5 +1,7 @@
 //! Any bytes, any truncation, any change: an answer, never a panic, and never a secret in it.
 
+use std::fmt::Write as _;
+
 use proptest::prelude::*;
 
 use crate::{PLAIN, SECRETS, fixture, read_in_berlin};
@@ -12,7 +14,7 @@ fn answers(bytes: &[u8]) {
             let mut shown = format!("{:?} {:?} {notes}", found.format, found.notes);
             // A mangled file may name a token as its account; what is a token to us must not show.
             if found.session.access_token.is_some() || found.session.refresh_token.is_some() {
-                shown += &format!("{:?}", (found.session.expires_at, found.session.missing()));
+                let _ = write!(shown, "{:?}", (found.session.expires_at, found.session.missing()));
             }
             shown
         }
@@ -23,9 +25,28 @@ fn answers(bytes: &[u8]) {
 
 fn any_json() -> impl Strategy<Value = serde_json::Value> {
     let names = prop::sample::select(vec![
-        "schema_version", "access_token", "refresh_token", "expires_at", "expires_in", "scope", "scopes", "user_id",
-        "country_code", "saved_at", "created_at", "authorized_at", "token_expires_at", "last_accessed", "data",
-        "accessToken", "refreshToken", "expiresAt", "clientId", "client_id", "provider", "expiry_time",
+        "schema_version",
+        "access_token",
+        "refresh_token",
+        "expires_at",
+        "expires_in",
+        "scope",
+        "scopes",
+        "user_id",
+        "country_code",
+        "saved_at",
+        "created_at",
+        "authorized_at",
+        "token_expires_at",
+        "last_accessed",
+        "data",
+        "accessToken",
+        "refreshToken",
+        "expiresAt",
+        "clientId",
+        "client_id",
+        "provider",
+        "expiry_time",
     ]);
     let leaf = prop_oneof![
         Just(serde_json::Value::Null),
@@ -33,8 +54,16 @@ fn any_json() -> impl Strategy<Value = serde_json::Value> {
         any::<i64>().prop_map(Into::into),
         any::<f64>().prop_map(Into::into),
         ".{0,40}".prop_map(Into::into),
-        prop::sample::select(vec!["1.0", "1.1", "2.0", "tidal", "2026-03-29T02:30:00", "2026-11-20T14:03:07Z", "DE"])
-            .prop_map(Into::into),
+        prop::sample::select(vec![
+            "1.0",
+            "1.1",
+            "2.0",
+            "tidal",
+            "2026-03-29T02:30:00",
+            "2026-11-20T14:03:07Z",
+            "DE"
+        ])
+        .prop_map(Into::into),
         "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([+-][0-9]{2}:[0-9]{2})?".prop_map(Into::into),
     ];
     let tree = leaf.prop_recursive(3, 24, 6, move |inner| {

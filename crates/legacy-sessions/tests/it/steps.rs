@@ -30,8 +30,8 @@ fn v1_0() -> RecordV1_0 {
 fn from_1_0_to_1_1_times_get_their_zone_and_the_beginning_becomes_the_consent() {
     let mut notes = Vec::new();
     let new = from_1_0_to_1_1(v1_0(), berlin(), &mut notes);
-    assert_eq!(new.token_expires_at, utc("2026-07-01T10:00:00Z"));
-    assert_eq!(new.authorized_at, utc("2026-06-01T12:00:00Z"));
+    assert_eq!(new.token_expires_at, Some(utc("2026-07-01T10:00:00Z")));
+    assert_eq!(new.authorized_at, Some(utc("2026-06-01T12:00:00Z")));
     assert_eq!(new.last_accessed, None);
     assert!(new.scopes.is_none() && new.access_token.is_some() && new.refresh_token.is_none());
     assert_eq!((new.user_id.as_deref(), new.country_code.as_deref()), (Some("7"), Some("US")));
@@ -44,18 +44,18 @@ fn from_1_1_to_2_0_nothing_is_lost_that_a_session_needs() {
         provider: Provider::Spotify,
         access_token: Some("a".into()),
         refresh_token: Some("r".into()),
-        token_expires_at: utc("2026-07-01T10:00:00Z"),
+        token_expires_at: Some(utc("2026-07-01T10:00:00Z")),
         user_id: Some("7".to_owned()),
         country_code: Some("US".to_owned()),
         client_id: Some("c".to_owned()),
         scopes: Some(vec!["s".to_owned()]),
-        authorized_at: utc("2026-06-01T12:00:00Z"),
-        last_accessed: utc("2026-06-30T12:00:00Z"),
+        authorized_at: Some(utc("2026-06-01T12:00:00Z")),
+        last_accessed: Some(utc("2026-06-30T12:00:00Z")),
     });
     assert_eq!(new.provider, Provider::Spotify);
-    assert_eq!(new.expires_at, utc("2026-07-01T10:00:00Z"));
-    assert_eq!(new.authorized_at, utc("2026-06-01T12:00:00Z"));
-    assert_eq!(new.consented_by, utc("2026-06-30T12:00:00Z"));
+    assert_eq!(new.expires_at, Some(utc("2026-07-01T10:00:00Z")));
+    assert_eq!(new.authorized_at, Some(utc("2026-06-01T12:00:00Z")));
+    assert_eq!(new.consented_by, Some(utc("2026-06-30T12:00:00Z")));
     assert_eq!(new.provider_user_id.as_deref(), Some("7"));
     assert_eq!(new.missing(), []);
 }
@@ -64,7 +64,7 @@ fn from_1_1_to_2_0_nothing_is_lost_that_a_session_needs() {
 fn the_chain_goes_through_every_version() {
     let mut notes = Vec::new();
     let session = StorageVersionManager::migrate(Record::V1_0(v1_0()), berlin(), &mut notes);
-    assert_eq!(session.expires_at, utc("2026-07-01T10:00:00Z"));
+    assert_eq!(session.expires_at, Some(utc("2026-07-01T10:00:00Z")));
     let steps: Vec<_> = notes.iter().filter(|note| matches!(note, Note::Migrated(..))).collect();
     assert_eq!(
         steps,
@@ -75,7 +75,7 @@ fn the_chain_goes_through_every_version() {
     );
     let mut notes = Vec::new();
     let same = StorageVersionManager::migrate(Record::V2_0(session), berlin(), &mut notes);
-    assert_eq!((same.expires_at, notes), (utc("2026-07-01T10:00:00Z"), Vec::new()));
+    assert_eq!((same.expires_at, notes), (Some(utc("2026-07-01T10:00:00Z")), Vec::new()));
 }
 
 #[test]

@@ -20,7 +20,7 @@ impl Importer {
                 Ok(profile) => {
                     let id = &profile.account_id;
                     if session.provider_user_id.as_ref().is_some_and(|told| told != id) {
-                        return Ok(Imported::not_usable(Reason::OtherAccount));
+                        return Ok(Imported::not_usable(&Reason::OtherAccount));
                     }
                     let existing = self.account(ctx, request.user, session, id).await?;
                     if let Some(existing) = existing.filter(is_usable) {
@@ -29,7 +29,8 @@ impl Importer {
                     return Ok(Imported {
                         provider_user_id: Some(profile.account_id),
                         name: profile.name,
-                        explanation: "the provider accepts its tokens; the account would be linked".to_owned(),
+                        explanation: "the provider accepts its tokens; the account would be linked"
+                            .to_owned(),
                         ..Imported::new(ImportOutcome::WouldImport)
                     });
                 }
@@ -42,8 +43,9 @@ impl Importer {
         }
         Ok(Imported {
             provider_user_id: session.provider_user_id.clone(),
-            explanation: "its access token works no more; its refresh token would be tried, which a dry run does not"
-                .to_owned(),
+            explanation:
+                "its access token works no more; its refresh token would be tried, which a dry run does not"
+                    .to_owned(),
             ..Imported::new(ImportOutcome::WouldImport)
         })
     }

@@ -24,7 +24,8 @@ impl Importer {
     ) -> Result<Imported, Failure> {
         let (session, id) = (request.session, &proven.profile.account_id);
         if session.provider_user_id.as_ref().is_some_and(|told| told != id) {
-            return Ok(Imported::not_usable(Reason::OtherAccount));
+            let refused = Imported::not_usable(&Reason::OtherAccount);
+            return Ok(Imported { warnings: rotation(&proven).into_iter().collect(), ..refused });
         }
         let until = self.clock.elapsed() + self.patience;
         let existing = loop {
@@ -73,7 +74,8 @@ impl Importer {
         };
         loop {
             let linked =
-                linked_accounts::link(&self.vault, ctx, account.clone(), &proven.tokens, options.clone()).await;
+                linked_accounts::link(&self.vault, ctx, account.clone(), &proven.tokens, options.clone())
+                    .await;
             match linked {
                 Err(error) if self.wait_for_database(&error, proven.refreshed, until).await => {}
                 linked => return linked,
@@ -100,15 +102,11 @@ fn authorized_at(session: &Session, existing: Option<&LinkedAccount>, now: DateT
 }
 
 fn imported(session: &Session, proven: Proven, link: Link) -> Imported {
-    let mut warnings = Vec::new();
-    if proven.rotated {
-        warnings.push(
-            "the provider gave a new refresh token: the program that wrote the file may have to sign in anew".to_owned(),
-        );
-    }
+    let mut warnings: Vec<String> = rotation(&proven).into_iter().collect();
     if session.authorized_at.is_none() && grant_end(session.provider, DateTime::UNIX_EPOCH).is_some() {
         warnings.push(
-            "nobody knows when the person consented, so the grant may end before accounts_list says".to_owned(),
+            "nobody knows when the person consented, so the grant may end before accounts_list says"
+                .to_owned(),
         );
     }
     if proven.tokens.scopes.is_none() {
@@ -120,7 +118,8 @@ fn imported(session: &Session, proven: Proven, link: Link) -> Imported {
             proven.tokens.expires_at
         ));
     }
-    let how = if proven.refreshed { "with new tokens, which its refresh token brought" } else { "with its tokens" };
+    let how =
+        if proven.refreshed { "with new tokens, which its refresh token brought" } else { "with its tokens" };
     let what = if link.relinked { "linked again" } else { "linked" };
     Imported {
         account: Some(link.account),
@@ -130,6 +129,12 @@ fn imported(session: &Session, proven: Proven, link: Link) -> Imported {
         warnings,
         ..Imported::new(ImportOutcome::Imported)
     }
+}
+
+fn rotation(proven: &Proven) -> Option<String> {
+    let said =
+        "the provider gave a new refresh token: the program that wrote the file may have to sign in anew";
+    proven.rotated.then(|| said.to_owned())
 }
 
 fn lost_or_not(error: StoreError, proven: &Proven) -> Failure {

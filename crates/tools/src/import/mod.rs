@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use stagedoor_audit::{AuditAction, AuditClient, AuditEntry, AuditLog, AuditOpening, AuditOutcome, AuditResource};
+use stagedoor_audit::{
+    AuditAction, AuditClient, AuditEntry, AuditLog, AuditOpening, AuditOutcome, AuditResource,
+};
 use stagedoor_crypto::KeyOwner;
 use stagedoor_domain::{CallId, Clock, Tenant, TenantContext, UserId};
 use stagedoor_legacy_sessions::Session;
@@ -84,7 +86,7 @@ impl Importer {
     async fn run(&self, ctx: &TenantContext, request: &ImportRequest<'_>) -> Result<Imported, Failure> {
         let session = request.session;
         let Some(app) = self.app(ctx, request).await? else {
-            return Ok(Imported::not_usable(Reason::NoApp(session.provider)));
+            return Ok(Imported::not_usable(&Reason::NoApp(session.provider)));
         };
         if let Some(id) = &session.provider_user_id
             && let Some(account) = self.account(ctx, request.user, session, id).await?
@@ -151,13 +153,13 @@ impl Importer {
     ) -> Result<Imported, Failure> {
         let session = request.session;
         let Some(id) = session.provider_user_id.as_ref().filter(|_| reason.calls_for_consent()) else {
-            return Ok(Imported::not_usable(reason));
+            return Ok(Imported::not_usable(&reason));
         };
         if let Some(account) = self.account(ctx, request.user, session, id).await? {
-            return Ok(Imported::relink_needed(Some(account.id), id, reason));
+            return Ok(Imported::relink_needed(Some(account.id), id, &reason));
         }
         if request.dry_run {
-            return Ok(Imported::relink_needed(None, id, reason));
+            return Ok(Imported::relink_needed(None, id, &reason));
         }
         let opened_at = self.clock.elapsed();
         let mut entry = self.open_record(ctx, request).await?;
@@ -187,7 +189,7 @@ impl Importer {
                 let record = async |tx: &mut _| session_imports::record(tx, &import).await;
                 self.vault.store().with_tenant(ctx, record).await?;
             }
-            return Ok(Imported::not_usable(reason));
+            return Ok(Imported::not_usable(&reason));
         };
         let account = NewLinkedAccount {
             user: request.user,
@@ -197,7 +199,7 @@ impl Importer {
             country_code: session.country_code.clone(),
         };
         let noted = linked_accounts::note_without_grant(&self.vault, ctx, account, digest).await?;
-        Ok(Imported::relink_needed(Some(noted.account), id, reason))
+        Ok(Imported::relink_needed(Some(noted.account), id, &reason))
     }
 
     /// What an earlier import of the same tokens came to, and what has become of its account since.
@@ -208,21 +210,22 @@ impl Importer {
         before: SessionImport,
     ) -> Result<Imported, Failure> {
         if before.user != request.user {
-            return Ok(Imported::not_usable(Reason::OtherPerson));
+            return Ok(Imported::not_usable(&Reason::OtherPerson));
         }
         let at = before.imported_at;
         let id = match before.outcome {
-            Recorded::Unusable => return Ok(Imported::not_usable(Reason::RefusedBefore(at))),
+            Recorded::Unusable => return Ok(Imported::not_usable(&Reason::RefusedBefore(at))),
             Recorded::Linked(id) | Recorded::RelinkNeeded(id) => id,
         };
         let find = async |tx: &mut _| linked_accounts::find(tx, id).await;
-        let account = self.vault.store().with_tenant(ctx, find).await?.ok_or(StoreError::Missing("account"))?;
+        let account =
+            self.vault.store().with_tenant(ctx, find).await?.ok_or(StoreError::Missing("account"))?;
         Ok(match before.outcome {
             _ if is_usable(&account) => Imported::already_imported(&account, at),
             Recorded::Linked(_) => {
-                Imported::relink_needed(Some(id), &account.provider_user_id, Reason::EndedSince(at))
+                Imported::relink_needed(Some(id), &account.provider_user_id, &Reason::EndedSince(at))
             }
-            _ => Imported::relink_needed(Some(id), &account.provider_user_id, Reason::RefusedBefore(at)),
+            _ => Imported::relink_needed(Some(id), &account.provider_user_id, &Reason::RefusedBefore(at)),
         })
     }
 
@@ -285,7 +288,11 @@ impl Importer {
         Ok(Some(self.vault.tenant_key(ctx).await?.blind_index(COLUMN, value.as_bytes())))
     }
 
-    async fn find(&self, ctx: &TenantContext, digest: &[u8; 32]) -> Result<Option<SessionImport>, StoreError> {
+    async fn find(
+        &self,
+        ctx: &TenantContext,
+        digest: &[u8; 32],
+    ) -> Result<Option<SessionImport>, StoreError> {
         self.vault.store().with_tenant(ctx, async |tx| session_imports::find(tx, digest).await).await
     }
 
@@ -299,9 +306,8 @@ impl Importer {
     ) -> Result<Option<LinkedAccount>, StoreError> {
         let list = async |tx: &mut _| linked_accounts::list(tx, user).await;
         let accounts = self.vault.store().with_tenant(ctx, list).await?;
-        let is_it = |account: &LinkedAccount| {
-            account.provider == session.provider && account.provider_user_id == id
-        };
+        let is_it =
+            |account: &LinkedAccount| account.provider == session.provider && account.provider_user_id == id;
         Ok(accounts.into_iter().find(is_it))
     }
 

@@ -51,7 +51,7 @@ pub struct Imported {
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) public: PublicError,
-    /// Whether the provider had given a new refresh token, which is gone.
+    /// Whether the provider gave a new refresh token, or may have, and it is gone.
     pub(super) lost: bool,
 }
 
@@ -73,9 +73,8 @@ impl From<Failure> for Imported {
         let message = public.message.trim_end_matches('.');
         let explanation = if lost {
             format!(
-                "the provider had given new tokens, and they are lost, because they could not be kept ({message}); the \
-                 refresh token in the file may work no more: if another run is refused, the person has to link the \
-                 account with account_link"
+                "the provider gave new tokens, or may have, and they are lost ({message}); the refresh token in the file \
+                 may work no more: if another run is refused, the person has to link the account with account_link"
             )
         } else {
             format!("{message}; nothing was changed, run the import again later")
@@ -97,12 +96,12 @@ impl Imported {
         }
     }
 
-    pub(super) fn not_usable(reason: Reason) -> Self {
+    pub(super) fn not_usable(reason: &Reason) -> Self {
         let (explanation, reason) = (reason.to_string(), Some(reason.as_str()));
         Self { reason, explanation, ..Self::new(ImportOutcome::NotUsable) }
     }
 
-    pub(super) fn relink_needed(account: Option<LinkedAccountId>, id: &str, reason: Reason) -> Self {
+    pub(super) fn relink_needed(account: Option<LinkedAccountId>, id: &str, reason: &Reason) -> Self {
         let done = if account.is_some() { "the account is noted" } else { "the account would be noted" };
         Self {
             account,
@@ -148,10 +147,7 @@ impl ImportOutcome {
 
     /// Whether the account works now, or would.
     pub const fn is_usable(self) -> bool {
-        matches!(
-            self,
-            Self::Imported | Self::WouldImport | Self::AlreadyImported | Self::AlreadyLinked
-        )
+        matches!(self, Self::Imported | Self::WouldImport | Self::AlreadyImported | Self::AlreadyLinked)
     }
 
     /// The code that the audit trail closes with.

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
-use stagedoor_domain::error::Chain;
 use stagedoor_domain::TenantContext;
+use stagedoor_domain::error::Chain;
 use stagedoor_legacy_sessions::Session;
-use stagedoor_providers::{Access, Deadline, Profile, ProviderApp, ProviderError, TokenGrant, TransportError};
+use stagedoor_providers::{
+    Access, Deadline, Profile, ProviderApp, ProviderError, TokenGrant, TransportError,
+};
 use stagedoor_storage::provider_sessions::RefreshedTokens;
 
 use super::outcome::Failure;

@@ -108,6 +108,7 @@ impl Linking {
         let store = self.desk.vault().store();
         let insert = store.with_tenant(ctx, async |tx| link_attempts::insert(tx, &attempt).await);
         insert.await.map_err(|error| store_failure(&error))?;
+        origin.about(of_attempt(attempt.id));
         let url = self.page_address(ctx, &page);
         if interaction.opens_urls {
             let round = Round { attempt: attempt.id, retry: 0, page };

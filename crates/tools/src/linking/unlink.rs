@@ -14,6 +14,7 @@ use crate::arguments::invalid;
 use crate::desk::{Desk, Produced, acting_for, report};
 use crate::origin::Origin;
 use crate::records::store_failure;
+use crate::trail::of_account;
 
 /// Which account.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -83,6 +84,7 @@ pub(crate) async fn run(
         ));
     }
     let account = choose(desk, ctx, origin, &arguments).await?;
+    origin.about(of_account(account.id));
     // First there, then here: as long as the row stays, a failure here can be repeated.
     let ending = revoke(desk, ctx, &account).await;
     let store = desk.vault().store();

@@ -41,7 +41,9 @@ pub(super) fn status(code: ErrorCode) -> StatusCode {
 const fn may_be_tried_again(code: ErrorCode) -> bool {
     matches!(
         code,
-        ErrorCode::RateLimited
+        // The form of an older copy of the page, or cookies that are allowed only now.
+        ErrorCode::LinkStateInvalid
+            | ErrorCode::RateLimited
             | ErrorCode::StoreUnavailable
             | ErrorCode::KeyUnavailable
             | ErrorCode::AuditUnavailable

@@ -83,17 +83,17 @@ pub(crate) fn done() -> MethodRouter<Arc<AppState>> {
 
 async fn ask(State(state): State<Arc<AppState>>, path: SlugAnd, request: Request) -> Response {
     let (visit, token, _) = Visit::begin(state, Step::Consent, path, request);
-    visit.answer(steps::ask(&visit, &token)).await
+    visit.answer(Box::pin(steps::ask(&visit, &token))).await
 }
 
 async fn answer(State(state): State<Arc<AppState>>, path: SlugAnd, request: Request) -> Response {
     let (visit, token, body) = Visit::begin(state, Step::Decision, path, request);
-    visit.answer(steps::decide(&visit, &token, body)).await
+    visit.answer(Box::pin(steps::decide(&visit, &token, body))).await
 }
 
 async fn come_back(State(state): State<Arc<AppState>>, path: SlugAnd, request: Request) -> Response {
     let (visit, provider, _) = Visit::begin(state, Step::Callback, path, request);
-    visit.answer(steps::come_back(&visit, &provider)).await
+    visit.answer(Box::pin(steps::come_back(&visit, &provider))).await
 }
 
 async fn end(State(state): State<Arc<AppState>>, path: Slug, request: Request) -> Response {
@@ -111,5 +111,5 @@ fn only(methods: MethodRouter<Arc<AppState>>, allowed: &'static str) -> MethodRo
         response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
         response
     };
-    methods.on(MethodFilter::HEAD, refuse.clone()).fallback(refuse)
+    methods.on(MethodFilter::HEAD, refuse).fallback(refuse)
 }

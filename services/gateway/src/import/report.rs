@@ -52,8 +52,15 @@ pub(super) struct Report {
     json: bool,
     dry_run: bool,
     headed: bool,
-    failed: bool,
-    unusable: bool,
+    worst: Verdict,
+}
+
+/// What the exit code says, from good to bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Verdict {
+    AllUsable,
+    SomeNot,
+    Failed,
 }
 
 impl Line {
@@ -187,28 +194,24 @@ impl Line {
         text
     }
 
-    fn is_usable(&self) -> bool {
-        matches!(&self.state, State::Done(imported) if imported.outcome.is_usable())
-    }
-
-    fn has_failed(&self) -> bool {
+    fn verdict(&self) -> Verdict {
         match &self.state {
-            State::NotTried => true,
-            State::Done(imported) => imported.outcome == ImportOutcome::Failed,
-            _ => false,
+            State::NotTried => Verdict::Failed,
+            State::Done(imported) if imported.outcome == ImportOutcome::Failed => Verdict::Failed,
+            State::Done(imported) if imported.outcome.is_usable() => Verdict::AllUsable,
+            _ => Verdict::SomeNot,
         }
     }
 }
 
 impl Report {
     pub(super) fn new(json: bool, dry_run: bool) -> Self {
-        Self { json, dry_run, headed: false, failed: false, unusable: false }
+        Self { json, dry_run, headed: false, worst: Verdict::AllUsable }
     }
 
     /// Prints a line and counts it in.
     pub(super) fn add(&mut self, line: &Line) {
-        self.failed |= line.has_failed();
-        self.unusable |= !line.is_usable();
+        self.worst = self.worst.max(line.verdict());
         let text = if self.json { format!("{}\n", line.json(self.dry_run)) } else { line.text() };
         let head = if self.json || self.headed { String::new() } else { self.head() };
         self.headed = true;
@@ -218,10 +221,10 @@ impl Report {
     }
 
     pub(super) fn exit_code(&self) -> ExitCode {
-        match (self.failed, self.unusable) {
-            (true, _) => ExitCode::FAILURE,
-            (false, true) => ExitCode::from(2),
-            (false, false) => ExitCode::SUCCESS,
+        match self.worst {
+            Verdict::AllUsable => ExitCode::SUCCESS,
+            Verdict::SomeNot => ExitCode::from(2),
+            Verdict::Failed => ExitCode::FAILURE,
         }
     }
 

@@ -46,14 +46,14 @@ pub struct MusicSurface {
 impl MusicSurface {
     /// The tools of `dispatcher`.
     pub fn new(
-        dispatcher: Dispatcher,
+        dispatcher: Arc<Dispatcher>,
         audit: AuditLog,
         background: Background,
         metrics: Arc<Metrics>,
     ) -> Self {
         let tools = descriptors::all().into_iter().map(|tool| (tool.name, json!(shown(tool)).to_string()));
         Self {
-            dispatcher: Arc::new(dispatcher),
+            dispatcher,
             audit,
             background,
             metrics,
