@@ -41,8 +41,13 @@ async fn every_call_leaves_exactly_its_record() {
     gateway.flush_audit().await;
     let before = ada.tenant.audit_trail().await.len();
     for round in 0..3 {
+        let spare = ada.tenant.link(ada.user, Provider::Tidal).await;
         for tool in ToolName::ALL {
-            client.call(tool.as_str(), music.arguments(*tool)).await;
+            let arguments = match tool {
+                ToolName::AccountUnlink => json!({ "account": spare.id }),
+                tool => music.arguments(*tool),
+            };
+            client.call(tool.as_str(), arguments).await;
         }
         let wrong = client.tool("search", json!({ "query": round })).await;
         assert_eq!(wrong.verdict(), "200 invalid_arguments");

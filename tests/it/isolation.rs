@@ -106,7 +106,7 @@ fn foreign_calls(tool: ToolName, owner: &Inhabited<'_>, music: &Music, cursors: 
     let (provider, account) = (music.provider, owner.account(music.provider).id.to_string());
     match tool {
         ToolName::Search => vec![json!({ "query": "a", "provider": provider, "cursor": cursors.search })],
-        ToolName::PlaylistsList => {
+        ToolName::PlaylistsList | ToolName::AccountLink | ToolName::AccountUnlink => {
             vec![json!({ "account": account }), json!({ "provider": provider, "account": account })]
         }
         ToolName::PlaylistGet => [
@@ -124,9 +124,6 @@ fn foreign_calls(tool: ToolName, owner: &Inhabited<'_>, music: &Music, cursors: 
             json!({ "ref": music.playlist, "tracks": [music.track], "account": account }),
         ],
         ToolName::TrackGet | ToolName::AlbumGet | ToolName::ArtistGet | ToolName::Resolve => Vec::new(),
-        ToolName::AccountLink | ToolName::AccountUnlink => {
-            vec![json!({ "account": account }), json!({ "provider": provider, "account": account })]
-        }
         ToolName::AccountsList | ToolName::UsageStatus => vec![json!({})],
     }
 }

@@ -11,6 +11,7 @@ mod error_codes;
 mod faults;
 mod import;
 mod isolation;
+mod key_encryption;
 mod keys;
 mod limits;
 mod linking;

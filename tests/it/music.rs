@@ -59,12 +59,13 @@ impl Music {
             ToolName::AlbumGet => json!({ "ref": self.album }),
             ToolName::ArtistGet => json!({ "ref": self.artist }),
             ToolName::Resolve => json!({ "ref": format!("isrc:{}", self.isrc), "provider": provider }),
-            ToolName::PlaylistsList => json!({ "provider": provider }),
+            // Unlinking is the last that works on the account: there is none afterwards.
+            ToolName::PlaylistsList | ToolName::AccountLink | ToolName::AccountUnlink => {
+                json!({ "provider": provider })
+            }
             ToolName::PlaylistGet => json!({ "ref": self.playlist }),
             ToolName::PlaylistCreate => json!({ "name": "One more", "provider": provider }),
             ToolName::PlaylistAdd => json!({ "ref": self.playlist, "tracks": [self.track] }),
-            // The last that works on the account: what there is to unlink is gone afterwards.
-            ToolName::AccountLink | ToolName::AccountUnlink => json!({ "provider": provider }),
             ToolName::AccountsList | ToolName::UsageStatus => json!({}),
         }
     }

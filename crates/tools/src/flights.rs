@@ -64,6 +64,12 @@ impl<T: Clone> Lead<T> {
         Follow(self.state.subscribe())
     }
 
+    /// Whether anybody waits for this work.
+    pub(crate) fn is_awaited(&self) -> bool {
+        // One receiver is for those who come.
+        self.state.receiver_count() > 1
+    }
+
     /// The work goes on, but not soon: who cannot wait is told this.
     pub(crate) fn held(&self, error: PublicError) {
         self.state.send_replace(State::Held(error));
@@ -187,7 +193,9 @@ mod tests {
     async fn who_cannot_wait_is_told_what_is_in_the_way() {
         let (ctx, flights) = (context(), Flights::new());
         let first = lead(flights.join(&ctx, account(1)));
+        assert!(!first.is_awaited());
         let (short, long) = (first.follow(), first.follow());
+        assert!(first.is_awaited());
         first.held(PublicError::new(ErrorCode::StoreUnavailable, "away"));
         let told = short.landed_or_held(Duration::ZERO).await.unwrap();
         assert_eq!(told.unwrap_err().code, ErrorCode::StoreUnavailable);

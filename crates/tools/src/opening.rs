@@ -79,22 +79,34 @@ impl Opener {
             return Err(PublicError::internal());
         }
         match provider_sessions::load(&self.vault, ctx, account.id).await {
-            Ok(Some(session)) => {
-                self.sessions.counters.opened_cold.add();
-                if session.rotated {
-                    self.sessions.counters.rotations.add();
-                    let resource = of_account(account.id);
-                    self.trail.note(ctx, AuditAction::SessionRotate, client, resource, None).await;
-                }
-                Ok(session)
-            }
+            Ok(Some(session)) => Ok(self.opened(ctx, client, session).await),
             Ok(None) => Err(self.gone(ctx, account).await),
-            Err(error @ (StoreError::Unreadable { .. } | StoreError::NotUnderstood { .. })) => {
-                Err(self.set_aside(ctx, client, account, &error).await)
+            Err(error @ StoreError::Unreadable { .. }) => {
+                self.set_aside(ctx, client, account, &error).await?;
+                // It opens by now: it was linked again since it was read.
+                match provider_sessions::load(&self.vault, ctx, account.id).await {
+                    Ok(Some(session)) => Ok(self.opened(ctx, client, session).await),
+                    Ok(None) => Err(self.gone(ctx, account).await),
+                    Err(error) => Err(not_opened(account, &error)),
+                }
             }
-            Err(StoreError::Quarantined) => Err(unreadable(account)),
-            Err(error) => Err(store_failure(&error)),
+            Err(error) => Err(not_opened(account, &error)),
         }
+    }
+
+    async fn opened(
+        &self,
+        ctx: &TenantContext,
+        client: &AuditClient,
+        session: OpenedSession,
+    ) -> OpenedSession {
+        self.sessions.counters.opened_cold.add();
+        if session.rotated {
+            self.sessions.counters.rotations.add();
+            let resource = of_account(session.account);
+            self.trail.note(ctx, AuditAction::SessionRotate, client, resource, None).await;
+        }
+        session
     }
 
     /// What is wrong with an account that has no session.
@@ -113,32 +125,38 @@ impl Opener {
         }
     }
 
-    /// Sets a session aside that does not open under a key that does. Without a record of it, it stays where it is, and
-    /// the next call tries again.
+    /// Sets a session aside that does not open under a key that does, which is an error; `Ok` if there was nothing to
+    /// set aside any more. Without a record of it, it stays where it is, and the next call tries again.
     async fn set_aside(
         &self,
         ctx: &TenantContext,
         client: &AuditClient,
         account: &Account,
         error: &StoreError,
-    ) -> PublicError {
+    ) -> Result<(), PublicError> {
         tracing::error!(account = %account.id, error = %Chain(error), "a stored session does not open");
         let opened = self.trail.open(ctx, AuditAction::SessionOpen, client, of_account(account.id)).await;
-        let Ok(record) = opened else { return unreadable(account) };
+        let Ok(record) = opened else { return Err(unreadable(account)) };
         let reason = Chain(error).to_string();
         let told = match provider_sessions::quarantine(&self.vault, ctx, account.id, &reason).await {
             Ok(true) => {
                 self.sessions.counters.quarantines.add();
-                unreadable(account)
+                Err(unreadable(account))
             }
-            // Linked again, or set aside by another replica, since it was read.
-            Ok(false) => unreadable(account),
-            Err(error) => store_failure(&error),
+            Ok(false) => Ok(()),
+            Err(error) => Err(store_failure(&error)),
         };
-        record.close(Some(told.code)).await;
+        record.close(told.as_ref().err().map(|error| error.code)).await;
         self.sessions.forget(ctx, account.id);
         self.records.forget_accounts(ctx, account.user).await;
         told
+    }
+}
+
+fn not_opened(account: &Account, error: &StoreError) -> PublicError {
+    match error {
+        StoreError::Quarantined | StoreError::Unreadable { .. } => unreadable(account),
+        error => store_failure(error),
     }
 }
 

@@ -33,23 +33,11 @@ impl Desk {
         provider: Option<Provider>,
         id: Option<&str>,
     ) -> Result<Account, PublicError> {
-        let user = acting_for(ctx)?;
-        let remembered = self.records.accounts(ctx, user).await?;
+        let remembered = self.records.accounts(ctx, acting_for(ctx)?).await?;
         let account = match self.usable(&remembered, provider, id) {
+            // On the heap: few calls are refused, and a database look-up weighs much.
+            Err(_) => Box::pin(self.account_now(ctx, origin, provider, id)).await?,
             Ok(account) => account,
-            Err(_) => {
-                // On the heap: few calls are refused, and a database look-up weighs much.
-                let fresh = Box::pin(self.records.reload_accounts(ctx, user)).await?;
-                match self.usable(&fresh, provider, id) {
-                    Ok(account) => account,
-                    Err(error) => {
-                        if let (ErrorCode::AccountNotLinked, Some(id)) = (error.code, id) {
-                            Box::pin(self.foreign_account(ctx, origin, id)).await;
-                        }
-                        return Err(error);
-                    }
-                }
-            }
         };
         if let Some(warning) = foresight::warning(&account, self.clock.now()) {
             origin.warn(warning);
@@ -59,6 +47,24 @@ impl Desk {
             Box::pin(self.devices.check(ctx, origin, &account)).await?;
         }
         Ok(account)
+    }
+
+    /// The same by what the database has now.
+    async fn account_now(
+        &self,
+        ctx: &TenantContext,
+        origin: &Origin,
+        provider: Option<Provider>,
+        id: Option<&str>,
+    ) -> Result<Account, PublicError> {
+        let accounts = self.records.reload_accounts(ctx, acting_for(ctx)?).await?;
+        let found = self.usable(&accounts, provider, id);
+        if let (Err(error), Some(id)) = (&found, id)
+            && error.code == ErrorCode::AccountNotLinked
+        {
+            self.foreign_account(ctx, origin, id).await;
+        }
+        found
     }
 
     /// A call with a person's own token. A refused token is refreshed once; if the new one is refused too, the person

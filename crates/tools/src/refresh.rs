@@ -35,8 +35,6 @@ const EARLY_AGAIN_AFTER: Duration = Duration::from_secs(30);
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 /// How long a caller waits for a refresh that something is in the way of.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a refresh waits for another replica's: a lease, and some.
-const WAITS_FOR_OTHERS: Duration = Duration::from_secs(45);
 /// How often a session is looked at again that changed between reading and claiming it.
 const ATTEMPTS: usize = 5;
 
@@ -187,7 +185,7 @@ impl Refresher {
         session: &OpenedSession,
         lead: &Lead<Arc<OpenedSession>>,
     ) -> Result<Option<(i64, bool)>, PublicError> {
-        let (mut pause, mut waited) = (Duration::from_millis(50), Duration::ZERO);
+        let mut pause = Duration::from_millis(50);
         loop {
             let claim = provider_sessions::claim_refresh(&self.vault, &errand.ctx, session, LEASE).await;
             let remaining = match claim.map_err(|error| store_failure(&error))? {
@@ -196,12 +194,12 @@ impl Refresher {
                 RefreshClaim::Busy { remaining } => remaining,
             };
             let busy = being_refreshed(&errand.account, remaining);
-            if waited >= WAITS_FOR_OTHERS {
+            if !lead.is_awaited() {
+                // Someone sees to it, and nobody here needs it now.
                 return Err(busy);
             }
             lead.held(busy);
             tokio::time::sleep(pause).await;
-            waited += pause;
             pause = (pause * 2).min(Duration::from_millis(500));
         }
     }

@@ -218,7 +218,7 @@ mod tests {
     async fn a_session_is_dropped_when_its_minute_is_over_and_nobody_asks() {
         let scene = Scene::set();
         let session = scene.keep().await;
-        scene.advance(OPEN_FOR - Duration::from_millis(1));
+        scene.advance(OPEN_FOR.saturating_sub(Duration::from_millis(1)));
         scene.sessions.forget_expired();
         assert!(scene.held().await);
         scene.advance(Duration::from_millis(1));
@@ -256,7 +256,7 @@ mod tests {
         let scene = Scene::set();
         scene.keep().await;
         let known = |scene: &Scene| scene.sessions.get(&scene.ctx, &scene.account, Standing(None)).is_some();
-        scene.advance(CHANGES_SHOW_WITHIN - Duration::from_millis(1));
+        scene.advance(CHANGES_SHOW_WITHIN.saturating_sub(Duration::from_millis(1)));
         assert!(known(&scene));
         scene.advance(Duration::from_millis(1));
         assert!(!known(&scene));

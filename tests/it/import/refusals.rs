@@ -177,7 +177,7 @@ async fn files_that_are_none_are_explained_and_counted() {
         ])
         .await;
     assert_eq!(table.code, Some(2));
-    assert!(table.output.starts_with("OUTCOME") && table.output.contains("  it is damaged"), "{table:?}");
+    assert!(table.output.starts_with("OUTCOME") && table.output.contains("  It is damaged"), "{table:?}");
 }
 
 #[tokio::test]

@@ -105,7 +105,7 @@ async fn addresses_cannot_be_searched() {
     let browser = Browser::new().from_address("198.51.100.66");
     let mut verdicts = Vec::new();
     for attempt in 0..7 {
-        let guess = format!("{:A>43}", attempt);
+        let guess = format!("{attempt:A>43}");
         let address = format!("http://{}/t/ada/connect/{guess}", gateways[attempt % 2].address());
         let page = browser.open(&address.parse().unwrap()).await;
         if attempt == 6 {

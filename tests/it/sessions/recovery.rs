@@ -104,3 +104,16 @@ async fn a_missing_key_is_no_damage() {
     let client = music::client(&gateway, &ada);
     assert_eq!(create(&client, Provider::Spotify).await.verdict(), "200 ok");
 }
+
+#[tokio::test]
+async fn a_session_that_a_later_version_wrote_is_left_alone() {
+    let stage = Stage::start().await;
+    let gateway = TestGateway::start(&stage).await;
+    let ada = stage.inhabit("ada").await;
+    let client = music::client(&gateway, &ada);
+    stage.sql("UPDATE provider_sessions SET schema_version = '9.0'").await;
+    assert_eq!(create(&client, Provider::Spotify).await.verdict(), "200 internal");
+    assert_eq!(stage.sql("SELECT count(*) FROM session_quarantine").await, "0");
+    stage.sql("UPDATE provider_sessions SET schema_version = '2.0'").await;
+    assert_eq!(create(&client, Provider::Spotify).await.verdict(), "200 ok");
+}

@@ -166,7 +166,11 @@ async fn set_up(
 }
 
 /// The sandbox listens on another port in each run, and the gateway may.
-async fn move_apps(vault: &KeyVault, context: &TenantContext, music: &MusicServices<'_>) -> anyhow::Result<()> {
+async fn move_apps(
+    vault: &KeyVault,
+    context: &TenantContext,
+    music: &MusicServices<'_>,
+) -> anyhow::Result<()> {
     for provider in Provider::ALL {
         expect_people_from(music, *provider)?;
         let Addresses { api, auth, authorize } = addresses(*provider, music.sandbox_url);

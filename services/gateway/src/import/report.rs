@@ -177,7 +177,8 @@ impl Line {
             self.file,
         );
         let mut indented = |remark: &str| {
-            let _ = writeln!(text, "  {remark}.");
+            let (first, rest) = remark.split_at(remark.chars().next().map_or(0, char::len_utf8));
+            let _ = writeln!(text, "  {}{rest}.", first.to_uppercase());
         };
         if let Some(found) = found {
             indented(&format!("It is {}", found.format.title()));
