@@ -152,16 +152,17 @@ async fn a_wait_ends_with_the_process_and_the_client_can_go_on_elsewhere() {
     let ada = Newcomer::arrive(&stage, &gateway, "ada").await;
     let client = modern(ada.client(&gateway));
     let asked = begin(&client).await;
-    let waiting = tokio::spawn({
-        let (client, state) = (modern(ada.client(&gateway)), asked["requestState"].clone());
-        async move { retry(&client, arguments(), &state, action("accept")).await.result() }
-    });
-    // The state is used up as soon as the call waits.
-    while stage.sql("SELECT max(retries) FROM link_attempts").await != "1" {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    gateway.stop().await;
-    let answer = waiting.await.unwrap();
+    let state = asked["requestState"].clone();
+    let waiting = retry(&client, arguments(), &state, action("accept"));
+    let ending = async {
+        // The state is used up as soon as the call waits.
+        while stage.sql("SELECT max(retries) FROM link_attempts").await != "1" {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        gateway.stop().await;
+    };
+    let (answer, ()) = tokio::join!(waiting, ending);
+    let answer = answer.result();
     assert_eq!(answer["resultType"], "input_required", "it was cut off instead of answered: {answer}");
     let elsewhere = modern(other.client("ada", &ada.key));
     let ended = retry(&elsewhere, arguments(), &answer["requestState"], action("decline")).await;

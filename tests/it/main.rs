@@ -21,6 +21,7 @@ mod proofs;
 mod protocol;
 mod provider_failures;
 mod replicas;
+mod secrecy;
 mod sessions;
 mod slow_clients;
 mod tools;

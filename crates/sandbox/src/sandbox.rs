@@ -1,6 +1,6 @@
 //! The sandbox as its users hold it: set-up of apps, accounts and grants, faults, counters. Cheap to clone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use crate::catalogue::{self, Catalogue, Dice};
 use crate::config::SandboxConfig;
 use crate::faults::Faults;
 use crate::journal::{Journal, LoggedRequest};
-use crate::model::{Account, Model};
+use crate::model::{Account, Model, Side};
 use crate::playlist::{Entry, Playlist};
 use crate::sample::CatalogueView;
 use crate::text::{base62, uuid_text};
@@ -133,6 +133,20 @@ impl Sandbox {
     /// How many requests the token endpoint got for each grant type, since the start or the last reset.
     pub fn token_requests(&self, provider: Provider) -> BTreeMap<String, u64> {
         self.inner.journal.grant_types(provider)
+    }
+
+    /// Every client secret, token and code that is kept now, so that a test can look where they must not be.
+    pub fn secrets(&self) -> BTreeSet<String> {
+        self.read(|model| {
+            let sides = [&model.spotify, &model.tidal];
+            let of = |side: &Side| {
+                let apps = side.apps.values().filter_map(|app| app.client_secret.clone());
+                let refresh = side.refresh_tokens.keys().cloned();
+                let access = side.access_tokens.keys().cloned();
+                apps.chain(refresh).chain(access).chain(side.codes.keys().cloned()).collect::<Vec<_>>()
+            };
+            sides.into_iter().flat_map(of).collect()
+        })
     }
 
     /// How many requests each operation got, e.g. `GET /tracks/{id}`, since the start or the last reset.

@@ -6,4 +6,5 @@ mod passphrase;
 mod ring;
 mod stand_in;
 mod support;
+mod tls;
 mod transit;

@@ -13,14 +13,17 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use axum::serve::Listener;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use stagedoor_crypto::SystemEntropy;
 use stagedoor_domain::Entropy as _;
 use stagedoor_key_encryption::{TransitError, TransitKeys, TransitLogin, TransitOptions};
+use tokio::net::TcpListener;
 
 use crate::support::StillClock;
+use crate::tls::TlsListener;
 
 pub(crate) const ROLE: &str = "stagedoor";
 pub(crate) const ACCOUNT: &str = "header.payload.signature";
@@ -71,6 +74,22 @@ impl TransitKey {
 
 impl StandIn {
     pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        Self::serving(address, listener)
+    }
+
+    /// Behind TLS, with a certificate of the tests' own authority.
+    pub(crate) async fn start_tls() -> Self {
+        let listener = TlsListener::bind().await;
+        let address = format!("https://{}", listener.local_addr().unwrap());
+        Self::serving(address, listener)
+    }
+
+    fn serving<L: Listener>(address: String, listener: L) -> Self
+    where
+        L::Addr: std::fmt::Debug,
+    {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         let shared = Arc::new(Mutex::new(Vault {
@@ -85,8 +104,6 @@ impl StandIn {
             renewable: true,
             requests: Vec::new(),
         }));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
         let app = Router::new().fallback(serve).with_state(Arc::clone(&shared));
         let mut serving = tokio::task::JoinSet::new();
         serving.spawn(async move { axum::serve(listener, app).await.unwrap() });
@@ -106,6 +123,11 @@ impl StandIn {
 
     pub(crate) fn token_file(&self) -> PathBuf {
         self.folder.path().join("token")
+    }
+
+    /// Its address, by another name of this machine.
+    pub(crate) fn at(&self, host: &str) -> String {
+        self.address.replace("127.0.0.1", host)
     }
 
     pub(crate) fn options(&self) -> TransitOptions {

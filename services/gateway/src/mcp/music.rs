@@ -52,14 +52,7 @@ impl MusicSurface {
         metrics: Arc<Metrics>,
     ) -> Self {
         let tools = descriptors::all().into_iter().map(|tool| (tool.name, json!(shown(tool)).to_string()));
-        Self {
-            dispatcher,
-            audit,
-            background,
-            metrics,
-            tools: tools.collect(),
-            lists: RwLock::default(),
-        }
+        Self { dispatcher, audit, background, metrics, tools: tools.collect(), lists: RwLock::default() }
     }
 
     /// Runs a call that changes something apart from its caller: one who leaves must not leave a write half
