@@ -150,9 +150,8 @@ async fn collect() -> (SocketAddr, Sent) {
 
 /// Every row of every table as text.
 async fn stored(stage: &Stage) -> String {
-    let tables = stage
-        .sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename")
-        .await;
+    let tables =
+        stage.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename").await;
     let mut text = String::new();
     for table in tables.lines() {
         // Bytes both as hexadecimal and as they would read: a token in a bytea column must not hide.
@@ -175,8 +174,9 @@ async fn cached(stage: &Stage) -> String {
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let mut text = String::new();
     for key in connection.keys("*").await.unwrap() {
-        let value: Vec<u8> = redis::cmd("DUMP").arg(&key).query_async(&mut connection).await.unwrap_or_default();
-        text.push_str(&format!("{key}\n{}\n", String::from_utf8_lossy(&value)));
+        let value: Vec<u8> =
+            redis::cmd("DUMP").arg(&key).query_async(&mut connection).await.unwrap_or_default();
+        text.extend([key.as_str(), "\n", &String::from_utf8_lossy(&value), "\n"]);
     }
     text
 }

@@ -15,7 +15,9 @@ pub mod tool;
 
 pub use clock::{Clock, Entropy, SystemClock};
 pub use error::{ErrorCode, Fault, PublicError};
-pub use ids::{ApiKeyId, CallId, LinkAttemptId, LinkedAccountId, ProviderAppId, SessionId, TenantId, TenantSlug, UserId};
+pub use ids::{
+    ApiKeyId, CallId, LinkAttemptId, LinkedAccountId, ProviderAppId, SessionId, TenantId, TenantSlug, UserId,
+};
 pub use music::Provider;
 pub use policy::{CacheClass, LimitClass, TenantSettings};
 pub use reference::{EntityKind, ItemRef, Reference};

@@ -89,17 +89,14 @@ impl ToolName {
                 LimitClass::Api
             }
             Self::PlaylistCreate | Self::PlaylistAdd => LimitClass::Playlist,
-            Self::AccountsList | Self::UsageStatus => LimitClass::Api,
-            Self::AccountLink | Self::AccountUnlink => LimitClass::Auth,
+            Self::AccountsList | Self::AccountUnlink | Self::UsageStatus => LimitClass::Api,
+            Self::AccountLink => LimitClass::Auth,
         }
     }
 
     /// Whether it changes anything; writes are audited synchronously (class A) and withheld from read-only keys.
     pub const fn writes(self) -> bool {
-        matches!(
-            self,
-            Self::PlaylistCreate | Self::PlaylistAdd | Self::AccountLink | Self::AccountUnlink
-        )
+        matches!(self, Self::PlaylistCreate | Self::PlaylistAdd | Self::AccountLink | Self::AccountUnlink)
     }
 
     /// Whether it can remove or replace what was there.

@@ -75,7 +75,12 @@ struct Parameters<'a> {
     page: Option<&'a str>,
 }
 
-pub(crate) async fn list(desk: &Desk, ctx: &TenantContext, origin: &Origin, arguments: ListArguments) -> Produced {
+pub(crate) async fn list(
+    desk: &Desk,
+    ctx: &TenantContext,
+    origin: &Origin,
+    arguments: ListArguments,
+) -> Produced {
     let limit = bounded("limit", arguments.limit, 20, 50)?;
     let account = desk.account(ctx, origin, arguments.provider, arguments.account.as_deref()).await?;
     let binding = account.id.to_string();
@@ -107,7 +112,12 @@ pub(crate) async fn list(desk: &Desk, ctx: &TenantContext, origin: &Origin, argu
     .await
 }
 
-pub(crate) async fn get(desk: &Desk, ctx: &TenantContext, origin: &Origin, arguments: GetArguments) -> Produced {
+pub(crate) async fn get(
+    desk: &Desk,
+    ctx: &TenantContext,
+    origin: &Origin,
+    arguments: GetArguments,
+) -> Produced {
     let playlist = &item("ref", &arguments.reference, EntityKind::Playlist)?;
     let limit = bounded("limit", arguments.limit, 50, 100)?;
     let account = desk.account(ctx, origin, Some(playlist.provider()), arguments.account.as_deref()).await?;

@@ -77,7 +77,12 @@ struct SkippedTrack {
     reason: String,
 }
 
-pub(crate) async fn create(desk: &Desk, ctx: &TenantContext, origin: &Origin, arguments: CreateArguments) -> Produced {
+pub(crate) async fn create(
+    desk: &Desk,
+    ctx: &TenantContext,
+    origin: &Origin,
+    arguments: CreateArguments,
+) -> Produced {
     let name = text("name", &arguments.name, 100)?;
     let description = match &arguments.description {
         Some(description) if !description.trim().is_empty() => Some(text("description", description, 300)?),
@@ -94,11 +99,17 @@ pub(crate) async fn create(desk: &Desk, ctx: &TenantContext, origin: &Origin, ar
     desk.fresh(&CreateOutput { playlist: written? })
 }
 
-pub(crate) async fn add(desk: &Desk, ctx: &TenantContext, origin: &Origin, arguments: AddArguments) -> Produced {
+pub(crate) async fn add(
+    desk: &Desk,
+    ctx: &TenantContext,
+    origin: &Origin,
+    arguments: AddArguments,
+) -> Produced {
     let playlist = item("ref", &arguments.reference, EntityKind::Playlist)?;
     let (playlist, position) = (&playlist, arguments.position);
     let tracks = &*tracks(&arguments.tracks, playlist.provider())?;
-    let account: Account = desk.account(ctx, origin, Some(playlist.provider()), arguments.account.as_deref()).await?;
+    let account: Account =
+        desk.account(ctx, origin, Some(playlist.provider()), arguments.account.as_deref()).await?;
     let written = desk
         .personal(ctx, origin, &account, |music, access| async move {
             let key = ctx.call().to_string();

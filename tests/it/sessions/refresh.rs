@@ -177,6 +177,51 @@ async fn while_another_replica_holds_the_claim_nobody_here_asks() {
 }
 
 #[tokio::test]
+async fn a_holder_that_lets_its_lease_run_out_may_still_store() {
+    // The service ends the old refresh token at once, so that whoever takes over is refused.
+    let stage = Stage::start().await;
+    let gateways = [TestGateway::start(&stage).await, TestGateway::start(&stage).await];
+    let ada = stage.inhabit("ada").await;
+    let clients = gateways.each_ref().map(|gateway| music::client(gateway, &ada));
+    end_access(&stage, Provider::Tidal).await;
+    let slow = at_refresh(Provider::Tidal, Effect::delay(Duration::from_secs(3)));
+    stage.sandbox().faults().push(slow.after_work().times(1));
+    let take_over = async {
+        while refreshes(&stage, Provider::Tidal) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        stage.sql("UPDATE provider_sessions SET refresh_claimed_until = clock_timestamp() WHERE refresh_claim > 0").await;
+        create(&clients[1], Provider::Tidal).await
+    };
+    let (slow, quick) = tokio::join!(create(&clients[0], Provider::Tidal), take_over);
+    assert_eq!([slow.verdict(), quick.verdict()], ["200 ok", "200 ok"], "{}", quick.text());
+    assert_eq!(refreshes(&stage, Provider::Tidal), 2, "the second one asked and was refused");
+    assert_eq!(listed(&clients[1], Provider::Tidal).await["status"], "linked");
+}
+
+#[tokio::test]
+async fn what_cannot_be_recorded_is_not_asked_for() {
+    let stage = Stage::start().await;
+    let gateway = TestGateway::start(&stage).await;
+    let ada = stage.inhabit("ada").await;
+    let client = music::client(&gateway, &ada);
+    end_access(&stage, Provider::Spotify).await;
+    // A read is recorded after it was done; its refresh is recorded before.
+    let append = "SELECT oid::regprocedure::text FROM pg_proc WHERE proname = 'audit_append'";
+    let function = stage.sql(append).await;
+    stage.sql(&format!("REVOKE EXECUTE ON FUNCTION {function} FROM stagedoor_app")).await;
+    let params = json!({ "name": "playlists_list", "arguments": { "provider": "spotify" } });
+    let answer = client.try_rpc("tools/call", params.clone()).await;
+    // Before anything can fail: rights outlive a stage.
+    stage.sql(&format!("GRANT EXECUTE ON FUNCTION {function} TO stagedoor_app")).await;
+    let answer = answer.unwrap();
+    assert_eq!(answer.verdict(), "200 audit_unavailable", "{}", answer.text());
+    assert_eq!(refreshes(&stage, Provider::Spotify), 0);
+    assert_eq!(client.rpc("tools/call", params).await.verdict(), "200 ok");
+    assert_eq!(refreshes(&stage, Provider::Spotify), 1, "the claim was given back");
+}
+
+#[tokio::test]
 async fn a_service_that_refuses_what_it_gave_out_a_moment_ago_asks_for_linking_again() {
     let stage = Stage::start().await;
     let gateway = TestGateway::start(&stage).await;

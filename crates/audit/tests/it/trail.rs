@@ -53,8 +53,11 @@ pub(crate) fn prompt() -> AuditOptions {
 }
 
 pub(crate) fn opening(tool: ToolName) -> AuditOpening {
-    let client =
-        AuditClient { address: Some("203.0.113.7".parse().unwrap()), user_agent: Some("agent/1.0".into()), ..AuditClient::default() };
+    let client = AuditClient {
+        address: Some("203.0.113.7".parse().unwrap()),
+        user_agent: Some("agent/1.0".into()),
+        ..AuditClient::default()
+    };
     AuditOpening::new(AuditAction::Tool(tool), client)
 }
 

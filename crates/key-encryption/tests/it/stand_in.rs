@@ -23,7 +23,7 @@ use stagedoor_key_encryption::{TransitError, TransitKeys, TransitLogin, TransitO
 use tokio::net::TcpListener;
 
 use crate::support::StillClock;
-use crate::tls::TlsListener;
+use crate::tls::{Certificates, TlsListener};
 
 pub(crate) const ROLE: &str = "stagedoor";
 pub(crate) const ACCOUNT: &str = "header.payload.signature";
@@ -79,11 +79,11 @@ impl StandIn {
         Self::serving(address, listener)
     }
 
-    /// Behind TLS, with a certificate of the tests' own authority.
-    pub(crate) async fn start_tls() -> Self {
-        let listener = TlsListener::bind().await;
+    /// Behind TLS, with a certificate of an authority of its own.
+    pub(crate) async fn start_tls() -> (Self, Certificates) {
+        let (listener, certificates) = TlsListener::bind().await;
         let address = format!("https://{}", listener.local_addr().unwrap());
-        Self::serving(address, listener)
+        (Self::serving(address, listener), certificates)
     }
 
     fn serving<L: Listener>(address: String, listener: L) -> Self

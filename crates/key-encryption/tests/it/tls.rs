@@ -1,15 +1,20 @@
-//! A listener behind TLS, with a certificate for 127.0.0.1 by an authority that only these tests know.
+//! A listener behind TLS, with a certificate for 127.0.0.1 by an authority that lives as long as the listener.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::serve::Listener;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+/// The certificates of a listener, in PEM.
+pub(crate) struct Certificates {
+    pub(crate) authority: String,
+    pub(crate) server: String,
+}
 
 pub(crate) struct TlsListener {
     listener: TcpListener,
@@ -17,18 +22,25 @@ pub(crate) struct TlsListener {
 }
 
 impl TlsListener {
-    pub(crate) async fn bind() -> Self {
-        let certificate = CertificateDer::from_pem_slice(include_bytes!("certificates/server.pem")).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(include_bytes!("certificates/server-key.pem")).unwrap();
+    pub(crate) async fn bind() -> (Self, Certificates) {
+        let mut authority = CertificateParams::new([]).unwrap();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority_key = KeyPair::generate().unwrap();
+        let authority_certificate = authority.self_signed(&authority_key).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let issuer = Issuer::new(authority, authority_key);
+        let server =
+            CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+        let certificates = Certificates { authority: authority_certificate.pem(), server: server.pem() };
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
+            .with_single_cert(vec![server.der().clone()], key.into())
             .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        Self { listener, acceptor: TlsAcceptor::from(Arc::new(config)) }
+        (Self { listener, acceptor: TlsAcceptor::from(Arc::new(config)) }, certificates)
     }
 }
 

@@ -178,9 +178,9 @@ async fn a_service_that_hangs_is_given_up() {
 
 #[tokio::test]
 async fn only_the_authority_that_is_named_is_trusted() {
-    let (vault, clock) = (StandIn::start_tls().await, StillClock::new());
+    let ((vault, certificates), clock) = (StandIn::start_tls().await, StillClock::new());
     let authority = vault.folder.path().join("authority.pem");
-    std::fs::write(&authority, include_str!("certificates/authority.pem")).unwrap();
+    std::fs::write(&authority, certificates.authority).unwrap();
     let options = TransitOptions { ca_file: Some(authority.clone()), ..vault.options() };
     let keys = vault.keys_with(options.clone(), &clock).await.unwrap();
     wrap(&keys, &data_key(5)).await.unwrap();
@@ -188,7 +188,7 @@ async fn only_the_authority_that_is_named_is_trusted() {
 
     let by_name = TransitOptions { address: vault.at("localhost").parse().unwrap(), ..options.clone() };
     let other = vault.folder.path().join("other.pem");
-    std::fs::write(&other, include_str!("certificates/server.pem")).unwrap();
+    std::fs::write(&other, certificates.server).unwrap();
     let by_other = TransitOptions { ca_file: Some(other), ..options };
     for untrusted in [vault.options(), by_name, by_other] {
         let refused = vault.keys_with(untrusted, &clock).await.unwrap_err();

@@ -34,7 +34,10 @@ async fn no_session_opens_in_another_place() {
             for change in MOVES {
                 stage.sql(&moved(change, &own.to_string(), &from.to_string())).await;
                 let outcome = open(&stage, &ada).await;
-                opened += u64::from(!matches!(outcome, Err(StoreError::Unreadable { .. } | StoreError::Missing(_))));
+                opened += u64::from(!matches!(
+                    outcome,
+                    Err(StoreError::Unreadable { .. } | StoreError::Missing(_))
+                ));
                 tried += 1;
                 stage.sql(&restored(&own.to_string())).await;
                 assert!(open(&stage, &ada).await.unwrap().is_some(), "put back, it opens");
@@ -66,7 +69,9 @@ async fn two_people_of_two_tenants_never_see_one_anothers_accounts() {
         };
         let text = answer.result().to_string();
         // Our own question comes back in the refusal; what the service calls the account must not.
-        foreign += u64::from(text.contains(&theirs.account) || text.contains(&format!("{} at", other.tenant.slug())));
+        foreign += u64::from(
+            text.contains(&theirs.account) || text.contains(&format!("{} at", other.tenant.slug())),
+        );
     }
     let left = stage.sql("SELECT count(*) FROM linked_accounts").await;
     prove_equal("sessions.accounts_unlinked_by_strangers", 4 - left.trim().parse::<u64>().unwrap(), 0);
@@ -79,7 +84,9 @@ async fn open(stage: &Stage, person: &Inhabited<'_>) -> Result<Option<OpenedSess
 }
 
 fn moved(change: &str, to: &str, from: &str) -> String {
-    format!("UPDATE provider_sessions s SET {change} FROM kept f WHERE s.account_id = '{to}' AND f.account_id = '{from}'")
+    format!(
+        "UPDATE provider_sessions s SET {change} FROM kept f WHERE s.account_id = '{to}' AND f.account_id = '{from}'"
+    )
 }
 
 fn restored(account: &str) -> String {
