@@ -26,7 +26,7 @@ async fn the_end_of_a_grant_is_told_for_thirty_days_and_is_not_asked_about() {
     assert!((180..=184).contains(&days), "{days}");
     assert_eq!(listed(&client, Provider::Tidal).await["grant_ends_at"], json!(null));
     let until = |left: Duration| {
-        let wait = (end - clock.now()).to_std().unwrap() - left;
+        let wait = (end - clock.now()).to_std().unwrap().checked_sub(left).unwrap();
         clock.advance(wait);
     };
     let day = Duration::from_hours(24);

@@ -1,0 +1,165 @@
+//! From a valid configuration to a gateway that serves: opens the rooms in order and hands each what it needs.
+
+mod parts;
+mod run;
+
+use std::sync::Arc;
+
+use stagedoor_audit::{AuditLog, AuditOptions, AuditWorker};
+use stagedoor_bootstrap::config::Config;
+use stagedoor_bootstrap::{Health, Metrics};
+use stagedoor_crypto::KekProvider;
+use stagedoor_domain::{Clock, Entropy};
+use stagedoor_key_encryption::KeyRing;
+use stagedoor_limits::{AttemptGuard, AttemptPolicy};
+use stagedoor_storage::{KeyVault, Store};
+use stagedoor_tools::{Desk, DeskOptions, Dispatcher, SessionsInUse};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use self::parts::{cache, doors, limiter, linking, providers, redis_link, shield};
+use crate::authn::Authenticator;
+use crate::background::Background;
+use crate::client::TrustedProxies;
+use crate::connect::LinkPages;
+use crate::gauges::Gauges;
+use crate::keys;
+use crate::mcp::Endpoint;
+use crate::mcp::music::{self, MusicSurface};
+use crate::mcp::render::ServerInfo;
+use crate::mcp::surface::Surface;
+use crate::quota::Quota;
+use crate::server::Bounds;
+use crate::state::AppState;
+
+pub(crate) use parts::open_store;
+pub use run::{bind, shutdown_options};
+
+/// A gateway, ready to serve.
+#[derive(Debug)]
+pub struct Gateway {
+    state: Arc<AppState>,
+    store: Store,
+    vault: Arc<KeyVault>,
+    sessions: Arc<SessionsInUse>,
+    keys: Arc<KeyRing>,
+    audit_writer: AuditWorker,
+    stop_streams: CancellationToken,
+    bounds: Bounds,
+}
+
+/// The sockets of a gateway.
+#[derive(Debug)]
+pub struct Listeners {
+    /// What agents reach.
+    pub public: TcpListener,
+    /// What operators reach.
+    pub ops: TcpListener,
+}
+
+/// Opens everything that `config` names. Fails, with the reason, rather than start half-working.
+pub async fn assemble(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+) -> anyhow::Result<Gateway> {
+    let store = open_store(config).await?;
+    let (keys, peppers) = keys::open(&config.encryption, &clock, &*entropy).await?;
+    let provider: Arc<dyn KekProvider> = Arc::<KeyRing>::clone(&keys);
+    let vault = Arc::new(KeyVault::new(store.clone(), provider, Arc::clone(&clock), Arc::clone(&entropy)));
+    let limits_link =
+        redis_link(config.rate_limiting.redis_url.as_ref(), config.rate_limiting.command_timeout(), &clock)?;
+    let limiter = Arc::new(limiter(config, limits_link.clone(), &clock));
+    let cache = Arc::new(cache(config, &vault, &clock)?);
+    if !config.audit.enabled {
+        tracing::warn!("audit.enabled is false: no call is recorded");
+    }
+    let (audit, audit_writer) = AuditLog::new(
+        Arc::clone(&vault),
+        AuditOptions {
+            enabled: config.audit.enabled,
+            flush_interval: config.audit.flush_interval(),
+            queue_capacity: config.audit.queue_capacity,
+            ..AuditOptions::default()
+        },
+    );
+    let sessions = Arc::new(SessionsInUse::new(Arc::clone(&cache), Arc::clone(&clock)));
+    let gauges = Gauges {
+        cache: Arc::clone(&cache),
+        limiter: Arc::clone(&limiter),
+        audit: audit.clone(),
+        sessions: Arc::clone(&sessions),
+        store: store.clone(),
+        keys: Arc::clone(&keys),
+    };
+    let metrics = Arc::new(Metrics::with(|registry| registry.register_collector(Box::new(gauges))));
+    let background = Background::default();
+    let stop_streams = CancellationToken::new();
+    let desk = Desk::new(DeskOptions {
+        vault: Arc::clone(&vault),
+        providers: providers(config, &clock, &entropy, &metrics)?,
+        cache: Arc::clone(&cache),
+        reuse_answers: config.cache.enabled,
+        limiter: Arc::clone(&limiter),
+        audit: audit.clone(),
+        sessions: Arc::clone(&sessions),
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+        spawn: background.spawner(),
+        render: music::render,
+    });
+    let dispatcher = Arc::new(Dispatcher::new(desk, audit.clone(), linking(config, &stop_streams)));
+    let link_pages = LinkPages::new(
+        store.clone(),
+        Arc::clone(dispatcher.linking()),
+        &config.server.public_url,
+        config.server.body_timeout(),
+        config.server.request_deadline(),
+    );
+    let surface: Arc<dyn Surface> = Arc::new(MusicSurface::new(
+        Arc::clone(&dispatcher),
+        audit.clone(),
+        background.clone(),
+        Arc::clone(&metrics),
+    ));
+    #[cfg(feature = "conformance-fixtures")]
+    let surface: Arc<dyn Surface> =
+        Arc::new(crate::mcp::fixtures::FixtureSurface::new(surface, entropy.as_ref()));
+    let attempts = match limits_link {
+        Some(link) => AttemptGuard::redis(link, AttemptPolicy::default(), Arc::clone(&clock)),
+        None => AttemptGuard::local(AttemptPolicy::default(), Arc::clone(&clock)),
+    };
+    let proxies = TrustedProxies::new(config.server.trusted_proxies.clone());
+    let state = AppState {
+        doors: doors(config),
+        shield: shield(config, &proxies)?,
+        proxies,
+        authenticator: Authenticator::new(store.clone(), Arc::new(peppers), attempts, Arc::clone(&clock)),
+        quota: Quota::new(config.rate_limiting.enabled.then_some(limiter)),
+        mcp: Endpoint {
+            surface,
+            server_info: ServerInfo::of_this_build(),
+            body_limit: config.server.body_limit_bytes,
+            body_timeout: config.server.body_timeout(),
+            max_depth: config.server.max_depth,
+            deadline: config.server.request_deadline(),
+            stop: stop_streams.clone(),
+        },
+        link_pages,
+        dispatcher,
+        audit,
+        background,
+        metrics,
+        serves_metrics: config.metrics.enabled,
+        traces: config.telemetry.otlp_endpoint.is_some(),
+        health: Health::new(),
+        clock,
+        entropy,
+    };
+    let bounds = Bounds {
+        header_timeout: config.server.body_timeout(),
+        drain: config.server.drain_finish(),
+        ..Bounds::default()
+    };
+    Ok(Gateway { state: Arc::new(state), store, vault, sessions, keys, audit_writer, stop_streams, bounds })
+}

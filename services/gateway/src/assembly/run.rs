@@ -1,0 +1,116 @@
+//! A gateway from its sockets to its end: what runs beside the requests, and in which order all of it stops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use stagedoor_bootstrap::config::Config;
+use stagedoor_bootstrap::health::Importance;
+use stagedoor_bootstrap::{Shutdown, ShutdownOptions, tasks};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{Gateway, Listeners};
+use crate::state::AppState;
+use crate::{keys, router, server};
+
+/// Binds the ports, so that a taken one is said before anything else starts.
+pub async fn bind(config: &Config) -> anyhow::Result<Listeners> {
+    let listen = async |address: std::net::SocketAddr, key: &str| {
+        TcpListener::bind(address).await.with_context(|| format!("{key}: {address} cannot be listened on"))
+    };
+    Ok(Listeners {
+        public: listen(config.server.listen, "server.listen").await?,
+        ops: listen(config.ops.listen, "ops.listen").await?,
+    })
+}
+
+/// How the configuration wants a gateway to end.
+pub fn shutdown_options(config: &Config) -> ShutdownOptions {
+    ShutdownOptions { grace: config.server.drain_grace(), finish: config.server.drain_finish() }
+}
+
+impl Gateway {
+    /// The shared state, for tests that look inside.
+    pub fn state(&self) -> &Arc<AppState> {
+        &self.state
+    }
+
+    /// The plan of this gateway's end.
+    pub fn shutdown(&self, options: ShutdownOptions) -> Shutdown {
+        Shutdown::new(options, self.state.health.clone())
+    }
+
+    /// Serves until the plan ends it.
+    pub async fn run(self, listeners: Listeners, mut shutdown: Shutdown) {
+        let tokens = shutdown.tokens();
+        let audit = self.state.audit.clone();
+        let (background, patience) = (self.state.background.clone(), self.bounds.drain);
+        shutdown.on_flush("background", async move {
+            if !background.finish(patience).await {
+                tracing::error!("a write or a token refresh was cut off");
+            }
+        });
+        shutdown.on_flush("audit", async move {
+            if let Err(error) = audit.flush().await {
+                tracing::error!(
+                    error = %stagedoor_domain::error::Chain(&error),
+                    "the last audit records were not written"
+                );
+            }
+        });
+        self.start_helpers(&tokens.finished);
+        tasks::spawn("audit", self.audit_writer.run(tokens.finished.clone()));
+        let stop_streams = self.stop_streams.clone();
+        let begun = tokens.begun.clone();
+        tasks::spawn("end of streams", async move {
+            begun.cancelled().await;
+            stop_streams.cancel();
+        });
+        let public = server::serve(
+            listeners.public,
+            router::public(&self.state),
+            self.bounds.clone(),
+            self.state.proxies.clone(),
+            tokens.stop_accepting.clone(),
+        );
+        let ops = server::serve(
+            listeners.ops,
+            router::ops(&self.state),
+            self.bounds,
+            self.state.proxies.clone(),
+            tokens.finished.clone(),
+        );
+        tasks::spawn("ops", ops);
+        self.state.health.started();
+        tracing::info!("serving");
+        shutdown.run(public).await;
+        self.store.close().await;
+    }
+
+    /// What runs beside the requests: database check, tidying.
+    fn start_helpers(&self, until: &CancellationToken) {
+        keys::watch(&self.keys, self.state.health.register("keys", Importance::Informative), until);
+        let check = self.state.health.register("postgres", Importance::Required);
+        let (store, vault) = (self.store.clone(), Arc::clone(&self.vault));
+        let sessions = Arc::clone(&self.sessions);
+        tasks::spawn(
+            "database check",
+            until.clone().run_until_cancelled_owned(async move {
+                loop {
+                    match store.ping().await {
+                        Ok(()) => check.pass(),
+                        Err(error) => check.fail(error.to_string()),
+                    }
+                    vault.forget_expired();
+                    sessions.forget_expired();
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }),
+        );
+        if let Some(shield) = &self.state.shield {
+            let tidy = until.clone().run_until_cancelled_owned(shield.clone().forget_the_quiet());
+            tasks::spawn("shield", tidy);
+        }
+    }
+}
