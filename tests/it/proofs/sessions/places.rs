@@ -27,7 +27,9 @@ async fn no_session_opens_in_another_place() {
     let own = ada.account(Provider::Spotify).id;
     let others =
         [ada.account(Provider::Tidal).id, bob.account(Provider::Spotify).id, bob.account(Provider::Tidal).id];
-    stage.sql("CREATE TABLE kept AS SELECT * FROM provider_sessions").await;
+    // Apart from the tables of the schema, which the stages of other tests find as they left them.
+    stage.sql("DROP SCHEMA IF EXISTS scratch CASCADE; CREATE SCHEMA scratch").await;
+    stage.sql("CREATE TABLE scratch.kept AS SELECT * FROM provider_sessions").await;
     let (mut tried, mut opened) = (0, 0);
     for _ in 0..rounds {
         for from in others {
@@ -85,7 +87,7 @@ async fn open(stage: &Stage, person: &Inhabited<'_>) -> Result<Option<OpenedSess
 
 fn moved(change: &str, to: &str, from: &str) -> String {
     format!(
-        "UPDATE provider_sessions s SET {change} FROM kept f WHERE s.account_id = '{to}' AND f.account_id = '{from}'"
+        "UPDATE provider_sessions s SET {change} FROM scratch.kept f WHERE s.account_id = '{to}' AND f.account_id = '{from}'"
     )
 }
 
