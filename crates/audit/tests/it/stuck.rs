@@ -56,7 +56,7 @@ async fn a_tenant_whose_keys_do_not_open_is_refused_and_loses_nothing() {
 
         for tool in [ToolName::Search, ToolName::PlaylistAdd] {
             let refused = trail.log.open(context, opening(tool)).await.unwrap_err();
-            assert_eq!(refused.public().code, ErrorCode::AuditUnavailable);
+            assert_eq!(refused.public().code, ErrorCode::KeyUnavailable);
             assert!(matches!(refused, AuditError::NotSealable(_)), "{refused:?}");
         }
         begun.close(OK).await;

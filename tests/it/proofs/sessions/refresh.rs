@@ -35,6 +35,7 @@ async fn three_replicas_with_fifty_calls_each_refresh_one_grant_once() {
     for client in &clients {
         assert_eq!(client.tool("accounts_list", json!({})).await.verdict(), "200 ok");
     }
+    let (mut failures, mut most_asked) = (0, 0);
     for _ in 0..ProofSize::wanted().of(1, 5) {
         for client in &clients {
             // Each has a session in memory whose token the provider will refuse.
@@ -52,10 +53,11 @@ async fn three_replicas_with_fifty_calls_each_refresh_one_grant_once() {
         if let Some(first) = failed.first() {
             eprintln!("{first}");
         }
-        prove_equal("sessions.calls_failed_by_a_shared_refresh", failed.len() as u64, 0);
-        let asked = refreshes(&stage, Provider::Spotify) - before;
-        prove_equal("sessions.token_requests_of_150_calls", asked, 1);
+        failures += failed.len() as u64;
+        most_asked = most_asked.max(refreshes(&stage, Provider::Spotify) - before);
     }
+    prove_equal("sessions.calls_failed_by_a_shared_refresh", failures, 0);
+    prove_equal("sessions.token_requests_of_150_calls", most_asked, 1);
 }
 
 #[tokio::test]
