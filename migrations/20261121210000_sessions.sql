@@ -4,7 +4,9 @@
 -- Where a person is sent to consent; NULL for the provider's own address.
 ALTER TABLE provider_apps ADD COLUMN authorize_url text;
 
--- rotation_due is NULL on rows of the previous release, and then counts as passed.
+-- rotation_due is NULL on rows of the previous release, and then counts from their last write or from this migration,
+-- whichever was later: while both releases run, no session is rotated under the other's refresh.
+UPDATE storage_version SET updated_at = now();
 ALTER TABLE provider_sessions
     ADD COLUMN backup_count integer NOT NULL DEFAULT 0,
     ADD COLUMN imported boolean NOT NULL DEFAULT false,
@@ -12,6 +14,9 @@ ALTER TABLE provider_sessions
     ADD COLUMN refresh_claim bigint NOT NULL DEFAULT 0,
     -- By the database's clock: replicas whose clocks differ must agree on who refreshes.
     ADD COLUMN refresh_claimed_until timestamptz,
+    -- The revision that the provider refused when the account was marked relink_needed. A later one is usable all the
+    -- same: the previous release stores refreshed tokens without taking the mark away.
+    ADD COLUMN refused_revision bigint,
     ADD COLUMN quarantined_at timestamptz,
     ADD COLUMN quarantine_reason text,
     ADD CONSTRAINT provider_sessions_quarantine
@@ -45,6 +50,10 @@ CREATE TABLE link_attempts (
     revision bigint NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
+    -- When the provider's answer was taken: who took it may not live to finish.
+    taken_at timestamptz,
+    -- Of a linked attempt: what was asked for, or granted before, and is not granted now.
+    missing_scopes text[] NOT NULL DEFAULT '{}',
     finished_at timestamptz,
     PRIMARY KEY (tenant_id, attempt_id),
     UNIQUE (tenant_id, page_hash),
@@ -54,6 +63,7 @@ CREATE TABLE link_attempts (
     CHECK ((stage IN ('declined', 'failed')) = (failure IS NOT NULL)),
     CHECK ((stage IN ('linked', 'declined', 'failed')) = (finished_at IS NOT NULL)),
     CHECK (stage <> 'linked' OR account_id IS NOT NULL),
+    CHECK (stage <> 'exchanging' OR taken_at IS NOT NULL),
     CHECK (stage NOT IN ('authorizing', 'exchanging')
         OR (state_hash IS NOT NULL AND browser_hash IS NOT NULL AND verifier IS NOT NULL))
 );
@@ -116,17 +126,23 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON session_devices TO stagedoor_app, staged
 GRANT SELECT ON session_devices TO stagedoor_backup;
 
 -- What was imported from other programs' files, by a keyed hash of the tokens in them, so that a second run finds it.
+-- While an import runs, its row says 'running', and nobody else exchanges these tokens until claimed_until, which is by
+-- the database's clock.
 CREATE TABLE session_imports (
     tenant_id uuid NOT NULL,
     source_digest bytea NOT NULL CHECK (octet_length(source_digest) = 32),
     user_id uuid NOT NULL,
     account_id uuid,
-    outcome text NOT NULL CHECK (outcome IN ('linked', 'relink_needed', 'unusable')),
+    outcome text NOT NULL CHECK (outcome IN ('linked', 'kept', 'relink_needed', 'unusable', 'running')),
     imported_at timestamptz NOT NULL,
+    claim uuid,
+    claimed_until timestamptz,
     PRIMARY KEY (tenant_id, source_digest),
     FOREIGN KEY (tenant_id, user_id) REFERENCES users (tenant_id, user_id) ON DELETE CASCADE,
     FOREIGN KEY (tenant_id, account_id) REFERENCES linked_accounts (tenant_id, account_id) ON DELETE CASCADE,
-    CHECK ((outcome = 'unusable') = (account_id IS NULL))
+    CHECK ((outcome IN ('unusable', 'running')) = (account_id IS NULL)),
+    CHECK ((outcome = 'running') = (claim IS NOT NULL)),
+    CHECK ((outcome = 'running') = (claimed_until IS NOT NULL))
 );
 CREATE INDEX session_imports_by_user ON session_imports (tenant_id, user_id);
 CREATE INDEX session_imports_by_account ON session_imports (tenant_id, account_id);
@@ -135,7 +151,7 @@ ALTER TABLE session_imports FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON session_imports
     USING (tenant_id = NULLIF(current_setting('stagedoor.tenant_id', true), '')::uuid)
     WITH CHECK (tenant_id = NULLIF(current_setting('stagedoor.tenant_id', true), '')::uuid);
-GRANT SELECT, INSERT, DELETE ON session_imports TO stagedoor_app, stagedoor_admin;
+GRANT SELECT, INSERT, UPDATE, DELETE ON session_imports TO stagedoor_app, stagedoor_admin;
 GRANT SELECT ON session_imports TO stagedoor_backup;
 
 -- Linking is done by the gateway now, and a link page names the key that asked and must know whether it still holds.

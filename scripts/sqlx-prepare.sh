@@ -34,10 +34,13 @@ for file in migrations/*.sql; do
     sql -1 -c 'SET ROLE stagedoor_owner' -f "$file"
 done
 
-rm -rf .sqlx && mkdir .sqlx
+# Replaced only once every query was checked.
+fresh="$work/sqlx"
+mkdir "$fresh"
 touch crates/storage/src/lib.rs
-SQLX_OFFLINE_DIR="$PWD/.sqlx" DATABASE_URL="postgres://postgres@127.0.0.1:$port/postgres" \
+SQLX_OFFLINE_DIR="$fresh" DATABASE_URL="postgres://postgres@127.0.0.1:$port/postgres" \
     cargo check --quiet -p stagedoor-storage
+rm -rf .sqlx && mkdir .sqlx && cp "$fresh"/*.json .sqlx/
 # Built once more the way everyone else builds it, so that nothing that was compiled against the database stays.
 touch crates/storage/src/lib.rs
 cargo check --quiet -p stagedoor-storage

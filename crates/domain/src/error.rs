@@ -95,6 +95,8 @@ error_codes! {
     LinkExpired = "link_expired", 410;
     /// The link was used before; each works once.
     LinkUsed = "link_used", 409;
+    /// The provider's answer was taken and is being exchanged; how it ends is known in a moment.
+    LinkUnderway = "link_underway", 409;
     /// The person declined, here or at the provider.
     LinkDeclined = "link_declined", 200;
     /// The provider's answer does not belong to this link or this browser: altered, replayed, or someone else's.

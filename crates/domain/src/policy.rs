@@ -106,7 +106,7 @@ closed_set!(
 
 /// From which devices a person's accounts may be used. A device is a client program, its network and its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct DevicePolicy {
     /// When a device is new to an account. Linking the account, or linking it again, admits the device that asks.
     pub new_device: PolicyAction,
@@ -116,6 +116,12 @@ pub struct DevicePolicy {
     pub concurrent: u32,
     /// How long a device counts as using an account, in seconds.
     pub window_seconds: u32,
+}
+
+impl DevicePolicy {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Default for DevicePolicy {
@@ -130,14 +136,20 @@ impl Default for DevicePolicy {
 }
 
 /// What a tenant may override; kept in `tenants.settings` as JSON and read again without a restart.
+///
+/// Defaults are not written and members that are not known are passed over, so that replicas of two releases can read
+/// the same row. Checking what an operator hands in is for whoever takes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct TenantSettings {
     /// Quotas by class; a class that is absent keeps its default.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<LimitClass, Vec<Quota>>,
     /// Seconds that answers of a class live; a class that is absent keeps its default.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub cache_ttl_seconds: BTreeMap<CacheClass, u64>,
     /// What happens when an account is used from a device that is new, or from many at once.
+    #[serde(skip_serializing_if = "DevicePolicy::is_default")]
     pub devices: DevicePolicy,
 }
 

@@ -4,11 +4,15 @@
 /// The text without invisible or reordering characters, at most `max_chars` characters long.
 ///
 /// Removes C0/C1 controls (a line break or tab becomes a space), bidirectional controls, zero-width
-/// characters other than the joiner, tag characters (U+E0000–U+E007F) and private-use noncharacters.
+/// characters other than the joiner, tag characters (U+E0000–U+E007F), annotations, and letters that show nothing
+/// (Hangul fillers, the blank Braille pattern, soft hyphens). A text of which nothing is visible then is empty.
 pub fn clean(text: &str, max_chars: usize) -> String {
     let mut cleaned = String::with_capacity(text.len().min(max_chars * 4));
     for character in text.chars().filter_map(keep).take(max_chars) {
         cleaned.push(character);
+    }
+    if !cleaned.chars().any(is_visible) {
+        return String::new();
     }
     if cleaned.len() == cleaned.trim().len() { cleaned } else { cleaned.trim().to_owned() }
 }
@@ -21,12 +25,19 @@ fn keep(character: char) -> Option<char> {
     }
 }
 
-/// Bidirectional controls, zero-width characters but for the joiner, tag characters, annotations.
+/// Whether a character shows something by itself; joiners and variation selectors change others only.
+fn is_visible(character: char) -> bool {
+    !character.is_whitespace()
+        && !matches!(character, '\u{200D}' | '\u{FE00}'..='\u{FE0F}' | '\u{E0100}'..='\u{E01EF}')
+}
+
+/// Bidirectional controls, zero-width characters but for the joiner, tag characters, annotations, blank letters.
 fn is_invisible(character: char) -> bool {
     matches!(
         character,
         '\u{200B}' | '\u{200C}' | '\u{200E}' | '\u{200F}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}'
             | '\u{202A}'..='\u{202E}' | '\u{061C}' | '\u{180E}'
+            | '\u{00AD}' | '\u{034F}' | '\u{115F}' | '\u{1160}' | '\u{2800}' | '\u{3164}' | '\u{FFA0}'
             | '\u{E0000}'..='\u{E007F}' | '\u{FFF9}'..='\u{FFFB}'
     )
 }
@@ -40,5 +51,9 @@ mod tests {
         assert_eq!(clean("Blue\u{202E}\u{200B} Train\n\u{E0041}\u{7}", 80), "Blue Train");
         assert_eq!(clean("日本語 👩‍🎤", 80), "日本語 👩‍🎤");
         assert_eq!(clean("abcdef", 3), "abc");
+        assert_eq!(clean("Ro\u{AD}b\u{34F}i\u{3164}n\u{2800}\u{115F}\u{1160}\u{FFA0}\u{180E}", 80), "Robin");
+        for nothing in ["\u{200D}\u{200D}", "\u{A0}\u{3000} \u{200D}", "\u{3164}\u{2800}", "\u{FE0F}"] {
+            assert_eq!(clean(nothing, 80), "", "{nothing:?}");
+        }
     }
 }

@@ -61,7 +61,8 @@ impl ToolName {
             }
             Self::PlaylistsList | Self::PlaylistGet => Some(Scope::PlaylistsRead),
             Self::PlaylistCreate | Self::PlaylistAdd => Some(Scope::PlaylistsWrite),
-            Self::AccountsList | Self::AccountLink | Self::AccountUnlink | Self::UsageStatus => None,
+            Self::AccountUnlink => Some(Scope::PrivacyManage),
+            Self::AccountsList | Self::AccountLink | Self::UsageStatus => None,
         }
     }
 

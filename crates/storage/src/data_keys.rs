@@ -63,6 +63,16 @@ pub async fn find(transaction: &mut TenantTransaction, id: Uuid) -> Result<Optio
     row.map(Row::into_key).transpose()
 }
 
+/// Whether there is or was a key of that id.
+pub async fn is_known(transaction: &mut TenantTransaction, id: Uuid) -> Result<bool, StoreError> {
+    let known = sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM data_keys WHERE tenant_id = $1 AND key_id = $2) AS "known!""#,
+        transaction.tenant_id().0,
+        id
+    );
+    Ok(known.fetch_one(transaction.connection()).await?)
+}
+
 /// Stores a new active key, unless its owner has one by now: then the one that is there counts.
 pub async fn insert_active(transaction: &mut TenantTransaction, key: &WrappedKey) -> Result<(), StoreError> {
     sqlx::query!(

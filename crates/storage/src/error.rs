@@ -111,14 +111,24 @@ impl StoreError {
                 PublicError::new(ErrorCode::LinkExpired, "This link ended before it could be finished.")
                     .hint("Ask for a new link with account_link.")
             }
-            Self::KeyUnavailable { .. } | Self::Missing("data key") => {
+            Self::KeyUnavailable { source, .. } => {
                 let told = PublicError::new(
                     ErrorCode::KeyUnavailable,
                     "A key that this tenant's secrets are sealed with is out of reach; nothing was done.",
-                )
-                .hint("Tell the operator: the gateway's log names the key. Linking again does not help.");
+                );
+                // What is sealed anew needs the keys that are out of reach, but not one whose own seal was damaged.
+                let hint = "Tell the operator: the gateway's log names the key.";
+                let told = match source {
+                    KekError::Altered => told.hint(hint),
+                    _ => told.hint(format!("{hint} Linking again does not help.")),
+                };
                 if self.is_transient() { told.retry_after(std::time::Duration::from_secs(10)) } else { told }
             }
+            Self::Missing("data key") => PublicError::new(
+                ErrorCode::KeyUnavailable,
+                "The key that this secret was sealed with was destroyed or is gone; nothing was done.",
+            )
+            .hint("Tell the operator. If it belongs to an account, linking that again seals it under a key that is there."),
             _ => PublicError::internal(),
         }
     }

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::data_keys::{self, WrappedKey};
 use crate::error::StoreError;
 use crate::store::Store;
+use crate::transaction::TenantTransaction;
 
 pub use opened::OPEN_FOR;
 
@@ -167,6 +168,27 @@ impl KeyVault {
             None => Box::pin(self.load_by_id(context, id)).await?,
         };
         key.open(place, sealed).map_err(StoreError::unreadable(what))
+    }
+
+    /// Whether no key of that id was ever there, although the owner's own key is at hand. Then it is not a key that is
+    /// missing: whatever names it was altered.
+    pub(crate) async fn names_no_key(
+        &self,
+        context: &TenantContext,
+        owner: KeyOwner,
+        id: Uuid,
+    ) -> Result<bool, StoreError> {
+        let look = async |tx: &mut TenantTransaction| {
+            if data_keys::is_known(tx, id).await? {
+                Ok(None)
+            } else {
+                data_keys::find_active(tx, owner).await
+            }
+        };
+        match Box::pin(self.store.with_tenant(context, look)).await? {
+            None => Ok(false),
+            Some(active) => Box::pin(self.unwrap(context, &active)).await.map(|_| true),
+        }
     }
 
     async fn load_by_id(&self, context: &TenantContext, id: Uuid) -> Result<Arc<DataKey>, StoreError> {

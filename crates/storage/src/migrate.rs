@@ -1,5 +1,7 @@
 //! Roles and migrations: the only code that connects as an administrator. Serving processes never do.
 
+use std::time::Duration;
+
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -8,6 +10,11 @@ static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 const ROLES: &str = include_str!("../../../migrations/roles/roles.sql");
 /// Any number, the same in every process: one migrating process at a time.
 const LOCK: i64 = 0x7374_6167_6564_6f6f;
+
+const LOCK_TIMEOUT: &str = "SET lock_timeout = '2s'";
+/// Times that a migration which met a locked table is tried: for about five minutes.
+const LOCK_ATTEMPTS: u32 = 50;
+const LOCK_PAUSE: Duration = Duration::from_secs(4);
 
 /// Why the schema could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -43,9 +50,30 @@ pub async fn migrate(admin_url: &SecretString) -> Result<(), MigrationError> {
     sqlx::raw_sql("SET ROLE stagedoor_owner").execute(&mut connection).await?;
     let mut migrations = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
     migrations.set_ignore_missing(true).set_locking(false);
-    migrations.run_direct(None, &mut connection, false).await?;
+    run(&migrations, &mut connection).await?;
     // The lock ends with the connection.
     Ok(connection.close().await?)
+}
+
+/// A table's lock is waited for only shortly: whoever waits for one that a long reader holds makes everyone behind wait.
+/// What was not migrated is rolled back and tried again.
+async fn run(migrations: &Migrator, connection: &mut PgConnection) -> Result<(), MigrationError> {
+    sqlx::raw_sql(LOCK_TIMEOUT).execute(&mut *connection).await?;
+    for _ in 1..LOCK_ATTEMPTS {
+        match migrations.run_direct(None, connection, false).await {
+            Err(error) if waited_for_a_lock(&error) => tokio::time::sleep(LOCK_PAUSE).await,
+            outcome => return Ok(outcome?),
+        }
+    }
+    Ok(migrations.run_direct(None, connection, false).await?)
+}
+
+/// SQLSTATE 55P03, `lock_not_available`.
+fn waited_for_a_lock(error: &MigrateError) -> bool {
+    let (MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _)) = error else {
+        return false;
+    };
+    cause.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
 }
 
 /// Lets the roles log in with these passwords.

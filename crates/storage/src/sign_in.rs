@@ -47,8 +47,7 @@ impl Store {
         slug: &TenantSlug,
         id: &ApiKeyId,
     ) -> Result<Option<StoredApiKey>, StoreError> {
-        let mut transaction = self.begin_outside().await?;
-        let row = sqlx::query_as!(
+        let query = sqlx::query_as!(
             Row,
             r#"SELECT tenant_id AS "tenant_id!", slug AS "slug!", status AS "status!",
                 settings AS "settings!: Json<serde_json::Value>", key_id AS "key_id!",
@@ -58,10 +57,8 @@ impl Store {
             FROM api_key_for_sign_in($1, $2)"#,
             slug.as_str(),
             id.as_str()
-        )
-        .fetch_optional(transaction.connection())
-        .await?;
-        transaction.commit().await?;
+        );
+        let row = self.outside(async |connection| Ok(query.fetch_optional(connection).await?)).await?;
         row.map(Row::into_key).transpose()
     }
 }

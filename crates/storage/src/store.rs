@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use chrono::NaiveDate;
 use secrecy::ExposeSecret;
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgConnection, PgPool};
 use stagedoor_domain::TenantContext;
 
 use crate::error::StoreError;
@@ -94,24 +94,35 @@ impl Store {
         Ok(TenantTransaction::new(transaction, tenant))
     }
 
-    /// A transaction outside of any tenant, in which tenant tables are empty; for the look-ups before a tenant is
-    /// known. A transaction rather than a bare query, because PgBouncer may split the two halves of a bare one.
-    pub(crate) async fn begin_outside(&self) -> Result<PooledTransaction, StoreError> {
-        self.begin_with("").await
+    /// Runs `work` in a transaction outside of any tenant, in which tenant tables are empty; for the look-ups before a
+    /// tenant is known. A transaction rather than a bare query, because PgBouncer may split the two halves of a bare
+    /// one. Bounded as [`Self::with_tenant`] is.
+    pub(crate) async fn outside<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut transaction = self.begin_with("").await?;
+        let rest = async move {
+            let answer = work(transaction.connection()).await?;
+            transaction.commit().await?;
+            Ok(answer)
+        };
+        tokio::time::timeout(self.transaction_timeout, rest).await.map_err(|_| StoreError::TimedOut)?
     }
 
     /// Makes the audit trail's partitions for `days` (1–31) days from `first` on. Harmless when they are there.
     pub async fn ensure_audit_partitions(&self, first: NaiveDate, days: u8) -> Result<(), StoreError> {
-        let mut transaction = self.begin_outside().await?;
-        sqlx::query!("SELECT ensure_audit_partitions($1, $2)", first, i32::from(days))
-            .execute(transaction.connection())
-            .await?;
-        transaction.commit().await
+        self.outside(async |connection| {
+            let ensure = sqlx::query!("SELECT ensure_audit_partitions($1, $2)", first, i32::from(days));
+            ensure.execute(connection).await?;
+            Ok(())
+        })
+        .await
     }
 
-    /// Whether the database answers, within the acquire timeout.
+    /// Whether the database answers, within the acquire and transaction timeouts.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.begin_outside().await?.rollback().await
+        self.outside(async |_| Ok(())).await
     }
 
     /// How many connections are open, and how many of these are idle.
@@ -157,9 +168,13 @@ impl Store {
     /// Looks at what the role may become as well as at what it is: `SET ROLE` needs no password. And at the version of
     /// what is stored.
     async fn read_role(&self, purpose: Purpose) -> Result<(), StoreError> {
-        let mut transaction = self.begin_outside().await?;
-        let role = sqlx::query!(
-            r#"WITH reach AS (
+        self.outside(async |connection| check_role(connection, purpose).await).await
+    }
+}
+
+async fn check_role(connection: &mut PgConnection, purpose: Purpose) -> Result<(), StoreError> {
+    let role = sqlx::query!(
+        r#"WITH reach AS (
                 SELECT rolname, rolsuper, rolbypassrls FROM pg_roles
                 WHERE pg_has_role(current_user, oid, 'MEMBER') OR pg_has_role(session_user, oid, 'MEMBER')
             )
@@ -171,35 +186,30 @@ impl Store {
                 bool_or(rolname = 'stagedoor_keeper') AS "keeper!",
                 to_regclass('public.link_attempts') IS NOT NULL AS "migrated!"
             FROM reach"#
-        )
-        .fetch_one(transaction.connection())
-        .await?;
-        let serving = purpose == Purpose::Serve;
-        let refusals = [
-            (role.superuser, "is a superuser"),
-            (role.bypasses, "bypasses row-level security"),
-            (role.owner, "owns the schema"),
-            (role.admin && serving, "may provision every tenant"),
-            (role.keeper && serving, "may do the keeper's jobs"),
-        ];
-        if let Some((_, reason)) = refusals.into_iter().find(|(holds, _)| *holds) {
-            return Err(StoreError::RefusedRole { role: role.name, reason, instead: purpose.role() });
-        }
-        if !role.migrated {
-            return Err(StoreError::NotMigrated);
-        }
-        let version = sqlx::query_scalar!("SELECT version FROM storage_version")
-            .fetch_one(transaction.connection())
-            .await?;
-        transaction.rollback().await?;
-        if KNOWN_VERSIONS.contains(&version.as_str()) {
-            Ok(())
-        } else {
-            Err(StoreError::UnknownVersion { found: version, known: KNOWN_VERSIONS })
-        }
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let serving = purpose == Purpose::Serve;
+    let refusals = [
+        (role.superuser, "is a superuser"),
+        (role.bypasses, "bypasses row-level security"),
+        (role.owner, "owns the schema"),
+        (role.admin && serving, "may provision every tenant"),
+        (role.keeper && serving, "may do the keeper's jobs"),
+    ];
+    if let Some((_, reason)) = refusals.into_iter().find(|(holds, _)| *holds) {
+        return Err(StoreError::RefusedRole { role: role.name, reason, instead: purpose.role() });
+    }
+    if !role.migrated {
+        return Err(StoreError::NotMigrated);
+    }
+    let version = sqlx::query_scalar!("SELECT version FROM storage_version").fetch_one(connection).await?;
+    if KNOWN_VERSIONS.contains(&version.as_str()) {
+        Ok(())
+    } else {
+        Err(StoreError::UnknownVersion { found: version, known: KNOWN_VERSIONS })
     }
 }
-
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("connections", &self.pool.size()).finish_non_exhaustive()

@@ -11,16 +11,13 @@ use crate::transaction::TenantTransaction;
 impl Store {
     /// The tenant of that name, suspended ones too. Needs no tenant context.
     pub async fn find_tenant(&self, slug: &TenantSlug) -> Result<Option<Tenant>, StoreError> {
-        let mut transaction = self.begin_outside().await?;
-        let row = sqlx::query!(
+        let query = sqlx::query!(
             r#"SELECT tenant_id AS "tenant_id!", slug AS "slug!", status AS "status!",
                 settings AS "settings!: Json<serde_json::Value>"
             FROM tenant_by_slug($1)"#,
             slug.as_str()
-        )
-        .fetch_optional(transaction.connection())
-        .await?;
-        transaction.commit().await?;
+        );
+        let row = self.outside(async |connection| Ok(query.fetch_optional(connection).await?)).await?;
         row.map(|row| tenant(row.tenant_id, &row.slug, &row.status, row.settings.0)).transpose()
     }
 }

@@ -6,7 +6,7 @@ use stagedoor_crypto::{KeyOwner, SealContext};
 use stagedoor_domain::{LinkAttemptId, LinkedAccountId, TenantContext, TenantId};
 
 use super::row::{hash, select};
-use super::{LinkAttempt, LinkStage};
+use super::{EXCHANGE_GRACE, LinkAttempt, LinkStage};
 use crate::error::StoreError;
 use crate::keys::KeyVault;
 use crate::provider_apps::secret_text;
@@ -94,15 +94,17 @@ pub async fn take(
     let verifier = vault.open(context, &place, &sealed, "a link's verifier").await?;
     let verifier = secret_text(&verifier, "link_attempts.verifier")?;
     let browser_hash = hash(browser_hash, "link_attempts.browser_hash")?;
+    let now = vault.clock().now();
     let done = vault
         .store()
         .with_tenant(context, async |tx| {
             let update = sqlx::query!(
-                "UPDATE link_attempts SET stage = 'exchanging'
+                "UPDATE link_attempts SET stage = 'exchanging', taken_at = $4
                 WHERE tenant_id = $1 AND attempt_id = $2 AND revision = $3 AND stage = 'authorizing'",
                 tx.tenant_id().0,
                 id.0,
-                stored.attempt.revision
+                stored.attempt.revision,
+                now
             );
             Ok::<_, StoreError>(update.execute(tx.connection()).await?)
         })
@@ -110,12 +112,12 @@ pub async fn take(
     if done.rows_affected() == 0 {
         return Ok(Taken::Used);
     }
-    let attempt = LinkAttempt { stage: LinkStage::Exchanging, ..stored.attempt };
+    let attempt = LinkAttempt { stage: LinkStage::Exchanging, taken_at: Some(now), ..stored.attempt };
     Ok(Taken::Ready { attempt, verifier, browser_hash })
 }
 
-/// Ends an attempt with the account that it linked; [`StoreError::LinkEnded`] if it is not exchanging, or was to link
-/// another account again.
+/// Ends an attempt with the account that it linked; [`StoreError::LinkEnded`] if it is not exchanging, was taken longer
+/// than [`EXCHANGE_GRACE`] ago, or was to link another account again.
 pub(crate) async fn finish(
     transaction: &mut TenantTransaction,
     id: LinkAttemptId,
@@ -124,11 +126,13 @@ pub(crate) async fn finish(
 ) -> Result<(), StoreError> {
     let done = sqlx::query!(
         "UPDATE link_attempts SET stage = 'linked', account_id = $3, finished_at = $4, verifier = NULL
-        WHERE tenant_id = $1 AND attempt_id = $2 AND stage = 'exchanging' AND COALESCE(account_id, $3) = $3",
+        WHERE tenant_id = $1 AND attempt_id = $2 AND stage = 'exchanging' AND taken_at > $5
+            AND COALESCE(account_id, $3) = $3",
         transaction.tenant_id().0,
         id.0,
         account.0,
-        now
+        now,
+        now - EXCHANGE_GRACE
     )
     .execute(transaction.connection())
     .await?;

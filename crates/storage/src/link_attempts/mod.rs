@@ -2,6 +2,7 @@
 //! is in `consent`; what the account gets in the end is in `linked_accounts`.
 
 mod consent;
+mod kept;
 mod row;
 mod sign_in;
 
@@ -10,15 +11,19 @@ use stagedoor_domain::{ErrorCode, LinkAttemptId, LinkedAccountId, Provider, User
 
 pub(crate) use consent::finish;
 pub use consent::{Taken, agree, take};
+pub use kept::{may_be_in_use, note_missing};
 pub use sign_in::LinkSignIn;
 
 use crate::error::StoreError;
+use crate::linked_accounts;
 use crate::transaction::TenantTransaction;
 
 /// Attempts of one person that may be open at a time; the oldest ends when there is one more.
 pub const OPEN_AT_MOST: i64 = 10;
-/// How much longer than its time an attempt may take whose answer from the provider came within it.
+/// How long taking, exchanging and storing a provider's answer may take. Whoever takes longer has lost the attempt.
 pub const EXCHANGE_GRACE: TimeDelta = TimeDelta::minutes(2);
+/// What an attempt ended with whose answer was taken by a process that did not live to store what came of it.
+pub const NOT_KEPT: &str = "link_failed:not_kept";
 /// How long an attempt that is over can still be asked about.
 pub const REMEMBERED_FOR: TimeDelta = TimeDelta::days(1);
 
@@ -97,6 +102,10 @@ pub struct LinkAttempt {
     pub created_at: DateTime<Utc>,
     /// When it ends if the person did not finish.
     pub expires_at: DateTime<Utc>,
+    /// When the provider's answer was taken.
+    pub taken_at: Option<DateTime<Utc>>,
+    /// Of a linked attempt: what was asked for, or granted to the account before, and was not granted this time.
+    pub missing_scopes: Vec<String>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
 }
@@ -113,15 +122,19 @@ pub enum LinkOutcome<'a> {
 }
 
 impl LinkAttempt {
-    /// What became of it by `now`; one that nobody finished in time counts as expired, except that one whose answer came
-    /// in time is given [`EXCHANGE_GRACE`] more.
+    /// What became of it by `now`; one that nobody finished in time counts as expired. One whose answer was taken is
+    /// given [`EXCHANGE_GRACE`] from then on; if it has no end by that, whoever took it is gone, and it ends with
+    /// [`NOT_KEPT`].
     pub fn outcome(&self, now: DateTime<Utc>) -> LinkOutcome<'_> {
         match (self.stage, self.account) {
             (LinkStage::Linked, Some(account)) => LinkOutcome::Linked(account),
             (LinkStage::Linked | LinkStage::Declined | LinkStage::Failed, _) => {
                 LinkOutcome::Ended(self.failure.as_deref().unwrap_or(ErrorCode::LinkFailed.as_str()))
             }
-            (LinkStage::Exchanging, _) if now < self.expires_at + EXCHANGE_GRACE => LinkOutcome::Open,
+            (LinkStage::Exchanging, _) if self.taken_at.is_some_and(|at| now < at + EXCHANGE_GRACE) => {
+                LinkOutcome::Open
+            }
+            (LinkStage::Exchanging, _) => LinkOutcome::Ended(NOT_KEPT),
             _ if self.expires_at <= now => LinkOutcome::Ended(ErrorCode::LinkExpired.as_str()),
             _ => LinkOutcome::Open,
         }
@@ -129,8 +142,14 @@ impl LinkAttempt {
 }
 
 /// Stores a new attempt. Removes attempts of that person that ended a day ago, and lets the oldest end where more than
-/// [`OPEN_AT_MOST`] would be open.
+/// [`OPEN_AT_MOST`] would be open. [`StoreError::LinkEnded`] if the account to link again is no longer there.
 pub async fn insert(transaction: &mut TenantTransaction, attempt: &NewLinkAttempt) -> Result<(), StoreError> {
+    // Before any attempt, as unlinking does, or each could wait for what the other holds.
+    if let Some(account) = attempt.account
+        && !linked_accounts::lock(transaction, account).await?
+    {
+        return Err(StoreError::LinkEnded);
+    }
     remove_forgotten(transaction, attempt.user, attempt.created_at - REMEMBERED_FOR).await?;
     sqlx::query!(
         "INSERT INTO link_attempts (tenant_id, attempt_id, user_id, principal, agent, provider, account_id, scopes, \

@@ -34,6 +34,8 @@ struct Row {
     revision: i64,
     created_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
+    taken_at: Option<DateTime<Utc>>,
+    missing_scopes: Vec<String>,
     finished_at: Option<DateTime<Utc>>,
 }
 
@@ -44,7 +46,8 @@ pub(super) async fn select(
     let row = sqlx::query_as!(
         Row,
         "SELECT attempt_id, user_id, principal, agent, provider, account_id, scopes, stage, failure, state_hash,
-            browser_hash, verifier, retries, device, revision, created_at, expires_at, finished_at
+            browser_hash, verifier, retries, device, revision, created_at, expires_at, taken_at, missing_scopes,
+            finished_at
         FROM link_attempts WHERE tenant_id = $1 AND attempt_id = $2",
         transaction.tenant_id().0,
         id.0
@@ -85,6 +88,8 @@ impl Row {
             revision: self.revision,
             created_at: self.created_at,
             expires_at: self.expires_at,
+            taken_at: self.taken_at,
+            missing_scopes: self.missing_scopes,
             finished_at: self.finished_at,
         };
         let (state_hash, browser_hash) = (self.state_hash, self.browser_hash);

@@ -46,18 +46,15 @@ impl Store {
         page_hash: Option<&[u8; 32]>,
         state_hash: Option<&[u8; 32]>,
     ) -> Result<Option<LinkSignIn>, StoreError> {
-        let mut transaction = self.begin_outside().await?;
-        let row = sqlx::query!(
+        let query = sqlx::query!(
             r#"SELECT tenant_id AS "tenant_id!", slug AS "slug!", name AS "name!", status AS "status!",
                 settings AS "settings!: Json<serde_json::Value>", attempt_id AS "attempt_id!", user_id AS "user_id!"
             FROM link_for_sign_in($1, $2, $3)"#,
             slug.as_str(),
             page_hash.map(|hash| &hash[..]),
             state_hash.map(|hash| &hash[..])
-        )
-        .fetch_optional(transaction.connection())
-        .await?;
-        transaction.commit().await?;
+        );
+        let row = self.outside(async |connection| Ok(query.fetch_optional(connection).await?)).await?;
         let Some(row) = row else { return Ok(None) };
         Ok(Some(LinkSignIn {
             tenant: tenant(row.tenant_id, &row.slug, &row.status, row.settings.0)?,

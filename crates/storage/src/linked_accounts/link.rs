@@ -8,7 +8,7 @@ use stagedoor_domain::{LinkAttemptId, LinkedAccountId, Provider, SessionId, Tena
 use crate::error::StoreError;
 use crate::keys::KeyVault;
 use crate::provider_sessions::{self, NewSession, RefreshedTokens};
-use crate::session_imports::{self, ImportOutcome, SessionImport};
+use crate::session_imports::{self, ImportClaim, ImportOutcome, SessionImport};
 use crate::transaction::TenantTransaction;
 use crate::{link_attempts, linked_accounts, session_devices};
 
@@ -90,7 +90,10 @@ pub async fn link(
                 link_attempts::finish(tx, attempt, link.account, now).await?;
             }
             if let Some(digest) = options.import {
-                record(tx, digest, account.user, ImportOutcome::Linked(link.account), now).await?;
+                let outcome = ImportOutcome::Linked(link.account);
+                let import =
+                    SessionImport { source_digest: digest, user: account.user, outcome, imported_at: now };
+                record(tx, &import, None).await?;
             }
             Ok(link)
         })
@@ -98,28 +101,65 @@ pub async fn link(
 }
 
 /// Notes an account that is known without a grant that works, so that its person can be asked to consent. One that is
-/// linked already stays as it is. [`StoreError::AlreadyExists`] if the import was made before.
+/// there already stays as it is in every way. [`StoreError::AlreadyExists`] if the claim was lost.
 pub async fn note_without_grant(
     vault: &KeyVault,
     context: &TenantContext,
     account: NewLinkedAccount,
-    import: Option<[u8; 32]>,
+    import: Option<&ImportClaim>,
 ) -> Result<Link, StoreError> {
     let now = vault.clock().now();
     let new_id = LinkedAccountId::generate(vault.clock(), vault.entropy());
     vault
         .store()
         .with_tenant(context, async |tx| {
-            let link = upsert(tx, new_id, &account).await?;
-            if !link.relinked {
-                linked_accounts::mark_relink_needed(tx, link.account).await?;
-            }
-            if let Some(digest) = import {
-                record(tx, digest, account.user, ImportOutcome::RelinkNeeded(link.account), now).await?;
+            let link = insert_or_find(tx, new_id, &account).await?;
+            if let Some(claim) = import {
+                let outcome = ImportOutcome::RelinkNeeded(link.account);
+                let source_digest = claim.source_digest;
+                let import = SessionImport { source_digest, user: account.user, outcome, imported_at: now };
+                record(tx, &import, Some(claim)).await?;
             }
             Ok(link)
         })
         .await
+}
+
+/// Makes the account as one to link again, or finds it, and locks it either way.
+async fn insert_or_find(
+    transaction: &mut TenantTransaction,
+    new_id: LinkedAccountId,
+    account: &NewLinkedAccount,
+) -> Result<Link, StoreError> {
+    let made = sqlx::query!(
+        "INSERT INTO linked_accounts
+            (tenant_id, account_id, user_id, provider, provider_user_id, label, country_code, status)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, 'relink_needed')
+        ON CONFLICT (tenant_id, user_id, provider, provider_user_id) DO NOTHING",
+        transaction.tenant_id().0,
+        new_id.0,
+        account.user.0,
+        account.provider.as_str(),
+        account.provider_user_id,
+        account.label,
+        account.country_code.as_deref()
+    )
+    .execute(transaction.connection())
+    .await?;
+    if made.rows_affected() == 1 {
+        return Ok(Link { account: new_id, relinked: false });
+    }
+    let found = sqlx::query_scalar!(
+        "SELECT account_id FROM linked_accounts
+        WHERE tenant_id = $1 AND user_id = $2 AND provider = $3 AND provider_user_id = $4 FOR NO KEY UPDATE",
+        transaction.tenant_id().0,
+        account.user.0,
+        account.provider.as_str(),
+        account.provider_user_id
+    )
+    .fetch_optional(transaction.connection())
+    .await?;
+    Ok(Link { account: LinkedAccountId(found.ok_or(StoreError::Missing("account"))?), relinked: true })
 }
 
 /// Makes the account or finds it, and locks it either way.
@@ -152,13 +192,10 @@ async fn upsert(
 
 async fn record(
     transaction: &mut TenantTransaction,
-    source_digest: [u8; 32],
-    user: UserId,
-    outcome: ImportOutcome,
-    imported_at: DateTime<Utc>,
+    import: &SessionImport,
+    claim: Option<&ImportClaim>,
 ) -> Result<(), StoreError> {
-    let import = SessionImport { source_digest, user, outcome, imported_at };
-    if session_imports::record(transaction, &import).await? {
+    if session_imports::record(transaction, import, claim).await? {
         Ok(())
     } else {
         Err(StoreError::AlreadyExists("an import of these tokens"))

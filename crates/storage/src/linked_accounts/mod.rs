@@ -57,6 +57,8 @@ pub struct SessionView {
     pub quarantined: bool,
     /// Whether it came from another program's file.
     pub imported: bool,
+    /// Whether it can be renewed: the provider gave out a refresh token.
+    pub refreshable: bool,
 }
 
 /// What went with an unlinked account, in rows.
@@ -88,6 +90,7 @@ struct Row {
     scopes: Option<Vec<String>>,
     quarantined: bool,
     imported: bool,
+    refreshable: bool,
 }
 
 /// The accounts of one person, oldest first.
@@ -97,10 +100,12 @@ pub async fn list(
 ) -> Result<Vec<LinkedAccount>, StoreError> {
     let rows = sqlx::query_as!(
         Row,
-        r#"SELECT a.account_id, a.user_id, a.provider, a.provider_user_id, a.label, a.country_code, a.status,
+        r#"SELECT a.account_id, a.user_id, a.provider, a.provider_user_id, a.label, a.country_code,
+            CASE WHEN a.status = 'relink_needed' AND s.refused_revision < s.revision THEN 'active' ELSE a.status END
+                AS "status!",
             a.created_at, s.authorized_at AS "authorized_at?", s.token_expires_at AS "token_expires_at?",
             s.scopes AS "scopes?", s.quarantined_at IS NOT NULL AS "quarantined!",
-            COALESCE(s.imported, false) AS "imported!"
+            COALESCE(s.imported, false) AS "imported!", s.refresh_token IS NOT NULL AS "refreshable!"
         FROM linked_accounts a LEFT JOIN provider_sessions s USING (tenant_id, account_id)
         WHERE a.tenant_id = $1 AND a.user_id = $2 ORDER BY a.created_at, a.account_id"#,
         transaction.tenant_id().0,
@@ -118,10 +123,12 @@ pub async fn find(
 ) -> Result<Option<LinkedAccount>, StoreError> {
     let row = sqlx::query_as!(
         Row,
-        r#"SELECT a.account_id, a.user_id, a.provider, a.provider_user_id, a.label, a.country_code, a.status,
+        r#"SELECT a.account_id, a.user_id, a.provider, a.provider_user_id, a.label, a.country_code,
+            CASE WHEN a.status = 'relink_needed' AND s.refused_revision < s.revision THEN 'active' ELSE a.status END
+                AS "status!",
             a.created_at, s.authorized_at AS "authorized_at?", s.token_expires_at AS "token_expires_at?",
             s.scopes AS "scopes?", s.quarantined_at IS NOT NULL AS "quarantined!",
-            COALESCE(s.imported, false) AS "imported!"
+            COALESCE(s.imported, false) AS "imported!", s.refresh_token IS NOT NULL AS "refreshable!"
         FROM linked_accounts a LEFT JOIN provider_sessions s USING (tenant_id, account_id)
         WHERE a.tenant_id = $1 AND a.account_id = $2"#,
         transaction.tenant_id().0,
@@ -251,6 +258,7 @@ impl Row {
                 scopes: self.scopes.unwrap_or_default(),
                 quarantined: self.quarantined,
                 imported: self.imported,
+                refreshable: self.refreshable,
             }),
             _ => None,
         };

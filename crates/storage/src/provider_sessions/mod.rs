@@ -13,10 +13,10 @@ use secrecy::SecretString;
 use stagedoor_crypto::{DataKey, KeyOwner};
 use stagedoor_domain::{LinkedAccountId, PrincipalKind, SessionId, TenantContext, UserId};
 
-pub use quarantine::quarantine;
+pub use quarantine::{is_damage, quarantine};
 pub use refresh::{
-    RefreshClaim, RefreshedTokens, SaveOutcome, claim_refresh, mark_relink_needed_at, release_refresh,
-    save_refreshed,
+    RefreshClaim, RefreshedTokens, SaveOutcome, claim_refresh, hold_revision, mark_relink_needed_at,
+    release_refresh, save_refreshed,
 };
 
 use crate::error::StoreError;
@@ -29,6 +29,8 @@ pub const ROTATE_AFTER: TimeDelta = TimeDelta::hours(24);
 
 /// What this build writes and reads in `schema_version`.
 const SCHEMA_VERSION: &str = "2.0";
+/// The column whose value tells which builds understand a row; [`StoreError::NotUnderstood`] names it.
+pub const SCHEMA_COLUMN: &str = "provider_sessions.schema_version";
 /// `last_accessed` is exact to this, so that reading is not writing.
 const ACCESS_PRECISION: TimeDelta = TimeDelta::hours(1);
 /// How often a load begins anew because someone else wrote the row between reading and rotating it.
@@ -98,6 +100,25 @@ pub async fn load(
     }
 }
 
+/// The revision of an account's session now, without opening it; `None` if there is none.
+pub async fn revision(
+    vault: &KeyVault,
+    context: &TenantContext,
+    account: LinkedAccountId,
+) -> Result<Option<i64>, StoreError> {
+    vault
+        .store()
+        .with_tenant(context, async |tx| {
+            let revision = sqlx::query_scalar!(
+                "SELECT revision FROM provider_sessions WHERE tenant_id = $1 AND account_id = $2",
+                tx.tenant_id().0,
+                account.0
+            );
+            Ok::<_, StoreError>(revision.fetch_optional(tx.connection()).await?)
+        })
+        .await
+}
+
 /// Stores a new session. `key` is the person's.
 pub(crate) async fn insert(
     transaction: &mut TenantTransaction,
@@ -163,9 +184,10 @@ async fn read(
         .with_tenant(context, async |tx| {
             let found = sqlx::query!(
                 "SELECT s.session_id, s.schema_version, s.access_token, s.refresh_token, s.scopes, s.token_expires_at,
-                    s.authorized_at, s.revision, s.last_accessed, s.rotation_due, s.refresh_claimed_until,
-                    s.quarantined_at, a.user_id
+                    s.authorized_at, s.revision, s.last_accessed, s.refresh_claimed_until, s.quarantined_at, a.user_id,
+                    s.rotation_due, s.updated_at, v.updated_at AS migrated_at
                 FROM provider_sessions s JOIN linked_accounts a USING (tenant_id, account_id)
+                CROSS JOIN storage_version v
                 WHERE s.tenant_id = $1 AND s.account_id = $2 AND ($3::uuid IS NULL OR a.user_id = $3)",
                 tx.tenant_id().0,
                 account.0,
@@ -186,13 +208,15 @@ async fn read(
         return Err(StoreError::Quarantined);
     }
     if row.schema_version != SCHEMA_VERSION {
-        return Err(StoreError::not_understood("provider_sessions.schema_version", row.schema_version));
+        return Err(StoreError::not_understood(SCHEMA_COLUMN, row.schema_version));
     }
     let place = Place { tenant: context.tenant_id(), session: row.session_id.into(), revision: row.revision };
     let sealed = SealedTokens { access_token: row.access_token, refresh_token: row.refresh_token };
-    let tokens = place.open(vault, context, &sealed).await?;
+    let tokens = place.open(vault, context, row.user_id.into(), &sealed).await?;
     // A claim that is held, or whose holder died, stands for an exchange whose outcome must find the row as it was.
-    let due = row.refresh_claimed_until.is_none() && row.rotation_due.is_none_or(|due| due <= now);
+    // A row of the previous release takes no claims and has no due time: while both releases run, it is left alone.
+    let since_upgrade = row.updated_at.max(row.migrated_at) + ROTATE_AFTER;
+    let due = row.refresh_claimed_until.is_none() && row.rotation_due.unwrap_or(since_upgrade) <= now;
     let session = OpenedSession {
         id: place.session,
         account,
@@ -224,7 +248,8 @@ async fn rotate(
         .with_tenant(context, async |tx| {
             let update = sqlx::query!(
                 "UPDATE provider_sessions SET session_id = $4, access_token = $5, refresh_token = $6,
-                    revision = $3 + 1, rotation_due = $7, updated_at = $8, last_accessed = $8
+                    revision = $3 + 1, rotation_due = $7, updated_at = $8, last_accessed = $8,
+                    refused_revision = CASE WHEN refused_revision = $3 THEN $3 + 1 ELSE refused_revision END
                 WHERE tenant_id = $1 AND session_id = $2 AND revision = $3
                     AND refresh_claimed_until IS NULL AND quarantined_at IS NULL",
                 tx.tenant_id().0,

@@ -4,6 +4,7 @@
 use stagedoor_domain::ids::uuid_v7;
 use stagedoor_domain::{LinkedAccountId, TenantContext};
 
+use super::SCHEMA_COLUMN;
 use super::seal::{Place, SealedTokens};
 use crate::error::StoreError;
 use crate::keys::KeyVault;
@@ -21,8 +22,9 @@ pub async fn quarantine(
         .store()
         .with_tenant(context, async |tx| {
             let query = sqlx::query!(
-                "SELECT session_id, revision, access_token, refresh_token FROM provider_sessions
-                WHERE tenant_id = $1 AND account_id = $2 AND quarantined_at IS NULL",
+                "SELECT s.session_id, s.revision, s.access_token, s.refresh_token, a.user_id
+                FROM provider_sessions s JOIN linked_accounts a USING (tenant_id, account_id)
+                WHERE s.tenant_id = $1 AND s.account_id = $2 AND s.quarantined_at IS NULL",
                 tx.tenant_id().0,
                 account.0
             );
@@ -32,12 +34,24 @@ pub async fn quarantine(
     let Some(row) = found else { return Ok(false) };
     let place = Place { tenant: context.tenant_id(), session: row.session_id.into(), revision: row.revision };
     let sealed = SealedTokens { access_token: row.access_token, refresh_token: row.refresh_token };
-    match place.open(vault, context, &sealed).await {
+    match place.open(vault, context, row.user_id.into(), &sealed).await {
         Ok(_) => return Ok(false),
-        Err(StoreError::Unreadable { .. } | StoreError::NotUnderstood { .. }) => {}
+        Err(error) if is_damage(&error) => {}
         Err(other) => return Err(other),
     }
     set_aside(vault, context, account, place, &sealed, reason).await
+}
+
+/// Whether an error of [`load`](super::load) says that the row is damaged, so that it should be set aside. A row that a
+/// later build wrote is not.
+pub fn is_damage(error: &StoreError) -> bool {
+    match error {
+        StoreError::Unreadable { .. } => true,
+        StoreError::NotUnderstood { what, .. } => {
+            what.starts_with("provider_sessions.") && *what != SCHEMA_COLUMN
+        }
+        _ => false,
+    }
 }
 
 /// Copies and marks the row, if it is still the one that did not open, to the byte.

@@ -13,6 +13,7 @@ use super::seal::Place;
 use crate::error::StoreError;
 use crate::keys::KeyVault;
 use crate::linked_accounts::{AccountStatus, lock, set_status};
+use crate::transaction::TenantTransaction;
 
 /// What a refresh or a consent brought.
 #[derive(Clone)]
@@ -189,7 +190,7 @@ pub async fn mark_relink_needed_at(
         .with_tenant(context, async |tx| {
             lock(tx, account).await?;
             let done = sqlx::query!(
-                "UPDATE provider_sessions SET refresh_claimed_until = NULL
+                "UPDATE provider_sessions SET refresh_claimed_until = NULL, refused_revision = $3
                 WHERE tenant_id = $1 AND account_id = $2 AND revision = $3",
                 tx.tenant_id().0,
                 account.0,
@@ -203,6 +204,21 @@ pub async fn mark_relink_needed_at(
             set_status(tx, account, AccountStatus::RelinkNeeded).await
         })
         .await
+}
+
+/// Keeps everyone from storing, replacing or removing the account's session until the transaction ends; its revision,
+/// or `None` if there is no session or no such account.
+pub async fn hold_revision(
+    transaction: &mut TenantTransaction,
+    account: LinkedAccountId,
+) -> Result<Option<i64>, StoreError> {
+    lock(transaction, account).await?;
+    let revision = sqlx::query_scalar!(
+        "SELECT revision FROM provider_sessions WHERE tenant_id = $1 AND account_id = $2 FOR UPDATE",
+        transaction.tenant_id().0,
+        account.0
+    );
+    Ok(revision.fetch_optional(transaction.connection()).await?)
 }
 
 impl fmt::Debug for RefreshedTokens {

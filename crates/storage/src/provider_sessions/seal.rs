@@ -1,8 +1,9 @@
 //! The seals of a session: each token bound to its column, the session's id and the revision it was written with.
 
 use secrecy::{ExposeSecret, SecretString};
-use stagedoor_crypto::{DataKey, SealContext};
-use stagedoor_domain::{SessionId, TenantContext, TenantId};
+use stagedoor_crypto::envelope::{self, OpenError};
+use stagedoor_crypto::{DataKey, KeyOwner, SealContext};
+use stagedoor_domain::{SessionId, TenantContext, TenantId, UserId};
 
 use crate::error::StoreError;
 use crate::keys::KeyVault;
@@ -46,20 +47,29 @@ impl Place {
         }
     }
 
-    /// [`StoreError::Unreadable`] only where the key is at hand and the seal does not hold.
+    /// [`StoreError::Unreadable`] only where the key is at hand and the seal does not hold, or where the seal names a
+    /// key that never was and the key of `user` is at hand.
     pub(super) async fn open(
         self,
         vault: &KeyVault,
         context: &TenantContext,
+        user: UserId,
         sealed: &SealedTokens,
     ) -> Result<OpenedTokens, StoreError> {
-        let access = self.column("access_token");
-        let access_token = vault.open(context, &access, &sealed.access_token, "an access token").await?;
+        let open = async |column, sealed: &[u8], what| {
+            let opened = vault.open(context, &self.column(column), sealed, what).await;
+            let Err(StoreError::Missing("data key")) = opened else { return opened };
+            let id = envelope::key_id(sealed).map_err(StoreError::unreadable(what))?;
+            if vault.names_no_key(context, KeyOwner::Subject(user), id).await? {
+                return Err(StoreError::unreadable(what)(OpenError::OtherKey(id)));
+            }
+            opened
+        };
+        let access_token = open("access_token", &sealed.access_token, "an access token").await?;
         let refresh_token = match &sealed.refresh_token {
             None => None,
             Some(sealed) => {
-                let refresh = self.column("refresh_token");
-                let opened = vault.open(context, &refresh, sealed, "a refresh token").await?;
+                let opened = open("refresh_token", sealed, "a refresh token").await?;
                 Some(secret_text(&opened, "provider_sessions.refresh_token")?)
             }
         };

@@ -7,10 +7,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use stagedoor_crypto::SystemEntropy;
 use stagedoor_domain::{Clock as _, LinkAttemptId, Provider};
 use stagedoor_storage::link_attempts::{
-    self, EXCHANGE_GRACE, LinkAttempt, LinkOutcome, LinkStage, NewLinkAttempt, OPEN_AT_MOST, Taken, agree,
-    take,
+    self, EXCHANGE_GRACE, LinkAttempt, LinkOutcome, LinkStage, NOT_KEPT, NewLinkAttempt, OPEN_AT_MOST, Taken,
+    agree, take,
 };
-use stagedoor_storage::{StoreError, TenantTransaction};
+use stagedoor_storage::{StoreError, TenantTransaction, linked_accounts};
 
 use crate::support::{Database, Inhabited};
 
@@ -136,10 +136,12 @@ async fn agreeing_again_replaces_what_was_agreed_and_ends_with_the_attempt() {
     assert_eq!(verifier.expose_secret(), "verifier-3");
     assert!(!agree(&attempt, 4).await, "it is being exchanged");
 
+    let (now, second) = (database.clock.now(), TimeDelta::seconds(1));
+    assert_eq!(attempt.outcome(now + EXCHANGE_GRACE - second), LinkOutcome::Open, "it is being finished");
+    assert_eq!(attempt.outcome(now + EXCHANGE_GRACE), LinkOutcome::Ended(NOT_KEPT), "its taker is gone");
+    let taken_late = LinkAttempt { taken_at: Some(attempt.expires_at - second), ..attempt.clone() };
+    assert_eq!(taken_late.outcome(attempt.expires_at + second), LinkOutcome::Open, "its answer came in time");
     database.clock.advance(Duration::from_mins(10));
-    let now = database.clock.now();
-    assert_eq!(attempt.outcome(now), LinkOutcome::Open, "its answer came in time");
-    assert_eq!(attempt.outcome(now + EXCHANGE_GRACE), LinkOutcome::Ended("link_expired"));
     let late = attempt_that_expired(&database, &ada).await;
     assert!(!agree(&late, 5).await);
 }
@@ -246,4 +248,43 @@ async fn a_person_has_few_open_attempts_and_old_ones_are_forgotten() {
     let new = attempt(&database, &ada, 98);
     in_tenant(&database, &ada, async |tx| link_attempts::insert(tx, &new).await).await;
     assert_eq!(database.tamper("SELECT count(*) FROM link_attempts").await, "2");
+}
+
+#[tokio::test]
+async fn a_link_begun_again_and_an_unlinking_do_not_wait_for_each_other_for_ever() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let open = u8::try_from(OPEN_AT_MOST).unwrap();
+    for number in 0..open {
+        let new = NewLinkAttempt { account: Some(ada.account), ..attempt(&database, &ada, number) };
+        in_tenant(&database, &ada, async |tx| link_attempts::insert(tx, &new).await).await;
+        database.clock.advance(Duration::from_secs(1));
+    }
+    let waiting = async |count: &str| {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+        while database.tamper(sql).await != count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    // Both come to the oldest attempt, which is held until both are there.
+    let mut holder = database.bare("stagedoor_app").await;
+    let begin = format!("BEGIN; SET LOCAL stagedoor.tenant_id = '{}'", ada.context.tenant_id());
+    sqlx::raw_sql(sqlx::AssertSqlSafe(begin)).execute(&mut holder).await.unwrap();
+    let hold = "SELECT 1 FROM link_attempts ORDER BY created_at LIMIT 1 FOR UPDATE";
+    sqlx::raw_sql(hold).execute(&mut holder).await.unwrap();
+    let store = database.vault.store();
+    let unlinking =
+        store.with_tenant(&ada.context, async |tx| linked_accounts::unlink(tx, ada.account).await);
+    let new = NewLinkAttempt { account: Some(ada.account), ..attempt(&database, &ada, 99) };
+    let beginning = async {
+        waiting("1").await;
+        store.with_tenant(&ada.context, async |tx| link_attempts::insert(tx, &new).await).await
+    };
+    let releasing = async {
+        waiting("2").await;
+        sqlx::raw_sql("COMMIT").execute(&mut holder).await.unwrap();
+    };
+    let (unlinked, begun, ()) = tokio::join!(unlinking, beginning, releasing);
+    assert_eq!(unlinked.unwrap().map(|gone| gone.attempts), Some(u64::from(open)));
+    assert!(matches!(begun, Err(StoreError::LinkEnded)), "the account is gone: {begun:?}");
 }

@@ -88,7 +88,7 @@ async fn nobody_holds_more_than_was_granted() {
         data_keys INSERT,SELECT\nlink_attempts DELETE,INSERT,SELECT,UPDATE\n\
         linked_accounts DELETE,INSERT,SELECT,UPDATE\nprovider_apps SELECT\n\
         provider_sessions DELETE,INSERT,SELECT,UPDATE\nsession_devices DELETE,INSERT,SELECT,UPDATE\n\
-        session_imports DELETE,INSERT,SELECT\nsession_quarantine DELETE,INSERT,SELECT\nstorage_version SELECT\ntenants SELECT\nusers SELECT";
+        session_imports DELETE,INSERT,SELECT,UPDATE\nsession_quarantine DELETE,INSERT,SELECT\nstorage_version SELECT\ntenants SELECT\nusers SELECT";
     assert_eq!(sorted_groups(&app.await), expected);
 
     let columns = database.tamper(

@@ -216,7 +216,7 @@ async fn furnish(database: &Database, one: &Inhabited) {
     let rows = async |tx: &mut TenantTransaction| {
         link_attempts::insert(tx, &attempt(database, one, 1)).await?;
         session_devices::admit(tx, one.account, &[1; 32], "key:x", now).await?;
-        session_imports::record(tx, &import).await
+        session_imports::record(tx, &import, None).await
     };
     assert!(vault.store().with_tenant(&one.context, rows).await.unwrap());
     let damage = "UPDATE provider_sessions SET access_token = 'x' WHERE account_id = ";

@@ -1,5 +1,7 @@
 //! Linking, linking again, importing and unlinking: everything of an account comes and goes together.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use secrecy::ExposeSecret as _;
 use stagedoor_domain::{Clock as _, LinkAttemptId, LinkedAccountId, Provider};
@@ -7,11 +9,13 @@ use stagedoor_storage::link_attempts::{self, LinkOutcome, Taken, take};
 use stagedoor_storage::linked_accounts::{
     self, AccountStatus, Link, LinkOptions, NewLinkedAccount, link, note_without_grant,
 };
-use stagedoor_storage::session_imports::{self, ImportOutcome};
+use stagedoor_storage::session_imports::{self, Claiming, ImportClaim, ImportOutcome};
 use stagedoor_storage::{StoreError, provider_sessions, session_devices};
 
 use crate::attempts::{agreed, attempt, find, in_tenant};
 use crate::support::{Database, Inhabited, account_of, tokens};
+
+const MINUTE: Duration = Duration::from_mins(1);
 
 fn options(database: &Database) -> LinkOptions {
     LinkOptions {
@@ -139,15 +143,22 @@ async fn an_import_is_made_once() {
     assert!(account(&database, &ada, linked.account).await.session.unwrap().imported);
 
     let known = NewLinkedAccount { provider: Provider::Tidal, ..account_of(ada.user) };
-    let noted = note_without_grant(vault, context, known.clone(), Some([4; 32])).await.unwrap();
+    let claim = won(claim(&database, &ada, [4; 32], MINUTE).await);
+    let noted = note_without_grant(vault, context, known.clone(), Some(&claim)).await.unwrap();
     let found = account(&database, &ada, noted.account).await;
     assert_eq!((found.status, found.session), (AccountStatus::RelinkNeeded, None));
     assert!(provider_sessions::load(vault, context, noted.account).await.unwrap().is_none());
-    let again = note_without_grant(vault, context, known, Some([4; 32])).await;
+    let again = note_without_grant(vault, context, known, Some(&claim)).await;
     assert!(matches!(again, Err(StoreError::AlreadyExists(_))), "{again:?}");
-    // One that works is left as it is.
-    note_without_grant(vault, context, account_of(ada.user), Some([5; 32])).await.unwrap();
-    assert_eq!(account(&database, &ada, ada.account).await.status, AccountStatus::Active);
+    // One that is there already is left as it is, whatever a file says of it.
+    let before = account(&database, &ada, ada.account).await;
+    let told = NewLinkedAccount {
+        label: "from a file".to_owned(),
+        country_code: Some("US".to_owned()),
+        ..account_of(ada.user)
+    };
+    note_without_grant(vault, context, told, None).await.unwrap();
+    assert_eq!(account(&database, &ada, ada.account).await, before);
 
     let recorded = in_tenant(&database, &ada, async |tx| {
         Ok([session_imports::find(tx, &[3; 32]).await?, session_imports::find(tx, &[4; 32]).await?])
@@ -158,6 +169,55 @@ async fn an_import_is_made_once() {
     let unlink = async |tx: &mut _| linked_accounts::unlink(tx, linked.account).await;
     assert_eq!(in_tenant(&database, &ada, unlink).await.unwrap().imports, 1);
     link(vault, context, second_account(&ada), &tokens("file"), import()).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_import_at_a_time_may_exchange_the_tokens_of_a_file() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let digest = [6; 32];
+    let first = won(claim(&database, &ada, digest, MINUTE).await);
+    assert!(!first.took_over);
+    assert_eq!(claim(&database, &ada, digest, MINUTE).await, Claiming::Busy);
+    let found = in_tenant(&database, &ada, async |tx| session_imports::find(tx, &digest).await);
+    assert_eq!(found.await, None, "what runs has come to nothing yet");
+    in_tenant(&database, &ada, async |tx| session_imports::release(tx, &first).await).await;
+    let second = won(claim(&database, &ada, digest, Duration::ZERO).await);
+    assert!(!second.took_over, "the first was given back");
+
+    // One that ran out passes on, and its holder can neither renew nor record what is less than a link.
+    let third = won(claim(&database, &ada, digest, MINUTE).await);
+    assert!(third.took_over);
+    let renewed = in_tenant(&database, &ada, async |tx| session_imports::renew(tx, &second, MINUTE).await);
+    assert!(!renewed.await);
+    let known = NewLinkedAccount { provider: Provider::Tidal, ..account_of(ada.user) };
+    let late = note_without_grant(&database.vault, &ada.context, known, Some(&second)).await;
+    assert!(matches!(late, Err(StoreError::AlreadyExists(_))), "{late:?}");
+    let known = NewLinkedAccount { provider: Provider::Tidal, ..account_of(ada.user) };
+    let noted = note_without_grant(&database.vault, &ada.context, known, Some(&third)).await.unwrap();
+
+    // Tokens that are known to work are stored all the same.
+    let import = LinkOptions { device: None, import: Some(digest), ..options(&database) };
+    let account = NewLinkedAccount { provider: Provider::Tidal, ..account_of(ada.user) };
+    let linked = link(&database.vault, &ada.context, account, &tokens("file"), import).await.unwrap();
+    assert_eq!(linked, Link { account: noted.account, relinked: true });
+    match claim(&database, &ada, digest, MINUTE).await {
+        Claiming::Done(import) => assert_eq!(import.outcome, ImportOutcome::Linked(noted.account)),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn claim(database: &Database, ada: &Inhabited, digest: [u8; 32], lease: Duration) -> Claiming {
+    let (user, now) = (ada.user, database.clock.now());
+    let claim = async |tx: &mut _| session_imports::claim(tx, digest, user, now, lease).await;
+    in_tenant(database, ada, claim).await
+}
+
+fn won(claiming: Claiming) -> ImportClaim {
+    match claiming {
+        Claiming::Won(claim) => claim,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
+use stagedoor_crypto::envelope::OpenError;
 use stagedoor_crypto::{KeyEncryptionKeys, SystemEntropy};
 use stagedoor_domain::ErrorCode;
+use stagedoor_storage::keys::OPEN_FOR;
 use stagedoor_storage::linked_accounts;
 use stagedoor_storage::provider_sessions::{SaveOutcome, load, quarantine, save_refreshed};
 use stagedoor_storage::{KeyVault, Store, StoreError, provision};
@@ -71,15 +73,32 @@ async fn a_key_that_is_missing_sets_nothing_aside() {
     let refused = quarantine(&keyless, &ada.context, ada.account, "no key").await;
     assert!(matches!(refused, Err(StoreError::KeyUnavailable { .. })), "{refused:?}");
 
-    // Nor does an envelope whose key is named wrong, or gone.
-    database
-        .tamper("UPDATE provider_sessions SET access_token = set_byte(access_token, 5, get_byte(access_token, 5) # 1)")
-        .await;
+    // Nor does an envelope whose key was there and is destroyed: nobody will ever read it, and nothing is damaged.
+    let destroy = "UPDATE data_keys SET state = 'destroyed', wrapped_key = NULL WHERE purpose = 2";
+    let destroyed = format!("CREATE TABLE kept AS SELECT * FROM data_keys; {destroy}");
+    database.tamper(&destroyed).await;
+    database.clock.advance(OPEN_FOR);
+    let refused = quarantine(&database.vault, &ada.context, ada.account, "no key").await;
+    assert!(matches!(refused, Err(StoreError::Missing("data key"))), "{refused:?}");
+    let told = refused.unwrap_err().public();
+    assert_eq!(told.code, ErrorCode::KeyUnavailable);
+    assert!(!told.hint.unwrap().contains("does not help"));
+    // Nor one that names a key which never was, while the person's own is not at hand.
+    let other_key = "UPDATE provider_sessions SET access_token = set_byte(access_token, 5, get_byte(access_token, 5) # 1)";
+    database.tamper(other_key).await;
     let refused = quarantine(&database.vault, &ada.context, ada.account, "no key").await;
     assert!(matches!(refused, Err(StoreError::Missing("data key"))), "{refused:?}");
     let aside = "SELECT count(*) FROM provider_sessions WHERE quarantined_at IS NOT NULL";
     assert_eq!(database.tamper(aside).await, "0");
     assert_eq!(database.tamper("SELECT count(*) FROM session_quarantine").await, "0");
+
+    // With the person's key at hand it is damage like any other, and names the key.
+    let back = "UPDATE data_keys d SET state = k.state, wrapped_key = k.wrapped_key FROM kept k WHERE k.key_id = d.key_id";
+    database.tamper(back).await;
+    let damaged = load(&database.vault, &ada.context, ada.account).await.unwrap_err();
+    assert!(matches!(damaged, StoreError::Unreadable { source: OpenError::OtherKey(_), .. }), "{damaged:?}");
+    assert!(quarantine(&database.vault, &ada.context, ada.account, "damaged").await.unwrap());
+    assert_eq!(database.tamper("SELECT count(*) FROM session_quarantine").await, "1");
 }
 
 #[tokio::test]

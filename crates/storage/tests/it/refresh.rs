@@ -93,3 +93,22 @@ async fn what_the_provider_refused_marks_the_account_only_while_it_is_what_is_st
     assert!(!mark_relink_needed_at(vault, context, ada.account, session.revision).await.unwrap());
     assert_eq!(status(&database, &ada).await, AccountStatus::Active);
 }
+
+/// A replica of the release before stores what it exchanged without looking at the account's status.
+#[tokio::test]
+async fn what_is_stored_after_a_refusal_is_usable_though_nobody_took_the_mark_away() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let (vault, context) = (&database.vault, &ada.context);
+    let session = session(&database, &ada).await;
+    assert!(mark_relink_needed_at(vault, context, ada.account, session.revision).await.unwrap());
+    // A new seal of what was refused is no news.
+    database.clock.advance(Duration::from_hours(24));
+    let rotated = load(vault, context, ada.account).await.unwrap().unwrap();
+    assert!(rotated.rotated);
+    assert_eq!(status(&database, &ada).await, AccountStatus::RelinkNeeded);
+    database.tamper("UPDATE provider_sessions SET revision = revision + 1").await;
+    assert_eq!(status(&database, &ada).await, AccountStatus::Active);
+    assert!(mark_relink_needed_at(vault, context, ada.account, rotated.revision + 1).await.unwrap());
+    assert_eq!(status(&database, &ada).await, AccountStatus::RelinkNeeded, "refused again");
+}

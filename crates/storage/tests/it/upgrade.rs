@@ -24,7 +24,7 @@ const FIRST_RELEASE: i64 = 20_261_121_090_200;
 const ROWS: &str = include_str!("../fixtures/first_release.sql");
 
 #[tokio::test]
-async fn a_session_of_the_first_release_is_loaded_and_rotated() {
+async fn a_session_of_the_first_release_is_loaded_and_rotated_a_day_later() {
     let folder = tempfile::tempdir().unwrap();
     let postgres =
         PrivatePostgres::start(PrivatePostgresOptions::for_tests(folder.path().join("pg"))).await.unwrap();
@@ -44,7 +44,7 @@ async fn a_session_of_the_first_release_is_loaded_and_rotated() {
         "the gateway waits for it"
     );
 
-    migrate(&superuser.into()).await.unwrap();
+    migrate_beside_a_reader(&superuser).await;
     let store = Store::connect(&options).await.unwrap();
     let keys = KeyEncryptionKeys::from_files([("1", KEY)]).unwrap();
     let vault = KeyVault::new(store, Arc::new(keys), Arc::new(SystemClock::new()), Arc::new(SystemEntropy));
@@ -62,11 +62,47 @@ async fn a_session_of_the_first_release_is_loaded_and_rotated() {
     let session = load(&vault, &context, account.id).await.unwrap().unwrap();
     assert_eq!(session.access_token.expose_secret(), "access-first");
     assert_eq!(session.refresh_token.as_ref().unwrap().expose_secret(), "refresh-first");
-    assert!(session.rotated, "that release noted no day to rotate on");
+    assert!(
+        !session.rotated,
+        "the replicas of that release may be refreshing it and would lose to a rotation"
+    );
+    assert_eq!(session.revision, 1);
+    let later = "UPDATE storage_version SET updated_at = updated_at - interval '1 day';
+        UPDATE provider_sessions SET updated_at = updated_at - interval '1 day'";
+    sqlx::raw_sql(later).execute(&mut connection).await.unwrap();
+    let session = load(&vault, &context, account.id).await.unwrap().unwrap();
+    assert!(session.rotated, "a day after the upgrade");
     assert_eq!(session.revision, 2);
     assert!(!load(&vault, &context, account.id).await.unwrap().unwrap().rotated);
     let claim = claim_refresh(&vault, &context, &session, std::time::Duration::from_mins(1)).await.unwrap();
     assert_eq!(claim, RefreshClaim::Won { claim: 1, took_over: false });
+}
+
+/// Migrates while someone reads for long, as a backup does. Nobody else has to wait for that, and it ends well.
+async fn migrate_beside_a_reader(superuser: &str) {
+    let mut reader = PgConnection::connect(superuser).await.unwrap();
+    let hold = "BEGIN; LOCK TABLE provider_sessions IN ACCESS SHARE MODE";
+    sqlx::raw_sql(hold).execute(&mut reader).await.unwrap();
+    let mut watch = PgConnection::connect(superuser).await.unwrap();
+    let (url, mut waiting) = (superuser.to_owned().into(), false);
+    let migration = migrate(&url);
+    let release = async {
+        loop {
+            let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+            let waits: i64 = sqlx::query_scalar(waits).fetch_one(&mut watch).await.unwrap();
+            if waiting && waits == 0 {
+                break;
+            }
+            waiting |= waits > 0;
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        // It gave up for now, so whoever wants the table gets it at once, while the reader still reads.
+        let wanted = "SET lock_timeout = '1s'; SELECT count(*) FROM provider_apps, provider_sessions";
+        sqlx::raw_sql(wanted).execute(&mut watch).await.unwrap();
+        sqlx::raw_sql("ROLLBACK").execute(&mut reader).await.unwrap();
+    };
+    let (migrated, ()) = tokio::join!(migration, release);
+    migrated.unwrap();
 }
 
 async fn migrate_to_first_release(connection: &mut PgConnection) {

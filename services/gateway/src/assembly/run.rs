@@ -92,8 +92,7 @@ impl Gateway {
     fn start_helpers(&self, until: &CancellationToken) {
         keys::watch(&self.keys, self.state.health.register("keys", Importance::Informative), until);
         let check = self.state.health.register("postgres", Importance::Required);
-        let (store, vault) = (self.store.clone(), Arc::clone(&self.vault));
-        let sessions = Arc::clone(&self.sessions);
+        let store = self.store.clone();
         tasks::spawn(
             "database check",
             until.clone().run_until_cancelled_owned(async move {
@@ -102,6 +101,16 @@ impl Gateway {
                         Ok(()) => check.pass(),
                         Err(error) => check.fail(error.to_string()),
                     }
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }),
+        );
+        // Apart from the check: what is opened is wiped on time whatever the database does.
+        let (vault, sessions) = (Arc::clone(&self.vault), Arc::clone(&self.sessions));
+        tasks::spawn(
+            "forgetting",
+            until.clone().run_until_cancelled_owned(async move {
+                loop {
                     vault.forget_expired();
                     sessions.forget_expired();
                     tokio::time::sleep(Duration::from_secs(1)).await;
