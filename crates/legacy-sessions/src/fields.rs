@@ -14,6 +14,7 @@ use crate::versions::Stamp;
 /// Longer than any token of either provider.
 const TOKEN_CHARACTERS: usize = 8_192;
 const ID_CHARACTERS: usize = 200;
+const ACCOUNT_CHARACTERS: usize = 64;
 const SCOPES: usize = 100;
 /// No session file is older, and no token of one lasts longer.
 const YEARS: std::ops::Range<i32> = 2_005..2_200;
@@ -54,6 +55,18 @@ impl<'a> Fields<'a> {
         }
         let members = Map::from_iter([(field.to_owned(), Value::from(text))]);
         Fields::new(self.format, &members).token(field)
+    }
+
+    /// An account's id as either provider gives them, because it is shown as the account's name.
+    pub(crate) fn account_id(&self, field: &'static str) -> Result<Option<String>, ReadError> {
+        let id = self.id(field)?;
+        let is_ours = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        match &id {
+            Some(id) if id.len() > ACCOUNT_CHARACTERS || !id.bytes().all(is_ours) => {
+                Err(self.damaged(field, "is not the id of an account"))
+            }
+            _ => Ok(id),
+        }
     }
 
     /// An identifier: a text or a whole number.

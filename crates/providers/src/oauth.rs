@@ -16,6 +16,11 @@ use crate::http::ProviderHttp;
 use crate::text;
 use crate::types::{ProviderApp, TokenGrant};
 
+/// The most scopes of an answer that are kept.
+const MOST_SCOPES: usize = 64;
+/// The longest of them, in characters.
+const LONGEST_SCOPE: usize = 100;
+
 /// What a client asks a token for.
 pub(crate) enum GrantType<'a> {
     RefreshToken(&'a SecretString),
@@ -161,14 +166,20 @@ impl TokenAnswer {
             return Err(MalformedAnswer::Missing("access_token"));
         }
         let expires_in = self.expires_in.ok_or(MalformedAnswer::Missing("expires_in"))?;
-        let scopes = self.scope.as_deref().unwrap_or_default();
         Ok(TokenGrant {
             access_token: self.access_token,
             refresh_token: self.refresh_token.filter(|token| !token.expose_secret().is_empty()),
             expires_in: Duration::from_secs(expires_in),
-            scopes: scopes.split_whitespace().map(|scope| clean(scope, 80)).collect(),
+            scopes_told: self.scope.is_some(),
+            scopes: scopes_in(&self.scope.unwrap_or_default()),
         })
     }
+}
+
+/// One that is too long or holds what cannot be seen is left out: a part of it would be another scope.
+fn scopes_in(text: &str) -> Vec<String> {
+    let fits = |scope: &&str| clean(scope, LONGEST_SCOPE) == **scope;
+    text.split_whitespace().filter(fits).take(MOST_SCOPES).map(str::to_owned).collect()
 }
 
 /// RFC 6749 §5.2.
@@ -206,6 +217,24 @@ mod tests {
         assert!(grant.refresh_token.is_none());
         assert_eq!(grant.scopes, ["x", "y"]);
         assert!(!format!("{grant:?}").contains("\"a\""));
+    }
+
+    #[test]
+    fn granted_scopes_are_bounded_and_an_empty_text_grants_none() {
+        let told = |scope: &str| {
+            let answer = serde_json::json!({
+                "access_token": "a", "token_type": "Bearer", "expires_in": 3600, "scope": scope
+            });
+            grant(&answer.to_string()).unwrap()
+        };
+        let asked = ["x".to_owned()];
+        assert_eq!(told("").granted(&asked), [""; 0]);
+        let silent = grant(r#"{"access_token":"a","token_type":"Bearer","expires_in":3600}"#).unwrap();
+        assert_eq!(silent.granted(&asked), asked);
+        let many: Vec<String> = (0..20_000).map(|number| format!("s{number}")).collect();
+        assert_eq!(told(&many.join(" ")).scopes.len(), MOST_SCOPES);
+        let (longest, longer) = ("a".repeat(LONGEST_SCOPE), "b".repeat(LONGEST_SCOPE + 1));
+        assert_eq!(told(&format!("{longer} {longest} c\u{0} \u{202e}d")).scopes, [longest]);
     }
 
     #[test]

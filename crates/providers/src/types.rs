@@ -106,15 +106,17 @@ pub struct TokenGrant {
     pub refresh_token: Option<SecretString>,
     /// How long the access token lives, from when the request was sent.
     pub expires_in: Duration,
-    /// The scopes granted; empty when the provider does not tell, which means those asked for.
+    /// The scopes granted, at most 64 of at most 100 characters; empty when the provider does not tell.
     pub scopes: Vec<String>,
+    /// Whether the provider tells what it granted; if not, it granted what was asked for.
+    pub scopes_told: bool,
 }
 
 impl TokenGrant {
     /// The scopes granted, when `asked` is what was asked for (RFC 6749 §5.1: an answer may leave them out if it
-    /// grants just those).
+    /// grants just those; an empty text grants none).
     pub fn granted<'a>(&'a self, asked: &'a [String]) -> &'a [String] {
-        if self.scopes.is_empty() { asked } else { &self.scopes }
+        if self.scopes_told { &self.scopes } else { asked }
     }
 }
 

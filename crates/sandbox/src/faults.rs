@@ -8,6 +8,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use stagedoor_domain::Provider;
 
+/// How often a request that is held looks whether it may go on.
+const HELD_LOOK: Duration = Duration::from_millis(5);
+
 /// What goes wrong, for which requests, how often.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -104,6 +107,8 @@ pub enum Effect {
         /// How much later, in milliseconds.
         milliseconds: u64,
     },
+    /// The right answer, once the rule is removed; meanwhile every request that fits waits, whatever `times` says.
+    Hold,
     /// Status 200 and a body that is no JSON.
     Garbage,
     /// Status 200 and JSON of another shape.
@@ -182,7 +187,7 @@ impl Faults {
         operation: &str,
         path: &str,
         grant_type: Option<&str>,
-    ) -> Option<(Stage, Effect)> {
+    ) -> Option<(FaultId, Stage, Effect)> {
         let mut rules = self.lock();
         let position = rules.iter().position(|(_, rule)| {
             rule.provider == provider
@@ -191,13 +196,23 @@ impl Faults {
                 && rule.grant_type.as_deref().is_none_or(|wanted| grant_type == Some(wanted))
                 && rule.times != Some(0)
         })?;
-        let rule = &mut rules[position].1;
-        let struck = (rule.stage, rule.effect.clone());
+        let (id, rule) = &mut rules[position];
+        let struck = (*id, rule.stage, rule.effect.clone());
+        if rule.effect == Effect::Hold {
+            return Some(struck);
+        }
         rule.times = rule.times.map(|times| times - 1);
         if rule.times == Some(0) {
             rules.remove(position);
         }
         Some(struck)
+    }
+
+    /// Waits until a rule is removed.
+    pub(crate) async fn removed(&self, id: FaultId) {
+        while self.lock().iter().any(|(held, _)| *held == id) {
+            tokio::time::sleep(HELD_LOOK).await;
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<(FaultId, FaultRule)>> {

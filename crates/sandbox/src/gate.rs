@@ -74,26 +74,35 @@ pub(crate) async fn pass(State(gate): State<Gate>, request: Request, next: Next)
     let work = reservation.run(next.run(Request::from_parts(parts, Body::from(body))));
     match struck {
         None => work.await,
-        Some((Stage::BeforeWork, Effect::Delay { milliseconds })) => {
+        Some((_, Stage::BeforeWork, Effect::Delay { milliseconds })) => {
             tokio::time::sleep(Duration::from_millis(milliseconds)).await;
             work.await
         }
-        Some((Stage::AfterWork, Effect::Delay { milliseconds })) => {
+        Some((_, Stage::AfterWork, Effect::Delay { milliseconds })) => {
             let answer = work.await;
             tokio::time::sleep(Duration::from_millis(milliseconds)).await;
             answer
         }
-        Some((Stage::BeforeWork, Effect::RevokeConsents)) => {
+        Some((id, Stage::BeforeWork, Effect::Hold)) => {
+            sandbox.faults().removed(id).await;
+            work.await
+        }
+        Some((id, Stage::AfterWork, Effect::Hold)) => {
+            let answer = work.await;
+            sandbox.faults().removed(id).await;
+            answer
+        }
+        Some((_, Stage::BeforeWork, Effect::RevokeConsents)) => {
             sandbox.revoke_all(provider);
             work.await
         }
-        Some((Stage::AfterWork, Effect::RevokeConsents)) => {
+        Some((_, Stage::AfterWork, Effect::RevokeConsents)) => {
             let answer = work.await;
             sandbox.revoke_all(provider);
             answer
         }
-        Some((Stage::BeforeWork, effect)) => spoil(provider, effect).await,
-        Some((Stage::AfterWork, effect)) => {
+        Some((_, Stage::BeforeWork, effect)) => spoil(provider, effect).await,
+        Some((_, Stage::AfterWork, effect)) => {
             drop(work.await);
             spoil(provider, effect).await
         }
@@ -147,7 +156,9 @@ async fn spoil(provider: Provider, effect: Effect) -> Response {
             answer.extensions_mut().insert(CloseConnection);
             answer
         }
-        Effect::Hang | Effect::Delay { .. } | Effect::RevokeConsents => std::future::pending().await,
+        Effect::Hang | Effect::Hold | Effect::Delay { .. } | Effect::RevokeConsents => {
+            std::future::pending().await
+        }
     }
 }
 

@@ -19,6 +19,14 @@ impl Sandbox {
         });
     }
 
+    /// How many refresh tokens of the account are not ended, for tests of what is left of a consent.
+    pub fn refresh_tokens_of(&self, provider: Provider, account_id: &str) -> usize {
+        self.read(|model| {
+            let tokens = model.side(provider).refresh_tokens.values();
+            tokens.filter(|held| held.account_id == account_id).count()
+        })
+    }
+
     /// Ends every grant at the provider.
     pub(crate) fn revoke_all(&self, provider: Provider) {
         self.write(|model| model.side_mut(provider).end_grants(|_, _, _| true));

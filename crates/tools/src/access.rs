@@ -81,6 +81,8 @@ impl Tokens {
                 self.refresher.refresh_beside(errand, &session);
                 Ok(session)
             }
+            // Nothing renews it: whether it has ended is for the provider to say, whose clock counts.
+            Life::Over if session.refresh_token.is_none() => Ok(session),
             Life::Over => match self.refreshed(errand, &session).await {
                 // It could not be refreshed now, and is good for some seconds yet.
                 Err(error) if may_pass(error.code) && session.expires_at > self.clock.now() => Ok(session),
@@ -95,12 +97,12 @@ impl Tokens {
         errand: &Errand,
         stale: &OpenedSession,
     ) -> Result<Arc<OpenedSession>, PublicError> {
-        self.refresher.refreshed(errand, &stale.access_token).await
+        self.refresher.refreshed(errand, stale).await
     }
 
-    /// The provider refuses a token that it gave out a moment ago: the person must link again.
+    /// The provider refused a call with a token that it gave out a moment ago.
     pub(crate) async fn refused(&self, errand: &Errand, session: &OpenedSession) -> PublicError {
-        self.refresher.give_up(errand, session).await
+        self.refresher.refused(errand, session).await
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Account {
     pub(crate) grant_ends_at: Option<DateTime<Utc>>,
     /// Whether its grant was set aside because it did not open.
     pub(crate) unreadable: bool,
+    /// When its access ends because there is no refresh token; `None` if there is one, or no grant.
+    pub(crate) works_until: Option<DateTime<Utc>>,
 }
 
 /// No arguments.
@@ -69,6 +71,9 @@ struct AccountOutput {
     /// When the access ends for good unless the person links the account again (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
     grant_ends_at: Option<String>,
+    /// When the access ends because the service lets it not be renewed (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    works_until: Option<String>,
     /// What the person should know, each a sentence.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
@@ -110,7 +115,8 @@ fn shown(account: &Account, now: DateTime<Utc>) -> AccountOutput {
         "linked"
     };
     let text = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
-    let again = status != "linked" || outlook != Outlook::Open;
+    let warnings = [foresight::warning(account, now), foresight::not_renewable(account)].into_iter();
+    let again = status != "linked" || account.works_until.is_some() || outlook != Outlook::Open;
     AccountOutput {
         id: account.id.to_string(),
         provider: account.provider,
@@ -121,7 +127,8 @@ fn shown(account: &Account, now: DateTime<Utc>) -> AccountOutput {
         linked_at: text(account.linked_at),
         authorized_at: account.authorized_at.map(text),
         grant_ends_at: account.grant_ends_at.map(text),
-        warnings: foresight::warning(account, now).into_iter().collect(),
+        works_until: account.works_until.map(text),
+        warnings: warnings.flatten().collect(),
         link_again: again.then(|| LinkAgain { provider: account.provider, account: account.id.to_string() }),
     }
 }
@@ -204,6 +211,7 @@ mod tests {
             grant_ends_at: None,
             relink_needed,
             unreadable: false,
+            works_until: None,
         }
     }
 

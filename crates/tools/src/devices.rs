@@ -26,6 +26,8 @@ use crate::trail::{Trail, of_account};
 const COLUMN: &str = "session_devices.fingerprint";
 /// How long a device that may use an account is not looked up again.
 const REMEMBERED_FOR: Duration = Duration::from_mins(1);
+/// How long a device counts as using an account at least, in seconds: as long as it is not looked up again.
+const SHORTEST_WINDOW: u32 = 60;
 /// How long the same thing about the same device is not recorded again by this process.
 const TOLD_FOR: Duration = Duration::from_hours(1);
 /// Entries of either memory at most; what has no place is looked up, or recorded, again.
@@ -238,7 +240,7 @@ impl Devices {
             fingerprint,
             principal: &principal,
             at: self.clock.now(),
-            window: TimeDelta::seconds(policy.window_seconds.into()),
+            window: TimeDelta::seconds(window_seconds(policy).into()),
             record_new,
             at_most: (policy.too_many == PolicyAction::Refuse).then_some(at_most(policy)),
         };
@@ -297,8 +299,13 @@ fn at_most(policy: DevicePolicy) -> u32 {
     policy.concurrent.max(1)
 }
 
+/// A device that was let in is not looked at for a minute, so a shorter window would miss some that are in use.
+fn window_seconds(policy: DevicePolicy) -> u32 {
+    policy.window_seconds.max(SHORTEST_WINDOW)
+}
+
 fn minutes(policy: DevicePolicy) -> String {
-    match policy.window_seconds.div_ceil(60) {
+    match window_seconds(policy).div_ceil(60) {
         1 => "a minute".to_owned(),
         minutes => format!("{minutes} minutes"),
     }

@@ -4,19 +4,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
 use stagedoor_audit::AuditAction;
 use stagedoor_domain::error::Chain;
 use stagedoor_domain::{ErrorCode, PublicError};
-use stagedoor_providers::{ProviderError, TokenGrant, TransportError};
+use stagedoor_providers::{Access, Deadline, ProviderError, TokenGrant};
 use stagedoor_storage::StoreError;
 use stagedoor_storage::provider_sessions::{self, OpenedSession, RefreshedTokens, SaveOutcome};
-use tokio::time::Instant;
 
-use crate::accounts::relink_needed;
+use crate::accounts::{Account, relink_needed};
 use crate::counts::RefreshOutcome;
-use crate::desk::report;
+use crate::desk::{PROVIDER_DEADLINE, report};
 use crate::flights::Lead;
+use crate::lost_answers::LostAnswers;
+use crate::opening::unlinked_meanwhile;
 use crate::records::store_failure;
 use crate::refresh::{Errand, LEASE, Refresher, ends};
 use crate::trail::of_account;
@@ -24,10 +26,17 @@ use crate::trail::of_account;
 /// How long an exchange whose answer got lost is asked for again with the old refresh token: half the lease, because
 /// the last try takes its time too. Providers accept it for a grace period.
 const ASK_AGAIN_FOR: Duration = LEASE.checked_div(2).expect("two is not zero");
-/// How often, and how long apart, it is looked whether a holder who let its lease run out has stored after all.
-const LOOK_AGAIN: (usize, Duration) = (10, Duration::from_millis(500));
+/// How often, and how long apart, it is looked whether someone else has stored a refresh of a grant that is refused:
+/// for less time than those wait who wait for this.
+const LOOK_AGAIN: (usize, Duration) = (6, Duration::from_millis(500));
 /// How often storing is tried, a second apart at most: about as long as the new access token lives.
 const STORE_ATTEMPTS: u32 = 3_600;
+/// How often of those the database may refuse it for a reason that should not pass.
+const STORE_REFUSALS: u32 = 8;
+/// How often it is tried to end a grant whose account was unlinked.
+const END_ATTEMPTS: u32 = 6;
+/// How much clocks may differ where it is judged whether a consent is newer than an exchange.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::minutes(1);
 
 /// How an exchange ended.
 type Exchanged = Result<Option<Arc<OpenedSession>>, PublicError>;
@@ -38,11 +47,13 @@ impl Refresher {
         &self,
         errand: &Errand,
         session: &OpenedSession,
-        claim: (i64, bool),
+        claim: i64,
         lead: &Lead<Arc<OpenedSession>>,
     ) -> Exchanged {
         let Some(refresh_token) = &session.refresh_token else {
-            return Err(self.give_up(errand, session).await);
+            let told = self.refused(errand, session).await;
+            self.release(errand, session, claim).await;
+            return Err(told);
         };
         let resource = of_account(errand.account.id);
         let opened = self.trail.open(&errand.ctx, AuditAction::TokenRefresh, &errand.client, resource).await;
@@ -50,7 +61,7 @@ impl Refresher {
             Ok(record) => record,
             Err(error) => {
                 self.sessions.counters.refresh(RefreshOutcome::Unrecorded);
-                self.release(errand, session, claim.0).await;
+                self.release(errand, session, claim).await;
                 return Err(error);
             }
         };
@@ -66,7 +77,7 @@ impl Refresher {
         errand: &Errand,
         session: &OpenedSession,
         refresh_token: &SecretString,
-        (claim, took_over): (i64, bool),
+        claim: i64,
         lead: &Lead<Arc<OpenedSession>>,
     ) -> (RefreshOutcome, Exchanged) {
         let asked_at = self.clock.now();
@@ -78,10 +89,10 @@ impl Refresher {
                     refresh_token: grant.refresh_token,
                     scopes: (!grant.scopes.is_empty()).then_some(grant.scopes),
                 };
-                self.store(errand, session, tokens, lead).await
+                self.store(errand, session, (tokens, asked_at), lead).await
             }
             Err(error @ ProviderError::InvalidGrant { .. }) => {
-                if self.was_stored_after_all(errand, session, took_over).await {
+                if self.was_stored_after_all(errand, session).await {
                     return (RefreshOutcome::Superseded, Ok(None));
                 }
                 report(&error);
@@ -101,19 +112,17 @@ impl Refresher {
         refresh_token: &SecretString,
         lead: &Lead<Arc<OpenedSession>>,
     ) -> Result<TokenGrant, ProviderError> {
-        let until = Instant::now() + ASK_AGAIN_FOR;
-        let mut pause = Duration::from_millis(250);
+        let mut lost = LostAnswers::within(ASK_AGAIN_FOR);
         loop {
             let provider = self.providers.get(errand.account.provider);
-            match provider.refresh(&errand.ctx, &errand.app, refresh_token).await {
-                Err(error) if may_have_happened(&error) && Instant::now() + pause < until => {
-                    tracing::warn!(error = %Chain(&error), "the answer to a token refresh got lost; asking again");
-                    lead.held(error.public());
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(4));
-                }
-                outcome => return outcome,
-            }
+            let error = match provider.refresh(&errand.ctx, &errand.app, refresh_token).await {
+                Ok(grant) => return Ok(grant),
+                Err(error) => error,
+            };
+            let Some(pause) = lost.again(&error) else { return Err(error) };
+            tracing::warn!(error = %Chain(&error), "the answer to a token refresh got lost; asking again");
+            lead.held(error.public());
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -122,48 +131,123 @@ impl Refresher {
         &self,
         errand: &Errand,
         session: &OpenedSession,
-        tokens: RefreshedTokens,
+        (tokens, asked_at): (RefreshedTokens, DateTime<Utc>),
         lead: &Lead<Arc<OpenedSession>>,
     ) -> (RefreshOutcome, Exchanged) {
         let mut pause = Duration::from_millis(50);
+        let mut refusals = 0;
         for _ in 0..STORE_ATTEMPTS {
             match provider_sessions::save_refreshed(&self.vault, &errand.ctx, session, &tokens).await {
                 Ok(SaveOutcome::Saved { revision }) => {
                     let refreshed = Arc::new(renewed(session, tokens, revision));
                     return (RefreshOutcome::Refreshed, Ok(Some(refreshed)));
                 }
-                Ok(SaveOutcome::Superseded) => return (RefreshOutcome::Superseded, Ok(None)),
-                Err(error) if error.is_transient() || matches!(error, StoreError::KeyUnavailable { .. }) => {
-                    tracing::warn!(error = %Chain(&error), "refreshed tokens wait for the database");
+                Ok(SaveOutcome::Superseded) => {
+                    let newest = tokens.refresh_token.as_ref().or(session.refresh_token.as_ref());
+                    self.end_if_unlinked(errand, asked_at, newest.unwrap_or(&tokens.access_token), lead)
+                        .await;
+                    return (RefreshOutcome::Superseded, Ok(None));
+                }
+                Err(error) => {
+                    if error.is_transient() || matches!(error, StoreError::KeyUnavailable { .. }) {
+                        tracing::warn!(error = %Chain(&error), "refreshed tokens wait for the database");
+                    } else {
+                        refusals += 1;
+                        tracing::error!(account = %session.account, error = %Chain(&error), "the database refuses refreshed tokens");
+                        if refusals == STORE_REFUSALS {
+                            tracing::error!(account = %session.account, "refreshed tokens are lost");
+                            return (RefreshOutcome::Lost, Err(store_failure(&error)));
+                        }
+                    }
                     lead.held(error.public());
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(Duration::from_secs(1));
                 }
-                Err(error) => return (RefreshOutcome::Lost, Err(store_failure(&error))),
             }
         }
         tracing::error!(account = %session.account, "refreshed tokens could not be stored and are lost");
         (RefreshOutcome::Lost, Err(PublicError::internal()))
     }
 
-    /// Whether another refresh of the grant was stored since it was read. A holder who let its lease run out may be
-    /// about to: its exchange may be why the old refresh token is refused.
-    async fn was_stored_after_all(&self, errand: &Errand, session: &OpenedSession, took_over: bool) -> bool {
-        let (times, pause) = if took_over { LOOK_AGAIN } else { (1, Duration::ZERO) };
-        for time in 0..times {
-            if time > 0 {
-                tokio::time::sleep(pause).await;
-            }
-            let now = self.opener.load(&errand.ctx, &errand.client, &errand.account).await;
-            if now.is_ok_and(|now| now.revision != session.revision) {
+    /// Whether another refresh of the grant was stored since it was read. Someone may be about to whose exchange is why
+    /// the old refresh token is refused: a holder who let its lease run out, or a replica of the release before claims.
+    async fn was_stored_after_all(&self, errand: &Errand, session: &OpenedSession) -> bool {
+        let (times, pause) = LOOK_AGAIN;
+        for _ in 0..times {
+            let now = provider_sessions::revision(&self.vault, &errand.ctx, session.account).await;
+            if now.is_ok_and(|now| now != Some(session.revision)) {
                 return true;
             }
+            tokio::time::sleep(pause).await;
         }
         false
     }
 
+    /// Ends the grant at the provider if the account was unlinked while its tokens were exchanged: nobody else knows of
+    /// these. Not if the person has consented again since, because a provider may end both.
+    async fn end_if_unlinked(
+        &self,
+        errand: &Errand,
+        asked_at: DateTime<Utc>,
+        token: &SecretString,
+        lead: &Lead<Arc<OpenedSession>>,
+    ) {
+        let (ctx, account) = (&errand.ctx, &errand.account);
+        let mut pause = Duration::from_millis(250);
+        for _ in 0..END_ATTEMPTS {
+            if let Ok(accounts) = self.records.load_accounts(ctx, account.user).await {
+                let again = |other: &Account| {
+                    other.provider == account.provider
+                        && other.authorized_at.is_some_and(|at| at > asked_at - CLOCKS_DIFFER)
+                };
+                if accounts.iter().any(|other| other.id == account.id) {
+                    return;
+                }
+                if accounts.iter().any(again) {
+                    tracing::warn!(account = %account.id, "the grant of an unlinked account is not ended: another was given since");
+                    return;
+                }
+                lead.held(unlinked_meanwhile(account.provider));
+                match self.providers.get(account.provider).revoke(ctx, &errand.app, token).await {
+                    Ok(_) => return,
+                    Err(error) => drop(report(&error)),
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(4));
+        }
+        tracing::error!(account = %account.id, "the account was unlinked during a refresh, and its grant could not be ended");
+    }
+
+    /// The provider refused a call with a session that cannot be renewed, or was renewed a moment ago. Only if it
+    /// refuses to say whose session it is, too, which every grant allows, does the person have to link again.
+    pub(crate) async fn refused(&self, errand: &Errand, session: &OpenedSession) -> PublicError {
+        let access = Access {
+            app: &errand.app,
+            token: &session.access_token,
+            country: None,
+            deadline: Some(Deadline::after(self.clock.as_ref(), PROVIDER_DEADLINE)),
+        };
+        let provider = errand.account.provider;
+        match self.providers.get(provider).profile(&errand.ctx, &access).await {
+            Err(error @ ProviderError::Unauthorized { .. }) => {
+                report(&error);
+                self.give_up(errand, session).await
+            }
+            Err(error @ (ProviderError::Unavailable { .. } | ProviderError::RateLimited { .. })) => {
+                report(&error)
+            }
+            Ok(_) | Err(_) => PublicError::new(
+                ErrorCode::ProviderUnavailable,
+                format!("{} refused this call, but not the access that it was made with.", provider.title()),
+            )
+            .hint("Try again in a minute. Linking the account again does not help.")
+            .retry_after(Duration::from_mins(1)),
+        }
+    }
+
     /// The provider no longer accepts the grant as it was loaded: the person must link again.
-    pub(crate) async fn give_up(&self, errand: &Errand, session: &OpenedSession) -> PublicError {
+    async fn give_up(&self, errand: &Errand, session: &OpenedSession) -> PublicError {
         let (ctx, account) = (&errand.ctx, &errand.account);
         let marked =
             provider_sessions::mark_relink_needed_at(&self.vault, ctx, account.id, session.revision).await;
@@ -191,17 +275,6 @@ impl Refresher {
         if let Err(error) = released {
             tracing::warn!(error = %Chain(&error), "a claim was not given back; its lease ends by itself");
         }
-    }
-}
-
-/// Whether the provider may have ended the old refresh token although it failed.
-fn may_have_happened(error: &ProviderError) -> bool {
-    match error {
-        ProviderError::Unavailable { cause, .. } => !matches!(cause, TransportError::Connect(_)),
-        ProviderError::DeadlineExceeded { .. }
-        | ProviderError::InvalidAnswer { .. }
-        | ProviderError::BodyTooLarge { .. } => true,
-        _ => false,
     }
 }
 

@@ -69,6 +69,15 @@ pub(crate) fn warning(account: &Account, now: DateTime<Utc>) -> Option<String> {
     }
 }
 
+/// The sentence that tells of an access that cannot be renewed, because the service gave out no refresh token.
+pub(crate) fn not_renewable(account: &Account) -> Option<String> {
+    let at = account.works_until?.format("%Y-%m-%d %H:%M UTC");
+    let provider = account.provider.title();
+    Some(format!(
+        "{provider} does not let this access be renewed: it works until {at}, then the person has to link it again."
+    ))
+}
+
 /// The error with the warning as the last part of what to do.
 pub(crate) fn with_warning(mut error: PublicError, warning: Option<String>) -> PublicError {
     if let Some(warning) = warning {
@@ -104,6 +113,7 @@ mod tests {
             authorized_at: Some(authorized_at),
             grant_ends_at: grant_end(provider, authorized_at),
             unreadable: false,
+            works_until: None,
         }
     }
 

@@ -17,6 +17,7 @@ mod foresight;
 pub mod import;
 mod items;
 mod linking;
+mod lost_answers;
 mod opening;
 mod origin;
 mod personal;
@@ -36,6 +37,8 @@ pub use counts::{RefreshOutcome, SessionCounts};
 pub use desk::{Desk, DeskOptions};
 pub use dispatch::{Call, Dispatcher, Interaction, Outcome, UrlQuestion};
 pub use linking::tool::limit_class;
-pub use linking::{Consent, Departure, LinkedPage, Linking, LinkingOptions, ProviderAnswer, WantedScope};
+pub use linking::{
+    Completion, Consent, Departure, LinkedPage, Linking, LinkingOptions, ProviderAnswer, WantedScope,
+};
 pub use refresh::Spawn;
 pub use sessions::SessionsInUse;

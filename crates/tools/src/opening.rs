@@ -6,7 +6,7 @@ use std::sync::Arc;
 use stagedoor_audit::{AuditAction, AuditClient};
 use stagedoor_domain::error::Chain;
 use stagedoor_domain::tenant::PrincipalKind;
-use stagedoor_domain::{ErrorCode, PublicError, TenantContext};
+use stagedoor_domain::{ErrorCode, Provider, PublicError, TenantContext};
 use stagedoor_storage::provider_sessions::{self, OpenedSession};
 use stagedoor_storage::{KeyVault, StoreError};
 
@@ -72,41 +72,52 @@ impl Opener {
         client: &AuditClient,
         account: &Account,
     ) -> Result<OpenedSession, PublicError> {
+        match self.find(ctx, client, account).await? {
+            Some(session) => Ok(session),
+            None => Err(self.gone(ctx, account).await),
+        }
+    }
+
+    /// The same; `None` if the account has no session.
+    pub(crate) async fn find(
+        &self,
+        ctx: &TenantContext,
+        client: &AuditClient,
+        account: &Account,
+    ) -> Result<Option<OpenedSession>, PublicError> {
         // The account was chosen among the person's own; this is the lock behind that door.
         let is_job = matches!(ctx.principal().kind, PrincipalKind::Job(_));
         if ctx.user() != Some(account.user) && !is_job {
             tracing::error!(account = %account.id, "a session was asked for on behalf of someone else");
             return Err(PublicError::internal());
         }
-        match provider_sessions::load(&self.vault, ctx, account.id).await {
-            Ok(Some(session)) => Ok(self.opened(ctx, client, session).await),
-            Ok(None) => Err(self.gone(ctx, account).await),
-            Err(error @ StoreError::Unreadable { .. }) => {
+        let found = match self.read(ctx, client, account).await {
+            Err(error) if provider_sessions::is_damage(&error) => {
                 self.set_aside(ctx, client, account, &error).await?;
                 // It opens by now: it was linked again since it was read.
-                match provider_sessions::load(&self.vault, ctx, account.id).await {
-                    Ok(Some(session)) => Ok(self.opened(ctx, client, session).await),
-                    Ok(None) => Err(self.gone(ctx, account).await),
-                    Err(error) => Err(not_opened(account, &error)),
-                }
+                self.read(ctx, client, account).await
             }
-            Err(error) => Err(not_opened(account, &error)),
-        }
+            found => found,
+        };
+        found.map_err(|error| not_opened(account, &error))
     }
 
-    async fn opened(
+    async fn read(
         &self,
         ctx: &TenantContext,
         client: &AuditClient,
-        session: OpenedSession,
-    ) -> OpenedSession {
+        account: &Account,
+    ) -> Result<Option<OpenedSession>, StoreError> {
+        let Some(session) = provider_sessions::load(&self.vault, ctx, account.id).await? else {
+            return Ok(None);
+        };
         self.sessions.counters.opened_cold.add();
         if session.rotated {
             self.sessions.counters.rotations.add();
             let resource = of_account(session.account);
             self.trail.note(ctx, AuditAction::SessionRotate, client, resource, None).await;
         }
-        session
+        Ok(Some(session))
     }
 
     /// What is wrong with an account that has no session.
@@ -116,11 +127,7 @@ impl Opener {
             Ok(accounts) if accounts.iter().any(|known| known.id == account.id) => {
                 relink_needed(account.provider)
             }
-            Ok(_) => {
-                let message = format!("The {} account was unlinked a moment ago.", account.provider.title());
-                PublicError::new(ErrorCode::AccountNotLinked, message)
-                    .hint("accounts_list shows which accounts there are.")
-            }
+            Ok(_) => unlinked_meanwhile(account.provider),
             Err(error) => error,
         }
     }
@@ -155,9 +162,34 @@ impl Opener {
 
 fn not_opened(account: &Account, error: &StoreError) -> PublicError {
     match error {
-        StoreError::Quarantined | StoreError::Unreadable { .. } => unreadable(account),
+        StoreError::Quarantined => unreadable(account),
+        StoreError::NotUnderstood { what: provider_sessions::SCHEMA_COLUMN, found } => {
+            tracing::error!(account = %account.id, form = found, "a session is stored in a form that this build does not know");
+            of_another_form(account)
+        }
+        error if provider_sessions::is_damage(error) => unreadable(account),
         error => store_failure(error),
     }
+}
+
+/// The account was unlinked while something was done with it.
+pub(crate) fn unlinked_meanwhile(provider: Provider) -> PublicError {
+    let message = format!("The {} account was unlinked a moment ago.", provider.title());
+    PublicError::new(ErrorCode::AccountNotLinked, message)
+        .hint("accounts_list shows which accounts there are.")
+}
+
+/// The session of an account was written by another version of the gateway. It is left as it is.
+fn of_another_form(account: &Account) -> PublicError {
+    let (provider, id) = (account.provider, account.id);
+    let message = format!(
+        "The access to the {} account is stored in a form that this version of the gateway does not read.",
+        provider.title()
+    );
+    PublicError::new(ErrorCode::SessionUnreadable, message).hint(format!(
+        "Tell the operator: a newer version may have written it. If that does not help, link it again with account_link \
+         {{\"provider\":\"{provider}\",\"account\":\"{id}\"}}: that replaces it."
+    ))
 }
 
 /// The session of an account does not open. It is kept, and there are two ways out.

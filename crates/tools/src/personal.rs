@@ -67,8 +67,8 @@ impl Desk {
         found
     }
 
-    /// A call with a person's own token. A refused token is refreshed once; if the new one is refused too, the person
-    /// has to link again.
+    /// A call with a person's own token. A refused token is refreshed once; if the new one is refused too, it is told
+    /// apart whether the person has to link again or the service is at fault.
     pub(crate) async fn personal<'a, T, F, Fut>(
         &'a self,
         ctx: &TenantContext,

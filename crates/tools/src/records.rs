@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use moka::future::Cache;
 use stagedoor_cache::Cache as Answers;
 use stagedoor_domain::{ErrorCode, Provider, PublicError, TenantContext, TenantId, UserId};
@@ -147,6 +148,7 @@ pub(crate) fn not_configured(provider: Option<Provider>) -> PublicError {
 
 fn account(row: LinkedAccount) -> Account {
     let authorized_at = row.session.as_ref().map(|session| session.authorized_at);
+    let works_until = works_until(&row);
     Account {
         id: row.id,
         user: row.user,
@@ -157,9 +159,16 @@ fn account(row: LinkedAccount) -> Account {
         authorized_at,
         grant_ends_at: authorized_at.and_then(|at| grant_end(row.provider, at)),
         relink_needed: row.status == AccountStatus::RelinkNeeded,
+        works_until,
         unreadable: row.session.as_ref().is_some_and(|session| session.quarantined),
         scopes: row.session.map(|session| session.scopes).unwrap_or_default(),
     }
+}
+
+/// An access that can be renewed has no end of its own.
+fn works_until(row: &LinkedAccount) -> Option<DateTime<Utc>> {
+    let session = row.session.as_ref().filter(|session| !session.refreshable && !session.quarantined)?;
+    (row.status == AccountStatus::Active).then_some(session.token_expires_at)
 }
 
 pub(crate) fn app(opened: OpenedProviderApp) -> Result<ProviderApp, PublicError> {

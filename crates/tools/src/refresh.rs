@@ -61,6 +61,13 @@ pub(crate) struct Errand {
     pub(crate) account: Account,
 }
 
+/// What should be renewed.
+#[derive(Clone)]
+struct Stale {
+    token: SecretString,
+    expires_at: DateTime<Utc>,
+}
+
 /// What is to be done about a token's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Life {
@@ -96,12 +103,13 @@ impl Refresher {
         }
     }
 
-    /// Another token than `stale`: one that someone else refreshed meanwhile, or one refreshed now.
+    /// A later session than `stale`: one that someone else refreshed meanwhile, or one refreshed now.
     pub(crate) async fn refreshed(
         self: &Arc<Self>,
         errand: &Errand,
-        stale: &SecretString,
+        stale: &OpenedSession,
     ) -> Result<Arc<OpenedSession>, PublicError> {
+        let stale = Stale::of(stale);
         for _ in 0..ATTEMPTS {
             let follow = match self.flights.join(&errand.ctx, errand.account.id) {
                 Part::Follow(follow) => follow,
@@ -114,7 +122,7 @@ impl Refresher {
             let outcome = follow.landed_or_held(PATIENCE).await;
             // `None`: it panicked, which was logged where tasks are run.
             let session = outcome.unwrap_or_else(|| Err(PublicError::internal()))?;
-            if !is(&session, stale) {
+            if !stale.is(&session) {
                 return Ok(session);
             }
             // What was shared was the refresh of an older token than this.
@@ -129,7 +137,7 @@ impl Refresher {
             && self.may_begin_early(errand)
             && let Part::Lead(lead) = self.flights.join(&errand.ctx, errand.account.id)
         {
-            self.begin(errand.clone(), session.access_token.clone(), lead);
+            self.begin(errand.clone(), Stale::of(session), lead);
         }
     }
 
@@ -142,7 +150,7 @@ impl Refresher {
         may
     }
 
-    fn begin(self: &Arc<Self>, errand: Errand, stale: SecretString, lead: Lead<Arc<OpenedSession>>) {
+    fn begin(self: &Arc<Self>, errand: Errand, stale: Stale, lead: Lead<Arc<OpenedSession>>) {
         let refresher = Arc::clone(self);
         let work = async move {
             let outcome = refresher.run(&errand, &stale, &lead).await;
@@ -154,20 +162,20 @@ impl Refresher {
     async fn run(
         &self,
         errand: &Errand,
-        stale: &SecretString,
+        stale: &Stale,
         lead: &Lead<Arc<OpenedSession>>,
     ) -> Result<Arc<OpenedSession>, PublicError> {
         let Errand { ctx, client, account, .. } = errand;
         for _ in 0..ATTEMPTS {
             let standing = self.sessions.standing(ctx, account).await;
             let session = self.opener.load(ctx, client, account).await?;
-            if !is(&session, stale) && self.life(session.expires_at) != Life::Over {
+            if !stale.is(&session) && self.life(session.expires_at) != Life::Over {
                 let session = Arc::new(session);
                 self.sessions.keep(ctx, &session, standing);
                 return Ok(session);
             }
-            let Some((claim, took_over)) = self.claim(errand, &session, lead).await? else { continue };
-            let exchanged = self.exchange(errand, &session, (claim, took_over), lead).await?;
+            let Some(claim) = self.claim(errand, &session, lead).await? else { continue };
+            let exchanged = self.exchange(errand, &session, claim, lead).await?;
             // `None`: another replica stored its refresh first, and what it stored counts.
             if let Some(refreshed) = exchanged {
                 self.sessions.keep(ctx, &refreshed, standing);
@@ -184,12 +192,12 @@ impl Refresher {
         errand: &Errand,
         session: &OpenedSession,
         lead: &Lead<Arc<OpenedSession>>,
-    ) -> Result<Option<(i64, bool)>, PublicError> {
+    ) -> Result<Option<i64>, PublicError> {
         let mut pause = Duration::from_millis(50);
         loop {
             let claim = provider_sessions::claim_refresh(&self.vault, &errand.ctx, session, LEASE).await;
             let remaining = match claim.map_err(|error| store_failure(&error))? {
-                RefreshClaim::Won { claim, took_over } => return Ok(Some((claim, took_over))),
+                RefreshClaim::Won { claim, .. } => return Ok(Some(claim)),
                 RefreshClaim::Moved => return Ok(None),
                 RefreshClaim::Busy { remaining } => remaining,
             };
@@ -205,9 +213,16 @@ impl Refresher {
     }
 }
 
-/// Whether the session has that access token.
-pub(crate) fn is(session: &OpenedSession, token: &SecretString) -> bool {
-    session.access_token.expose_secret() == token.expose_secret()
+impl Stale {
+    fn of(session: &OpenedSession) -> Self {
+        Self { token: session.access_token.clone(), expires_at: session.expires_at }
+    }
+
+    /// Whether the session is still that one. A provider may give the same token again, with a later end.
+    fn is(&self, session: &OpenedSession) -> bool {
+        session.access_token.expose_secret() == self.token.expose_secret()
+            && session.expires_at <= self.expires_at
+    }
 }
 
 /// When a granted token ends, counted from before it was asked for.

@@ -1,5 +1,6 @@
 //! `requestState` of multi round-trip requests (MCP 2026-07-28): sealed under the tenant's key, bound to one
-//! principal, tool and set of arguments, good for five minutes. That each works once is for the link's row.
+//! principal, tool and set of arguments. That each works once, and until when its link can be finished, is for the link's
+//! row.
 
 use std::borrow::Cow;
 
@@ -13,8 +14,8 @@ use stagedoor_crypto::{DataKey, SealContext, digest};
 use stagedoor_domain::{Entropy, ErrorCode, LinkAttemptId, PublicError, TenantContext, ToolName};
 use uuid::Uuid;
 
-/// How long a state can be used.
-const LIFE: TimeDelta = TimeDelta::minutes(5);
+/// How long a state can be used: longer than any link is open, so that whoever comes back late still hears how it went.
+const LIFE: TimeDelta = TimeDelta::hours(2);
 
 /// The longest text that is looked at; ours are much shorter.
 const MAX_LENGTH: usize = 4_096;
@@ -39,8 +40,8 @@ pub(crate) enum Rejected {
     Foreign(LinkAttemptId),
     /// For other arguments.
     OtherArguments,
-    /// Too old.
-    Expired,
+    /// Of this principal, for this link, but too old.
+    Expired(LinkAttemptId),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -104,7 +105,7 @@ impl<'a> Binding<'a> {
             return Err(Rejected::OtherArguments);
         }
         if content.expires_at <= now {
-            return Err(Rejected::Expired);
+            return Err(Rejected::Expired(content.attempt.into()));
         }
         Ok(Round {
             attempt: content.attempt.into(),
@@ -127,16 +128,23 @@ impl<'a> Binding<'a> {
 impl Rejected {
     /// What the agent is told; whose state it was is told to nobody.
     pub(crate) fn public(self) -> PublicError {
-        invalid(match self {
-            Self::Altered | Self::Foreign(_) => "was not given out by this server for this call",
-            Self::OtherArguments => "was given out for other arguments",
-            Self::Expired => "is more than five minutes old",
-        })
+        match self {
+            Self::Altered | Self::Foreign(_) => invalid("was not given out by this server for this call"),
+            Self::OtherArguments => invalid("was given out for other arguments"),
+            Self::Expired(attempt) => invalid_for("is more than two hours old", attempt),
+        }
     }
 }
 
+/// A state that this principal was given for a link and that does not count any more: the link can still be asked about.
+pub(crate) fn invalid_for(why: &str, attempt: LinkAttemptId) -> PublicError {
+    invalid(why).hint(format!(
+        "Call account_link with {{\"link\":\"{attempt}\"}} and without requestState to ask how the link went."
+    ))
+}
+
 /// A state that does not count.
-pub(crate) fn invalid(why: &str) -> PublicError {
+fn invalid(why: &str) -> PublicError {
     PublicError::new(ErrorCode::InvalidRequestState, format!("The requestState {why}."))
         .hint("Call again without requestState; that begins anew.")
 }

@@ -178,6 +178,7 @@ mod tests {
                     authorized_at: None,
                     grant_ends_at: None,
                     unreadable: false,
+                    works_until: None,
                 },
             }
         }

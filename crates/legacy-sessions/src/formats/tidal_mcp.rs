@@ -26,7 +26,7 @@ pub(crate) fn read(fields: &mut Fields<'_>, zone: Zone) -> Result<Session, ReadE
         authorized_at: None,
         consented_by: zoned("saved_at", saved, zone, &mut fields.notes),
         scopes: None,
-        provider_user_id: fields.id("user_id")?,
+        provider_user_id: fields.account_id("user_id")?,
         country_code: fields.country("country_code")?,
         client_id: None,
     })

@@ -40,7 +40,7 @@ pub(crate) fn read(fields: &mut Fields<'_>) -> Result<Session, ReadError> {
         authorized_at: None,
         consented_by: None,
         scopes: None,
-        provider_user_id: fields.id("user_id")?,
+        provider_user_id: fields.account_id("user_id")?,
         country_code: fields.country("country_code")?,
         client_id: fields.id("client_id")?,
     })

@@ -32,7 +32,11 @@ pub enum Reason {
     GrantEnded(DateTime<Utc>),
     /// The provider no longer accepts them.
     Refused(Provider),
-    /// The provider did not accept them at an earlier import.
+    /// Its access token works, but it is not refreshed for the tenant's client.
+    RefreshRefused(Provider),
+    /// They may not be asked whose they are.
+    NoScope(Provider),
+    /// They could not be used at an earlier import.
     RefusedBefore(DateTime<Utc>),
     /// They were imported, and their grant has ended since.
     EndedSince(DateTime<Utc>),
@@ -42,17 +46,28 @@ pub enum Reason {
     OtherPerson,
 }
 
+/// What whoever runs the import says about the client that tokens were made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GivenClient {
+    /// It is this one.
+    Id(String),
+    /// It is the tenant's own.
+    Tenants,
+}
+
 /// Judges a session for the tenant's client `app_client`; `given` is what whoever runs the import says about the
 /// tokens' client.
 pub(super) fn assess(
     session: &Session,
     app_client: &str,
-    given: Option<&str>,
+    given: Option<&GivenClient>,
     now: DateTime<Utc>,
 ) -> Result<(), Reason> {
     let client = match (session.client_id.as_deref(), given) {
-        (Some(inside), Some(given)) if inside != given => return Err(Reason::ClientsDiffer),
-        (Some(client), _) | (None, Some(client)) => client,
+        (Some(inside), Some(GivenClient::Id(given))) if inside != given => return Err(Reason::ClientsDiffer),
+        (Some(client), _) => client,
+        (None, Some(GivenClient::Id(client))) => client,
+        (None, Some(GivenClient::Tenants)) => app_client,
         (None, None) => return Err(Reason::NoClient),
     };
     if client != app_client {
@@ -66,11 +81,16 @@ pub(super) fn assess(
         (None, Some(ended)) if ended <= now => return Err(Reason::Ended(ended)),
         _ => {}
     }
-    let grant_ends = session.authorized_at.and_then(|at| grant_end(session.provider, at));
+    let grant_ends = consented_by(session).and_then(|at| grant_end(session.provider, at));
     match grant_ends {
         Some(ended) if ended <= now => Err(Reason::GrantEnded(ended)),
         _ => Ok(()),
     }
+}
+
+/// When the person consented, or else a time by which they had: no token ends before there was consent.
+pub(super) fn consented_by(session: &Session) -> Option<DateTime<Utc>> {
+    session.authorized_at.or(session.consented_by).or(session.expires_at)
 }
 
 impl Reason {
@@ -83,6 +103,8 @@ impl Reason {
             | Self::Ended(_)
             | Self::GrantEnded(_)
             | Self::Refused(_)
+            | Self::RefreshRefused(_)
+            | Self::NoScope(_)
             | Self::RefusedBefore(_)
             | Self::EndedSince(_) => true,
             Self::NoApp(_) | Self::ClientsDiffer | Self::OtherAccount | Self::OtherPerson => false,
@@ -99,7 +121,8 @@ impl Reason {
             Self::NoTokens => "no_tokens",
             Self::Ended(_) => "access_ended",
             Self::GrantEnded(_) => "grant_ended",
-            Self::Refused(_) => "refused",
+            Self::Refused(_) | Self::RefreshRefused(_) => "refused",
+            Self::NoScope(_) => "no_scope",
             Self::RefusedBefore(_) => "refused_before",
             Self::EndedSince(_) => "ended_since",
             Self::OtherAccount => "other_account",
@@ -121,10 +144,21 @@ impl fmt::Display for Reason {
             ),
             Self::ClientsDiffer => f.write_str("the file names another client than --client-id"),
             Self::NoTokens => f.write_str("it holds no token"),
+            Self::RefreshRefused(provider) => write!(
+                f,
+                "its access token still works, but {} does not refresh it for the tenant's client: it was made for another client, \
+                or its grant has ended",
+                provider.title()
+            ),
+            Self::NoScope(provider) => write!(
+                f,
+                "its tokens do not cover asking {} whose account it is, so nothing proves whose tokens they are",
+                provider.title()
+            ),
             Self::Ended(at) => write!(f, "its access token ended at {at}, and it holds no refresh token"),
             Self::GrantEnded(at) => write!(f, "its grant ended at {at}; refreshing does not extend it"),
             Self::Refused(provider) => write!(f, "{} no longer accepts its tokens", provider.title()),
-            Self::RefusedBefore(at) => write!(f, "the provider did not accept its tokens at the import of {at}"),
+            Self::RefusedBefore(at) => write!(f, "its tokens could not be used at the import of {at}"),
             Self::EndedSince(at) => write!(f, "it was imported at {at}, and its grant has ended since"),
             Self::OtherAccount => f.write_str("its tokens are of another account than it says"),
             Self::OtherPerson => f.write_str("its tokens were imported for another person of this tenant"),
@@ -158,7 +192,8 @@ mod tests {
     }
 
     fn judged(session: &Session, given: Option<&str>) -> Result<(), &'static str> {
-        assess(session, "ours", given, at(NOW)).map_err(|reason| reason.as_str())
+        let given = given.map(|given| GivenClient::Id(given.to_owned()));
+        assess(session, "ours", given.as_ref(), at(NOW)).map_err(|reason| reason.as_str())
     }
 
     #[test]
@@ -179,6 +214,18 @@ mod tests {
     }
 
     #[test]
+    fn the_tenants_own_client_can_be_claimed_without_its_id() {
+        let judged = |session: &Session| {
+            let judged = assess(session, "ours", Some(&GivenClient::Tenants), at(NOW));
+            judged.map_err(|reason| reason.as_str())
+        };
+        assert_eq!(judged(&session()), Ok(()));
+        assert_eq!(judged(&Session { client_id: None, ..session() }), Ok(()));
+        let theirs = Session { client_id: Some("theirs".to_owned()), ..session() };
+        assert_eq!(judged(&theirs), Err("other_client"), "a file that says otherwise is believed");
+    }
+
+    #[test]
     fn what_has_ended_for_good_cannot() {
         let bare = Session { access_token: None, refresh_token: None, ..session() };
         assert_eq!(judged(&bare, None), Err("no_tokens"));
@@ -188,6 +235,10 @@ mod tests {
         assert_eq!(judged(&open, None), Ok(()));
         let old = Session { authorized_at: Some(at("2026-05-21T11:59:59Z")), ..session() };
         assert_eq!(judged(&old, None), Err("grant_ended"));
+        let saved = Session { consented_by: old.authorized_at, ..session() };
+        assert_eq!(judged(&saved, None), Err("grant_ended"), "consent cannot have come later");
+        let last_token = Session { expires_at: old.authorized_at, ..session() };
+        assert_eq!(judged(&last_token, None), Err("grant_ended"));
         assert_eq!(judged(&Session { provider: Provider::Tidal, ..old }, None), Ok(()));
     }
 }

@@ -4,7 +4,7 @@ use stagedoor_domain::TenantContext;
 use stagedoor_providers::{ProviderApp, ProviderError};
 
 use super::outcome::Failure;
-use super::prove::{failure, worth_showing};
+use super::prove::{failure, lacks_scope, worth_showing};
 use super::{ImportOutcome, ImportRequest, Imported, Importer, Reason, is_usable};
 
 impl Importer {
@@ -23,7 +23,7 @@ impl Importer {
                         return Ok(Imported::not_usable(&Reason::OtherAccount));
                     }
                     let existing = self.account(ctx, request.user, session, id).await?;
-                    if let Some(existing) = existing.filter(is_usable) {
+                    if let Some(existing) = existing.filter(|account| is_usable(account, self.clock.now())) {
                         return Ok(Imported::already_linked(&existing));
                     }
                     return Ok(Imported {
@@ -35,11 +35,14 @@ impl Importer {
                     });
                 }
                 Err(ProviderError::Unauthorized { .. }) => {}
+                Err(error) if lacks_scope(&error) => {
+                    return self.decline(ctx, request, Reason::NoScope(session.provider)).await;
+                }
                 Err(error) => return Err(failure(&error, false)),
             }
         }
         if session.refresh_token.is_none() {
-            return self.decline(ctx, request, None, Reason::Refused(session.provider)).await;
+            return self.decline(ctx, request, Reason::Refused(session.provider)).await;
         }
         Ok(Imported {
             provider_user_id: session.provider_user_id.clone(),

@@ -3,6 +3,7 @@
 //! is kept trying to be stored. Files, zones and output are the command's.
 
 mod assess;
+mod claim;
 mod foresee;
 mod keep;
 mod outcome;
@@ -11,6 +12,7 @@ mod prove;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
 use stagedoor_audit::{
     AuditAction, AuditClient, AuditEntry, AuditLog, AuditOpening, AuditOutcome, AuditResource,
@@ -18,19 +20,21 @@ use stagedoor_audit::{
 use stagedoor_crypto::KeyOwner;
 use stagedoor_domain::{CallId, Clock, Tenant, TenantContext, UserId};
 use stagedoor_legacy_sessions::Session;
-use stagedoor_providers::{ProviderApp, Providers};
-use stagedoor_storage::linked_accounts::{self, AccountStatus, LinkedAccount, NewLinkedAccount};
-use stagedoor_storage::session_imports::{self, ImportOutcome as Recorded, SessionImport};
+use stagedoor_providers::{ProviderApp, Providers, grant_end};
+use stagedoor_storage::linked_accounts::{self, AccountStatus, LinkedAccount, NewLinkedAccount, SessionView};
+use stagedoor_storage::session_imports::{self, ImportClaim, ImportOutcome as Recorded, SessionImport};
 use stagedoor_storage::{KeyVault, StoreError, data_keys, provider_apps};
 use tokio_util::sync::CancellationToken;
 
-pub use assess::Reason;
+pub use assess::{GivenClient, Reason};
 pub use outcome::{ImportOutcome, Imported};
 
 use crate::records;
-use outcome::Failure;
+use outcome::{Failure, LOST};
 
 const COLUMN: &str = "session_imports.source_digest";
+/// The longest that new tokens wait.
+pub const LONGEST_PATIENCE: Duration = Duration::from_hours(24);
 
 /// Imports sessions for people of one installation.
 pub struct Importer {
@@ -50,14 +54,14 @@ pub struct ImportRequest<'a> {
     /// What the file holds.
     pub session: &'a Session,
     /// The client that the tokens were made for, where the file does not tell.
-    pub client_id: Option<&'a str>,
+    pub client: Option<&'a GivenClient>,
     /// Whether to say only what would be done: nothing is stored, and no token is refreshed.
     pub dry_run: bool,
 }
 
 impl Importer {
-    /// An importer. Where new tokens cannot be confirmed or stored, it keeps trying for `patience`, or until
-    /// `give_up`.
+    /// An importer. Where new tokens cannot be confirmed or stored, it keeps trying for `patience`
+    /// ([`LONGEST_PATIENCE`] at most), or until `give_up`.
     pub fn new(
         vault: Arc<KeyVault>,
         providers: Providers,
@@ -66,7 +70,7 @@ impl Importer {
         patience: Duration,
         give_up: CancellationToken,
     ) -> Self {
-        Self { vault, providers, audit, clock, patience, give_up }
+        Self { vault, providers, audit, clock, patience: patience.min(LONGEST_PATIENCE), give_up }
     }
 
     /// The context in which imports into `tenant` work.
@@ -90,21 +94,21 @@ impl Importer {
         };
         if let Some(id) = &session.provider_user_id
             && let Some(account) = self.account(ctx, request.user, session, id).await?
-            && is_usable(&account)
+            && is_usable(&account, self.clock.now())
         {
             return self.present(ctx, request, &app, &account).await;
         }
-        if let Err(reason) = assess::assess(session, &app.client_id, request.client_id, self.clock.now()) {
-            return self.decline(ctx, request, None, reason).await;
+        if let Err(reason) = assess::assess(session, &app.client_id, request.client, self.clock.now()) {
+            return self.decline(ctx, request, reason).await;
         }
         let digest = self.digest(ctx, request, &app).await?;
         if let Some(digest) = &digest
-            && let Some(before) = self.find(ctx, digest).await?
+            && let Some(imported) = self.before(ctx, request, digest).await?
         {
-            return self.again(ctx, request, before).await;
+            return Ok(imported);
         }
         match digest {
-            Some(digest) if !request.dry_run => self.recorded(ctx, request, &app, digest).await,
+            Some(digest) if !request.dry_run => self.claimed(ctx, request, &app, digest).await,
             _ => self.foresee(ctx, request, &app).await,
         }
     }
@@ -115,31 +119,18 @@ impl Importer {
         ctx: &TenantContext,
         request: &ImportRequest<'_>,
         app: &ProviderApp,
-        digest: [u8; 32],
+        claim: &ImportClaim,
     ) -> Result<Imported, Failure> {
         let opened_at = self.clock.elapsed();
-        let mut entry = self.open_record(ctx, request).await?;
-        let ended = match self.prove(ctx, app, request.session).await {
-            Ok(proven) => self.keep(ctx, request, proven, digest).await,
-            Err(prove::Unproven::Refused(reason)) => {
-                match self.note(ctx, request, Some(digest), reason).await {
-                    // Another run with the same file was faster.
-                    Err(StoreError::AlreadyExists(_)) => self.after_another_run(ctx, request, &digest).await,
-                    noted => noted.map_err(Failure::from),
-                }
+        let entry = self.open_record(ctx, request).await?;
+        let ended = match self.prove(ctx, request, app, claim.took_over).await {
+            Ok(proven) => self.keep(ctx, request, proven, claim).await,
+            Err(prove::Unproven::Refused { reason, lost }) => {
+                self.refuse(ctx, request, claim, reason, lost).await
             }
             Err(prove::Unproven::Failed(failure)) => Err(failure),
         };
-        if let Ok(imported) = &ended
-            && let Some(account) = imported.account
-        {
-            entry.set_resource(AuditResource { kind: "account", id: account.to_string().into() });
-        }
-        let error = match &ended {
-            Ok(imported) => imported.outcome.error_code(),
-            Err(failure) => Some(failure.public.code),
-        };
-        self.close_record(entry, opened_at, error).await;
+        self.close_record(entry, opened_at, &ended).await;
         ended
     }
 
@@ -148,7 +139,6 @@ impl Importer {
         &self,
         ctx: &TenantContext,
         request: &ImportRequest<'_>,
-        digest: Option<[u8; 32]>,
         reason: Reason,
     ) -> Result<Imported, Failure> {
         let session = request.session;
@@ -162,82 +152,103 @@ impl Importer {
             return Ok(Imported::relink_needed(None, id, &reason));
         }
         let opened_at = self.clock.elapsed();
-        let mut entry = self.open_record(ctx, request).await?;
-        let noted = self.note(ctx, request, digest, reason).await;
-        if let Ok(Imported { account: Some(account), .. }) = &noted {
-            entry.set_resource(AuditResource { kind: "account", id: account.to_string().into() });
-        }
-        let error = noted.as_ref().err().map(|error| error.public().code);
-        self.close_record(entry, opened_at, error).await;
-        Ok(noted?)
+        let entry = self.open_record(ctx, request).await?;
+        let ended = self.note(ctx, request, id, None, &reason).await.map_err(Failure::from);
+        self.close_record(entry, opened_at, &ended).await;
+        ended
     }
 
-    /// Records that tokens cannot be used, and the account without them where it is known.
+    /// Records that the provider refused tokens, unless new ones may have got lost: then another run may find out more.
+    async fn refuse(
+        &self,
+        ctx: &TenantContext,
+        request: &ImportRequest<'_>,
+        claim: &ImportClaim,
+        reason: Reason,
+        lost: bool,
+    ) -> Result<Imported, Failure> {
+        let known = request.session.provider_user_id.as_ref().filter(|_| reason.calls_for_consent());
+        let refused = match known {
+            Some(id) => self.note(ctx, request, id, (!lost).then_some(claim), &reason).await,
+            None if lost => Ok(Imported::not_usable(&reason)),
+            None => {
+                let recorded = self.record(ctx, request, claim, Recorded::Unusable).await;
+                recorded.map(|()| Imported::not_usable(&reason))
+            }
+        };
+        match refused {
+            // Another run took the claim over.
+            Err(StoreError::AlreadyExists(_)) => {
+                self.after_another_run(ctx, request, &claim.source_digest).await
+            }
+            Err(error) => Err(Failure { lost, ..error.into() }),
+            Ok(refused) if lost => Ok(refused.with_warning(LOST)),
+            Ok(refused) => Ok(refused),
+        }
+    }
+
+    /// Notes the account without its tokens.
     async fn note(
         &self,
         ctx: &TenantContext,
         request: &ImportRequest<'_>,
-        digest: Option<[u8; 32]>,
-        reason: Reason,
+        id: &str,
+        claim: Option<&ImportClaim>,
+        reason: &Reason,
     ) -> Result<Imported, StoreError> {
-        let session = request.session;
-        let known = session.provider_user_id.as_ref().filter(|_| reason.calls_for_consent());
-        let Some(id) = known else {
-            if let Some(source_digest) = digest {
-                let (user, imported_at) = (request.user, self.clock.now());
-                let import = SessionImport { source_digest, user, outcome: Recorded::Unusable, imported_at };
-                let record = async |tx: &mut _| session_imports::record(tx, &import).await;
-                self.vault.store().with_tenant(ctx, record).await?;
-            }
-            return Ok(Imported::not_usable(&reason));
-        };
         let account = NewLinkedAccount {
             user: request.user,
-            provider: session.provider,
-            provider_user_id: id.clone(),
-            label: id.clone(),
-            country_code: session.country_code.clone(),
+            provider: request.session.provider,
+            provider_user_id: id.to_owned(),
+            label: id.to_owned(),
+            country_code: request.session.country_code.clone(),
         };
-        let noted = linked_accounts::note_without_grant(&self.vault, ctx, account, digest).await?;
-        Ok(Imported::relink_needed(Some(noted.account), id, &reason))
+        let noted = linked_accounts::note_without_grant(&self.vault, ctx, account, claim).await?;
+        Ok(Imported::relink_needed(Some(noted.account), id, reason))
     }
 
-    /// What an earlier import of the same tokens came to, and what has become of its account since.
+    /// What an earlier import of the same tokens came to, and what has become of its account since; `None` if there was
+    /// none, or none that settles it.
+    async fn before(
+        &self,
+        ctx: &TenantContext,
+        request: &ImportRequest<'_>,
+        digest: &[u8; 32],
+    ) -> Result<Option<Imported>, Failure> {
+        match self.find(ctx, digest).await? {
+            Some(before) => self.again(ctx, request, before).await,
+            None => Ok(None),
+        }
+    }
+
     async fn again(
         &self,
         ctx: &TenantContext,
         request: &ImportRequest<'_>,
         before: SessionImport,
-    ) -> Result<Imported, Failure> {
+    ) -> Result<Option<Imported>, Failure> {
         if before.user != request.user {
-            return Ok(Imported::not_usable(&Reason::OtherPerson));
+            return Ok(Some(Imported::not_usable(&Reason::OtherPerson)));
         }
         let at = before.imported_at;
         let id = match before.outcome {
-            Recorded::Unusable => return Ok(Imported::not_usable(&Reason::RefusedBefore(at))),
-            Recorded::Linked(id) | Recorded::RelinkNeeded(id) => id,
+            Recorded::Unusable => return Ok(Some(Imported::not_usable(&Reason::RefusedBefore(at)))),
+            Recorded::Linked(id) | Recorded::Kept(id) | Recorded::RelinkNeeded(id) => id,
         };
         let find = async |tx: &mut _| linked_accounts::find(tx, id).await;
         let account =
             self.vault.store().with_tenant(ctx, find).await?.ok_or(StoreError::Missing("account"))?;
+        let usable = is_usable(&account, self.clock.now());
+        let provider_id = &account.provider_user_id;
         Ok(match before.outcome {
-            _ if is_usable(&account) => Imported::already_imported(&account, at),
+            Recorded::Linked(_) if usable => Some(Imported::already_imported(&account, at)),
+            _ if usable => Some(Imported::already_linked(&account)),
+            Recorded::Kept(_) => None,
             Recorded::Linked(_) => {
-                Imported::relink_needed(Some(id), &account.provider_user_id, &Reason::EndedSince(at))
+                Some(Imported::relink_needed(Some(id), provider_id, &Reason::EndedSince(at)))
             }
-            _ => Imported::relink_needed(Some(id), &account.provider_user_id, &Reason::RefusedBefore(at)),
+            _ => Some(Imported::relink_needed(Some(id), provider_id, &Reason::RefusedBefore(at))),
         })
-    }
-
-    /// What a run that came first at the same time made of the same tokens.
-    async fn after_another_run(
-        &self,
-        ctx: &TenantContext,
-        request: &ImportRequest<'_>,
-        digest: &[u8; 32],
-    ) -> Result<Imported, Failure> {
-        let before = self.find(ctx, digest).await?.ok_or(StoreError::Missing("import"))?;
-        self.again(ctx, request, before).await
     }
 
     /// The file's account is linked and works: it stays as it is, whoever linked it.
@@ -248,12 +259,11 @@ impl Importer {
         app: &ProviderApp,
         account: &LinkedAccount,
     ) -> Result<Imported, Failure> {
-        if let Some(digest) = self.digest(ctx, request, app).await?
-            && let Some(before) = self.find(ctx, &digest).await?
-        {
-            return self.again(ctx, request, before).await;
-        }
-        Ok(Imported::already_linked(account))
+        let before = match self.digest(ctx, request, app).await? {
+            Some(digest) => self.before(ctx, request, &digest).await?,
+            None => None,
+        };
+        Ok(before.unwrap_or_else(|| Imported::already_linked(account)))
     }
 
     async fn app(
@@ -327,10 +337,17 @@ impl Importer {
 
     async fn close_record(
         &self,
-        entry: AuditEntry,
+        mut entry: AuditEntry,
         opened_at: Duration,
-        error: Option<stagedoor_domain::ErrorCode>,
+        ended: &Result<Imported, Failure>,
     ) {
+        if let Ok(Imported { account: Some(account), .. }) = ended {
+            entry.set_resource(AuditResource { kind: "account", id: account.to_string().into() });
+        }
+        let error = match ended {
+            Ok(imported) => imported.outcome.error_code(),
+            Err(failure) => Some(failure.public.code),
+        };
         let duration = self.clock.elapsed().saturating_sub(opened_at);
         let response_code = error.map_or(200, stagedoor_domain::ErrorCode::http_status);
         Box::pin(entry.close(AuditOutcome { error, response_code, duration, cached: false })).await;
@@ -338,9 +355,13 @@ impl Importer {
 }
 
 /// Whether an account works as far as is known.
-fn is_usable(account: &LinkedAccount) -> bool {
-    account.status == AccountStatus::Active
-        && account.session.as_ref().is_some_and(|session| !session.quarantined)
+fn is_usable(account: &LinkedAccount, now: DateTime<Utc>) -> bool {
+    let works = |session: &SessionView| {
+        let ended = grant_end(account.provider, session.authorized_at).is_some_and(|end| end <= now);
+        let renewable = session.refreshable || session.token_expires_at > now;
+        !session.quarantined && !ended && renewable
+    };
+    account.status == AccountStatus::Active && account.session.as_ref().is_some_and(works)
 }
 
 impl std::fmt::Debug for Importer {

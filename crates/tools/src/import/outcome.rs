@@ -9,6 +9,10 @@ use stagedoor_storage::linked_accounts::LinkedAccount;
 
 use super::Reason;
 
+/// Of tokens that are gone, where the file's own may have gone with them.
+pub(super) const LOST: &str = "the provider gave new tokens, or may have, and they are lost: the refresh token in the \
+    file may work no more";
+
 /// How an import ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportOutcome {
@@ -73,8 +77,7 @@ impl From<Failure> for Imported {
         let message = public.message.trim_end_matches('.');
         let explanation = if lost {
             format!(
-                "the provider gave new tokens, or may have, and they are lost ({message}); the refresh token in the file \
-                 may work no more: if another run is refused, the person has to link the account with account_link"
+                "{LOST} ({message}); if another run is refused, the person has to link the account with account_link"
             )
         } else {
             format!("{message}; nothing was changed, run the import again later")
@@ -94,6 +97,21 @@ impl Imported {
             explanation: String::new(),
             warnings: Vec::new(),
         }
+    }
+
+    /// Another import has the file's tokens in hand.
+    pub(super) fn running() -> Self {
+        let explanation =
+            "another import of this file is running, or one was stopped half a minute ago at most; \
+            nothing was changed, run the import again later"
+                .to_owned();
+        Self { reason: Some("running"), explanation, ..Self::new(ImportOutcome::Failed) }
+    }
+
+    /// With a word on what became of the tokens that the provider gave, or may have given.
+    pub(super) fn with_warning(mut self, warning: &str) -> Self {
+        self.warnings.push(warning.to_owned());
+        self
     }
 
     pub(super) fn not_usable(reason: &Reason) -> Self {
@@ -118,6 +136,12 @@ impl Imported {
             outcome: ImportOutcome::AlreadyImported,
             ..Self::already_linked(account)
         }
+    }
+
+    /// It works, and its grant is not given up for the file's, which is worse in the way that `why` tells.
+    pub(super) fn kept(account: &LinkedAccount, why: &str) -> Self {
+        let explanation = format!("the account is linked already and works; it keeps its own grant, {why}");
+        Self { explanation, ..Self::already_linked(account) }
     }
 
     pub(super) fn already_linked(account: &LinkedAccount) -> Self {

@@ -9,12 +9,13 @@ use stagedoor_domain::TenantContext;
 use stagedoor_domain::error::Chain;
 use stagedoor_legacy_sessions::Session;
 use stagedoor_providers::{
-    Access, Deadline, Profile, ProviderApp, ProviderError, TokenGrant, TransportError,
+    Access, Deadline, ForbiddenReason, Profile, ProviderApp, ProviderError, TokenGrant,
 };
 use stagedoor_storage::provider_sessions::RefreshedTokens;
 
 use super::outcome::Failure;
-use super::{Importer, Reason};
+use super::{ImportRequest, Importer, Reason, is_usable};
+use crate::lost_answers::LostAnswers;
 use crate::refresh::ends;
 
 const PROFILE_DEADLINE: Duration = Duration::from_secs(20);
@@ -24,7 +25,8 @@ const MARGIN: TimeDelta = TimeDelta::seconds(60);
 const ASSUMED_LIFE: TimeDelta = TimeDelta::hours(1);
 /// How long a refresh whose answer got lost is asked for again with the old token, which providers accept for a while.
 const ASK_AGAIN_FOR: Duration = Duration::from_secs(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long apart a passing failure is asked about again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Tokens that the provider accepts, and whose they are.
 pub(super) struct Proven {
@@ -39,7 +41,11 @@ pub(super) struct Proven {
 /// Why there is no proof.
 pub(super) enum Unproven {
     /// The provider does not accept the tokens.
-    Refused(Reason),
+    Refused {
+        reason: Reason,
+        /// Whether the provider gave a new refresh token, or may have, and it is gone.
+        lost: bool,
+    },
     /// Nobody knows.
     Failed(Failure),
 }
@@ -48,23 +54,42 @@ impl Importer {
     pub(super) async fn prove(
         &self,
         ctx: &TenantContext,
+        request: &ImportRequest<'_>,
         app: &ProviderApp,
-        session: &Session,
+        took_over: bool,
     ) -> Result<Proven, Unproven> {
+        let session = request.session;
+        let mut reason = Reason::Refused(session.provider);
         if let Some(token) = worth_showing(session, self.clock.now()) {
             match self.profile(ctx, app, token).await {
-                Ok(profile) => return Ok(self.as_they_are(session, token, profile)),
+                Ok(profile) => {
+                    let client_is_open = app.client_secret.is_some() && session.refresh_token.is_some();
+                    if !client_is_open || self.is_settled(ctx, request, &profile).await? {
+                        return Ok(self.as_they_are(session, token, profile));
+                    }
+                    // An access token works whoever made it; only a refresh shows that it was the tenant's client.
+                    reason = Reason::RefreshRefused(session.provider);
+                }
                 Err(ProviderError::Unauthorized { .. }) => {}
+                Err(error) if lacks_scope(&error) => {
+                    let reason = Reason::NoScope(session.provider);
+                    return Err(Unproven::Refused { reason, lost: false });
+                }
                 Err(error) => return Err(Unproven::Failed(failure(&error, false))),
             }
         }
-        let refused = || Unproven::Refused(Reason::Refused(session.provider));
-        let Some(refresh_token) = &session.refresh_token else { return Err(refused()) };
+        let Some(refresh_token) = &session.refresh_token else {
+            return Err(Unproven::Refused { reason, lost: false });
+        };
         let asked_at = self.clock.now();
-        let grant = match self.exchange(ctx, app, refresh_token).await {
+        let mut lost = LostAnswers::within(ASK_AGAIN_FOR.min(self.patience));
+        let grant = match self.exchange(ctx, app, refresh_token, &mut lost).await {
             Ok(grant) => grant,
-            Err(ProviderError::InvalidGrant { .. }) => return Err(refused()),
-            Err(error) => return Err(Unproven::Failed(failure(&error, may_have_happened(&error)))),
+            Err(ProviderError::InvalidGrant { .. }) => {
+                // An exchange that nobody heard of, of this run or of one that was killed, may be why.
+                return Err(Unproven::Refused { reason, lost: lost.any() || took_over });
+            }
+            Err(error) => return Err(Unproven::Failed(failure(&error, lost.any()))),
         };
         let newer = grant.refresh_token.as_ref();
         let rotated = newer.is_some_and(|newer| newer.expose_secret() != refresh_token.expose_secret());
@@ -80,9 +105,33 @@ impl Importer {
                 refreshed: true,
                 rotated,
             }),
-            Err(ProviderError::Unauthorized { .. }) => Err(refused()),
+            Err(ProviderError::Unauthorized { .. }) => {
+                let reason = Reason::Refused(session.provider);
+                Err(Unproven::Refused { reason, lost: rotated })
+            }
+            // Not stored under the id in the file: nothing but the profile proves that the tokens are of that account.
+            Err(error) if lacks_scope(&error) => {
+                Err(Unproven::Refused { reason: Reason::NoScope(session.provider), lost: rotated })
+            }
             Err(error) => Err(Unproven::Failed(failure(&error, rotated))),
         }
+    }
+
+    /// Whether it is clear without a refresh what becomes of the tokens: they are of another account than the file
+    /// says, or of one that is linked and works.
+    async fn is_settled(
+        &self,
+        ctx: &TenantContext,
+        request: &ImportRequest<'_>,
+        profile: &Profile,
+    ) -> Result<bool, Unproven> {
+        let (session, id) = (request.session, &profile.account_id);
+        if session.provider_user_id.as_ref().is_some_and(|told| told != id) {
+            return Ok(true);
+        }
+        let found = self.account(ctx, request.user, session, id).await;
+        let found = found.map_err(|error| Unproven::Failed(error.into()))?;
+        Ok(found.is_some_and(|account| is_usable(&account, self.clock.now())))
     }
 
     fn as_they_are(&self, session: &Session, token: &SecretString, profile: Profile) -> Proven {
@@ -117,7 +166,7 @@ impl Importer {
         app: &ProviderApp,
         token: &SecretString,
     ) -> Result<Profile, ProviderError> {
-        let until = self.clock.elapsed() + self.patience;
+        let until = self.clock.elapsed().saturating_add(self.patience);
         loop {
             match self.profile(ctx, app, token).await {
                 Err(error) if is_passing(&error) && self.pause(&error, until).await => {}
@@ -132,12 +181,16 @@ impl Importer {
         ctx: &TenantContext,
         app: &ProviderApp,
         refresh_token: &SecretString,
+        lost: &mut LostAnswers,
     ) -> Result<TokenGrant, ProviderError> {
-        let until = self.clock.elapsed() + ASK_AGAIN_FOR.min(self.patience);
         loop {
-            match self.providers.get(app.provider).refresh(ctx, app, refresh_token).await {
-                Err(error) if may_have_happened(&error) && self.pause(&error, until).await => {}
-                answered => return answered,
+            let error = match self.providers.get(app.provider).refresh(ctx, app, refresh_token).await {
+                Ok(grant) => return Ok(grant),
+                Err(error) => error,
+            };
+            match lost.again(&error) {
+                Some(pause) if self.wait(&error, pause).await => {}
+                _ => return Err(error),
             }
         }
     }
@@ -145,12 +198,17 @@ impl Importer {
     /// Waits before another try; false if there is to be none.
     async fn pause(&self, error: &ProviderError, until: Duration) -> bool {
         let left = until.saturating_sub(self.clock.elapsed());
-        let wait = error.retry_after().unwrap_or(LONGEST_PAUSE / 5);
-        if wait >= left || self.give_up.is_cancelled() {
+        let wait = error.retry_after().unwrap_or(PAUSE);
+        wait < left && self.wait(error, wait).await
+    }
+
+    /// Waits; false if it was told to give up.
+    async fn wait(&self, error: &ProviderError, pause: Duration) -> bool {
+        if self.give_up.is_cancelled() {
             return false;
         }
         tracing::warn!(error = %Chain(error), "the provider is asked again");
-        self.give_up.run_until_cancelled(tokio::time::sleep(wait)).await.is_some()
+        self.give_up.run_until_cancelled(tokio::time::sleep(pause)).await.is_some()
     }
 }
 
@@ -165,15 +223,13 @@ fn scopes(grant: &TokenGrant, session: &Session) -> Option<Vec<String>> {
     if grant.scopes.is_empty() { session.scopes.clone() } else { Some(grant.scopes.clone()) }
 }
 
-/// Whether a refresh may have been done although it failed.
-fn may_have_happened(error: &ProviderError) -> bool {
-    match error {
-        ProviderError::Unavailable { cause, .. } => !matches!(cause, TransportError::Connect(_)),
-        ProviderError::DeadlineExceeded { .. }
-        | ProviderError::InvalidAnswer { .. }
-        | ProviderError::BodyTooLarge { .. } => true,
-        _ => false,
-    }
+/// Whether the token may not be asked whose it is, which no waiting mends.
+pub(super) fn lacks_scope(error: &ProviderError) -> bool {
+    let reason = match error {
+        ProviderError::Forbidden { reason, .. } => *reason,
+        _ => return false,
+    };
+    matches!(reason, ForbiddenReason::MissingScope(_))
 }
 
 /// Whether the same question can be answered a moment later.

@@ -9,18 +9,19 @@ use stagedoor_audit::{AuditAction, AuditClient};
 use stagedoor_crypto::digest::constant_time_eq;
 use stagedoor_domain::error::Chain;
 use stagedoor_domain::text::clean;
-use stagedoor_domain::{LinkAttemptId, PublicError, TenantContext};
+use stagedoor_domain::{ErrorCode, LinkAttemptId, Provider, PublicError, TenantContext};
 use stagedoor_providers::{Access, Deadline, Profile, ProviderApp, ProviderError, TokenGrant};
-use stagedoor_storage::link_attempts::{self, LinkAttempt, LinkOutcome, Taken};
+use stagedoor_storage::link_attempts::{self, LinkAttempt, LinkOutcome, LinkStage, Taken};
 use stagedoor_storage::linked_accounts::{self, Link, LinkOptions, NewLinkedAccount};
 use stagedoor_storage::provider_sessions::RefreshedTokens;
 use stagedoor_storage::{StoreError, api_keys};
 use tokio::sync::oneshot;
 
-use super::failure::{Failure, unknown, used};
+use super::failure::{Failure, replaced, underway, unknown};
 use super::pages::{asking_key, attempt_of, is_valid};
 use super::secrets::hash;
-use super::{LinkedPage, Linking, ProviderAnswer, of_attempt, scopes};
+use super::unkept::Unkept;
+use super::{Completion, LinkedPage, Linking, ProviderAnswer, of_attempt, scopes};
 use crate::desk::report;
 use crate::records::store_failure;
 use crate::refresh::ends;
@@ -37,6 +38,18 @@ enum Ended {
     Failed(Failure),
     /// Something of ours is out of reach; the sentence says what.
     Unavailable(PublicError),
+    /// An answer had been taken before: it may be the same one, loaded again.
+    Replayed,
+}
+
+impl Ended {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Failed(failure) => failure.code(),
+            Self::Unavailable(error) => error.code,
+            Self::Replayed => ErrorCode::LinkUsed,
+        }
+    }
 }
 
 impl From<Failure> for Ended {
@@ -47,13 +60,13 @@ impl From<Failure> for Ended {
 
 impl Linking {
     /// The provider answered: links the account, or says why not. Goes on when the browser leaves, because the code
-    /// works once.
+    /// works once. An answer that comes again is told what became of it.
     pub async fn finish(
         self: &Arc<Self>,
         ctx: &TenantContext,
         client: AuditClient,
         answer: ProviderAnswer,
-    ) -> Result<LinkedPage, PublicError> {
+    ) -> Result<Completion, PublicError> {
         let (sender, receiver) = oneshot::channel();
         let (linking, ctx) = (Arc::clone(self), ctx.clone());
         let work = async move {
@@ -71,12 +84,28 @@ impl Linking {
         ctx: &TenantContext,
         client: AuditClient,
         answer: ProviderAnswer,
-    ) -> Result<LinkedPage, PublicError> {
+    ) -> Result<Completion, PublicError> {
         let id = attempt_of(ctx)?;
         let record = self.desk.trail().open(ctx, AuditAction::LinkComplete, &client, of_attempt(id)).await?;
         let finished = self.complete(ctx, id, answer).await;
-        record.close(finished.as_ref().err().map(|error| error.code)).await;
-        finished
+        record.close(finished.as_ref().err().map(|(ended, _)| ended.code())).await;
+        match finished {
+            Ok(page) => Ok(Completion::Linked(page)),
+            Err((Ended::Failed(failure), provider)) => Err(failure.public(provider)),
+            Err((Ended::Unavailable(error), _)) => Err(error),
+            Err((Ended::Replayed, _)) => self.became(ctx, id).await,
+        }
+    }
+
+    /// What became of a link whose answer comes again.
+    async fn became(&self, ctx: &TenantContext, id: LinkAttemptId) -> Result<Completion, PublicError> {
+        let attempt = self.find(ctx, id).await?.ok_or_else(unknown)?;
+        match attempt.outcome(self.desk.clock.now()) {
+            LinkOutcome::Linked(_) => Ok(Completion::LinkedBefore),
+            LinkOutcome::Ended(failure) => Err(Failure::read(failure).public(attempt.provider)),
+            LinkOutcome::Open if attempt.stage == LinkStage::Exchanging => Err(underway()),
+            LinkOutcome::Open => Err(replaced()),
+        }
     }
 
     async fn complete(
@@ -84,25 +113,21 @@ impl Linking {
         ctx: &TenantContext,
         id: LinkAttemptId,
         answer: ProviderAnswer,
-    ) -> Result<LinkedPage, PublicError> {
+    ) -> Result<LinkedPage, (Ended, Provider)> {
+        let named = answer.provider;
         let taken = link_attempts::take(self.desk.vault(), ctx, id, &answer.state_hash).await;
-        let (attempt, verifier, browser) = match taken.map_err(|error| store_failure(&error))? {
-            Taken::Ready { attempt, verifier, browser_hash } => (attempt, verifier, browser_hash),
-            Taken::Used => return Err(used()),
-            Taken::NotBegun | Taken::Gone => return Err(unknown()),
-        };
-        let provider = attempt.provider;
-        match Box::pin(self.exchange(ctx, &attempt, &verifier, &browser, answer)).await {
-            Ok(page) => Ok(page),
-            Err(Ended::Failed(failure)) => {
-                self.give_up(ctx, id, failure).await;
-                Err(failure.public(provider))
-            }
-            Err(Ended::Unavailable(error)) => {
-                self.give_up(ctx, id, Failure::NotKept).await;
-                Err(error)
-            }
+        let (attempt, verifier, browser) =
+            match taken.map_err(|error| (Ended::Unavailable(store_failure(&error)), named))? {
+                Taken::Ready { attempt, verifier, browser_hash } => (attempt, verifier, browser_hash),
+                Taken::Used => return Err((Ended::Replayed, named)),
+                Taken::NotBegun | Taken::Gone => return Err((Ended::Unavailable(unknown()), named)),
+            };
+        let finished = Box::pin(self.exchange(ctx, &attempt, &verifier, &browser, answer)).await;
+        if let Err(ended) = &finished {
+            let failure = if let Ended::Failed(failure) = ended { *failure } else { Failure::NotKept };
+            self.give_up(ctx, id, failure).await;
         }
+        finished.map_err(|ended| (ended, attempt.provider))
     }
 
     async fn exchange(
@@ -137,8 +162,17 @@ impl Linking {
         let asked_at = self.desk.clock.now();
         let granted = music.exchange_code(ctx, &app, &code, verifier, &redirect_uri).await;
         let grant = granted.map_err(|error| failed(&error))?;
-        let profile = self.profile(ctx, &app, &grant).await?;
-        self.keep(ctx, attempt, asked_at, grant, profile).await
+        let token = grant.refresh_token.clone().unwrap_or_else(|| grant.access_token.clone());
+        let profile = self.profile(ctx, &app, &grant).await;
+        let account = profile.as_ref().ok().map(|profile| profile.account_id.clone());
+        let kept = match profile {
+            Ok(profile) => self.keep(ctx, attempt, asked_at, grant, profile).await,
+            Err(failure) => Err(failure.into()),
+        };
+        if kept.is_err() {
+            self.give_back(ctx, Unkept { attempt: attempt.clone(), account, token });
+        }
+        kept
     }
 
     /// Whether the key that asked is valid now. It is read from the database: what was remembered may be older than
@@ -176,8 +210,9 @@ impl Linking {
         grant: TokenGrant,
         profile: Profile,
     ) -> Result<LinkedPage, Ended> {
-        let scopes = grant.granted(&attempt.scopes).to_vec();
-        let missing_scopes = scopes::missing(&attempt.scopes, &scopes);
+        // What nobody asked for was not agreed to here.
+        let granted = grant.granted(&attempt.scopes).iter().filter(|scope| attempt.scopes.contains(scope));
+        let scopes: Vec<String> = granted.cloned().collect();
         let name = profile.name.unwrap_or_else(|| profile.account_id.clone());
         let account = NewLinkedAccount {
             user: attempt.user,
@@ -190,7 +225,7 @@ impl Linking {
             expires_at: ends(asked_at, &grant),
             access_token: grant.access_token,
             refresh_token: grant.refresh_token,
-            scopes: Some(scopes),
+            scopes: Some(scopes.clone()),
         };
         let options = LinkOptions {
             attempt: Some(attempt.id),
@@ -199,7 +234,8 @@ impl Linking {
             import: None,
             authorized_at: asked_at,
         };
-        let linked = self.store(ctx, attempt, &account, &tokens, &options).await?;
+        let (linked, missing_scopes) =
+            self.store(ctx, attempt, &account, (&tokens, &scopes), &options).await?;
         self.desk.account_changed(ctx, attempt.user, attempt.provider, linked.account).await;
         Ok(LinkedPage { provider: attempt.provider, account: name, missing_scopes })
     }
@@ -209,22 +245,23 @@ impl Linking {
         ctx: &TenantContext,
         attempt: &LinkAttempt,
         account: &NewLinkedAccount,
-        tokens: &RefreshedTokens,
+        (tokens, scopes): (&RefreshedTokens, &[String]),
         options: &LinkOptions,
-    ) -> Result<Link, Ended> {
+    ) -> Result<(Link, Vec<String>), Ended> {
         let mut wait = Duration::from_millis(50);
-        let mut last = PublicError::internal();
+        let (mut last, mut missing) = (PublicError::internal(), Vec::new());
         for _ in 0..STORE_ATTEMPTS {
-            let stored = match self.is_the_one(ctx, attempt, account).await {
-                Ok(false) => return Err(Failure::OtherAccount.into()),
-                Ok(true) => {
+            let stored = match self.compare(ctx, attempt, account, scopes).await {
+                Ok(None) => return Err(Failure::OtherAccount.into()),
+                Ok(Some(found)) => {
+                    missing = found;
                     linked_accounts::link(self.desk.vault(), ctx, account.clone(), tokens, options.clone())
                         .await
                 }
                 Err(error) => Err(error),
             };
             match stored {
-                Ok(linked) => return Ok(linked),
+                Ok(linked) => return Ok((linked, missing)),
                 Err(StoreError::LinkEnded) => return self.stored_after_all(ctx, attempt.id).await,
                 Err(error) if error.is_transient() => {
                     tracing::warn!(error = %Chain(&error), "a link waits for the database");
@@ -239,28 +276,49 @@ impl Linking {
         Err(Ended::Unavailable(last))
     }
 
-    /// Whether the person signed in as the account that the link was for, if it was for one.
-    async fn is_the_one(
+    /// What the grant lacks of what was asked for or granted before, which is noted; `None` if the person did not sign
+    /// in as the account that the link was for.
+    async fn compare(
         &self,
         ctx: &TenantContext,
         attempt: &LinkAttempt,
         account: &NewLinkedAccount,
-    ) -> Result<bool, StoreError> {
-        let Some(wanted) = attempt.account else { return Ok(true) };
+        granted: &[String],
+    ) -> Result<Option<Vec<String>>, StoreError> {
         let store = self.desk.vault().store();
-        let found = store.with_tenant(ctx, async |tx| linked_accounts::find(tx, wanted).await).await?;
-        Ok(found.is_some_and(|found| {
-            found.user == account.user && found.provider_user_id == account.provider_user_id
-        }))
+        let work = store.with_tenant(ctx, async |tx| {
+            let known = linked_accounts::list(tx, account.user).await?;
+            let known = known.into_iter().find(|known| {
+                known.provider == account.provider && known.provider_user_id == account.provider_user_id
+            });
+            if attempt.account.is_some() && attempt.account != known.as_ref().map(|known| known.id) {
+                return Ok(None);
+            }
+            let mut wanted = attempt.scopes.clone();
+            let before = known.and_then(|known| known.session).map(|session| session.scopes);
+            wanted.extend(scopes::missing(&before.unwrap_or_default(), &attempt.scopes));
+            let missing = scopes::missing(&wanted, granted);
+            link_attempts::note_missing(tx, attempt.id, &missing).await?;
+            Ok(Some(missing))
+        });
+        work.await
     }
 
     /// The answer to a commit may have got lost: then the next try finds the link made.
-    async fn stored_after_all(&self, ctx: &TenantContext, id: LinkAttemptId) -> Result<Link, Ended> {
-        let attempt = self.find(ctx, id).await.map_err(Ended::Unavailable)?;
-        match attempt.as_ref().map(|attempt| attempt.outcome(self.desk.clock.now())) {
-            Some(LinkOutcome::Linked(account)) => Ok(Link { account, relinked: false }),
-            Some(LinkOutcome::Ended(failure)) => Err(Failure::read(failure).into()),
-            Some(LinkOutcome::Open) | None => Err(Failure::NotKept.into()),
+    async fn stored_after_all(
+        &self,
+        ctx: &TenantContext,
+        id: LinkAttemptId,
+    ) -> Result<(Link, Vec<String>), Ended> {
+        let Some(attempt) = self.find(ctx, id).await.map_err(Ended::Unavailable)? else {
+            return Err(Failure::NotKept.into());
+        };
+        match attempt.outcome(self.desk.clock.now()) {
+            LinkOutcome::Linked(account) => {
+                Ok((Link { account, relinked: false }, attempt.missing_scopes.clone()))
+            }
+            LinkOutcome::Ended(failure) => Err(Failure::read(failure).into()),
+            LinkOutcome::Open => Err(Failure::NotKept.into()),
         }
     }
 

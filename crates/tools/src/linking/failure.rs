@@ -1,5 +1,7 @@
 //! Why a link ended without an account: the text that its row keeps, and the sentence that page and agent are told.
 
+use std::time::Duration;
+
 use stagedoor_domain::{ErrorCode, Provider, PublicError};
 
 /// Why a link did not come about. Nothing of the account was stored.
@@ -121,7 +123,7 @@ impl Failure {
                     .to_owned()
             }
             Self::OtherAccount => format!(
-                "You signed in as another {name} account than the one to be linked again. Nothing was stored."
+                "The log-in was as another {name} account than the one to be linked again. Nothing was stored."
             ),
             Self::Refused => format!("{name} did not grant the access. Nothing was stored."),
             Self::Withdrawn => {
@@ -134,7 +136,8 @@ impl Failure {
             }
             Self::Misconfigured => {
                 format!(
-                    "{name} does not accept the settings that this service has there. Nothing was stored."
+                    "{name} does not accept the settings that this service has there, which only its operator can put \
+                     right. Nothing was stored."
                 )
             }
             Self::NotKept => {
@@ -171,6 +174,21 @@ pub(crate) fn unknown() -> PublicError {
         .hint("Call account_link without `link` for a new one.")
 }
 
+/// The provider's answer was taken and is being exchanged.
+pub(crate) fn underway() -> PublicError {
+    PublicError::new(ErrorCode::LinkUnderway, "The account is being linked at this moment.")
+        .hint("Ask again in a few seconds.")
+        .retry_after(Duration::from_secs(2))
+}
+
+/// The answer belongs to an agreement that a later one replaced.
+pub(crate) fn replaced() -> PublicError {
+    PublicError::new(
+        ErrorCode::LinkStateInvalid,
+        "The link was agreed to again since, and goes on from there.",
+    )
+}
+
 /// The link was finished before.
 pub(crate) fn used() -> PublicError {
     PublicError::new(ErrorCode::LinkUsed, "This link was used before; each works once.")
@@ -190,6 +208,7 @@ mod tests {
             assert_eq!(public.code, failure.code());
             assert!(public.message.ends_with("Nothing was stored."), "{}", public.message);
         }
+        assert_eq!(Failure::NotKept.as_str(), stagedoor_storage::link_attempts::NOT_KEPT);
         assert_eq!(Failure::read("link_failed:of_a_later_release").code(), ErrorCode::LinkFailed);
     }
 }

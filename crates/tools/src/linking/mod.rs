@@ -9,6 +9,7 @@ mod rounds;
 mod scopes;
 mod secrets;
 pub(crate) mod tool;
+mod unkept;
 pub(crate) mod unlink;
 mod wait;
 
@@ -101,8 +102,17 @@ pub struct LinkedPage {
     pub provider: Provider,
     /// The account's name.
     pub account: String,
-    /// Scopes that were asked for and not granted, in the provider's words.
+    /// Scopes that were asked for, or granted before, and are not granted now, in the provider's words.
     pub missing_scopes: Vec<String>,
+}
+
+/// What a provider's answer came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Completion {
+    /// The account is linked.
+    Linked(LinkedPage),
+    /// The account was linked by this answer when it came for the first time.
+    LinkedBefore,
 }
 
 /// Links accounts.

@@ -4,10 +4,11 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 use stagedoor_domain::Provider;
-use stagedoor_storage::link_attempts::{LinkAttempt, NewLinkAttempt};
+use stagedoor_storage::link_attempts::{LinkAttempt, LinkStage, NewLinkAttempt};
 
 use super::scopes;
 use crate::accounts::Account;
+use crate::foresight;
 
 /// How far the link is.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -28,7 +29,7 @@ pub(crate) struct LinkOutput {
     /// The account that is linked now.
     #[serde(skip_serializing_if = "Option::is_none")]
     account: Option<LinkedOutput>,
-    /// What the person did not grant, in the service's words.
+    /// What was asked for, or granted before, and is not granted now, in the service's words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     missing_scopes: Vec<String>,
 }
@@ -43,6 +44,9 @@ struct LinkedOutput {
     name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     country: Option<String>,
+    /// When the access ends because the service lets it not be renewed (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    works_until: Option<String>,
 }
 
 impl LinkOutput {
@@ -61,31 +65,40 @@ impl LinkOutput {
         }
     }
 
-    /// The person has not finished.
+    /// The person has not finished, or what they finished is not stored yet.
     pub(super) fn pending(attempt: &LinkAttempt) -> Self {
+        let link = Some(attempt.id.to_string());
+        if attempt.stage == LinkStage::Exchanging {
+            let next = "The person has come back, and the account is being linked. Call again in a few seconds; the \
+                        address does nothing more.";
+            return Self { link, ..Self::bare("pending", next.to_owned()) };
+        }
         let next = "The person has not finished. Wait until they say that they have, then call again; the address of \
                     the earlier answer works until `expires_at`.";
-        Self {
-            link: Some(attempt.id.to_string()),
-            expires_at: Some(text(attempt.expires_at)),
-            ..Self::bare("pending", next.to_owned())
-        }
+        Self { link, expires_at: Some(text(attempt.expires_at)), ..Self::bare("pending", next.to_owned()) }
     }
 
     /// The account is linked.
     pub(super) fn linked(attempt: &LinkAttempt, account: Account) -> Self {
-        let missing_scopes = scopes::missing(&attempt.scopes, &account.scopes);
-        let next = if missing_scopes.is_empty() {
-            "The account can be used now."
+        let missing_scopes = scopes::missing(&attempt.missing_scopes, &account.scopes);
+        let mut next = if missing_scopes.is_empty() {
+            "The account can be used now.".to_owned()
         } else {
-            "The account can be used now, but not for what `missing_scopes` covers; the person can grant it by linking \
-             the account again."
+            "The account can be used now, but not for what `missing_scopes` covers, by no agent of the person; the \
+             person can grant it by linking the account again."
+                .to_owned()
         };
+        if let Some(warning) = foresight::not_renewable(&account) {
+            next.push(' ');
+            next.push_str(&warning);
+        }
+        let works_until = account.works_until.map(text);
         let account = LinkedOutput {
             id: account.id.to_string(),
             provider: account.provider,
             name: account.name,
             country: account.country,
+            works_until,
         };
         Self { account: Some(account), missing_scopes, ..Self::bare("linked", next.to_owned()) }
     }

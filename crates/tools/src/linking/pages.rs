@@ -11,11 +11,14 @@ use stagedoor_storage::link_attempts::{self, LinkAttempt, LinkOutcome, LinkStage
 use stagedoor_storage::{StoreError, TenantTransaction, api_keys, linked_accounts, tenants, users};
 use url::Url;
 
-use super::failure::{Failure, unknown, used};
+use super::failure::{Failure, underway, unknown, used};
 use super::secrets::{challenge, hash, secret};
 use super::{Consent, Departure, Linking, of_attempt, scopes};
 use crate::desk::internal;
 use crate::records::store_failure;
+
+/// How many agreements to one link may come at the same moment.
+const AGREEMENTS_AT_ONCE: usize = 10;
 
 /// A link that is open, with the key that asked.
 struct Open {
@@ -68,8 +71,23 @@ impl Linking {
         declined
     }
 
+    /// Who loses to another agreement, as the second click on a button does to the first, agrees after it.
     async fn depart(&self, ctx: &TenantContext) -> Result<Departure, PublicError> {
-        let Open { attempt, .. } = self.open(ctx).await?;
+        for _ in 0..AGREEMENTS_AT_ONCE {
+            let Open { attempt, .. } = self.open(ctx).await?;
+            if let Some(departure) = self.try_to_depart(ctx, attempt).await? {
+                return Ok(departure);
+            }
+        }
+        Err(underway())
+    }
+
+    /// `None` if the link was agreed to, or ended, between the look and the write.
+    async fn try_to_depart(
+        &self,
+        ctx: &TenantContext,
+        attempt: LinkAttempt,
+    ) -> Result<Option<Departure>, PublicError> {
         let app = self.desk.app(ctx, attempt.provider).await?;
         let entropy = self.desk.entropy.as_ref();
         let (state, verifier, browser_secret) = (secret(entropy), secret(entropy), secret(entropy));
@@ -78,11 +96,8 @@ impl Linking {
         let (state, browser) = (hash(&state), hash(&browser_secret));
         let agreed =
             link_attempts::agree(self.desk.vault(), ctx, &attempt, &state, &browser, &verifier).await;
-        if agreed.map_err(|error| store_failure(&error))? {
-            return Ok(Departure { url, browser_secret });
-        }
-        // It ended, or was agreed to elsewhere, between the look and the write.
-        Err(self.open(ctx).await.err().unwrap_or_else(used))
+        let agreed = agreed.map_err(|error| store_failure(&error))?;
+        Ok(agreed.then_some(Departure { url, browser_secret }))
     }
 
     async fn declined(&self, ctx: &TenantContext, id: LinkAttemptId) -> Result<(), PublicError> {
@@ -107,7 +122,7 @@ impl Linking {
         match attempt.outcome(now) {
             LinkOutcome::Linked(_) => return Err(used()),
             LinkOutcome::Ended(failure) => return Err(Failure::read(failure).public(attempt.provider)),
-            LinkOutcome::Open if attempt.stage == LinkStage::Exchanging => return Err(used()),
+            LinkOutcome::Open if attempt.stage == LinkStage::Exchanging => return Err(underway()),
             LinkOutcome::Open => {}
         }
         let valid = key.filter(|key| is_valid(key, attempt.user, now));

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use stagedoor_domain::{Provider, PublicError, TenantContext, ToolName};
 use stagedoor_storage::StoreError;
-use stagedoor_storage::link_attempts::{self, LinkOutcome};
+use stagedoor_storage::link_attempts::{self, LinkAttempt, LinkOutcome, LinkStage};
 
 use super::failure::Failure;
 use super::output::LinkOutput;
@@ -69,9 +69,7 @@ impl Linking {
             Ok::<_, StoreError>(advanced)
         });
         if !advance.await.map_err(|error| store_failure(&error))? {
-            return Err(request_state::invalid("was used before").hint(format!(
-                "Call account_link with {{\"link\":\"{id}\"}} and without requestState to ask how the link went."
-            )));
+            return Err(request_state::invalid_for("was used before", id));
         }
         round.retry += 1;
         let wait = if action == Some(Action::Accept) { self.options.wait } else { Duration::ZERO };
@@ -84,7 +82,8 @@ impl Linking {
             }
             LinkOutcome::Open => {
                 let url = self.page_address(ctx, &round.page);
-                self.ask(ctx, arguments, attempt.provider, url, &round).await
+                let message = message(&attempt, round.retry);
+                self.ask(ctx, arguments, message, url, &round).await
             }
         }
     }
@@ -94,7 +93,7 @@ impl Linking {
         &self,
         ctx: &TenantContext,
         arguments: &LinkArguments,
-        provider: Provider,
+        message: String,
         url: String,
         round: &Round,
     ) -> Result<Step, PublicError> {
@@ -103,13 +102,26 @@ impl Linking {
         let binding = Binding::new(ctx, ToolName::AccountLink, &canonical);
         let sealed = binding.seal(&key, self.desk.entropy.as_ref(), self.desk.clock.now(), round);
         let state = sealed.map_err(|error| internal(&error))?;
-        let name = provider.title();
-        let message = if round.retry == 0 {
-            format!("Open this page to link your {name} account. It shows who asks and for what.")
-        } else {
-            format!("Your {name} account is not linked yet. Finish it on this page, then come back.")
-        };
         Ok(Step::Ask(UrlQuestion { key: QUESTION, message, url }, state))
+    }
+}
+
+/// What the person is told with the address of their page.
+pub(super) fn first_message(provider: Provider) -> String {
+    format!("Open this page to link your {} account. It shows who asks and for what.", provider.title())
+}
+
+/// The same once the client has come back, and the link is not decided.
+fn message(attempt: &LinkAttempt, retry: i64) -> String {
+    let name = attempt.provider.title();
+    if attempt.stage == LinkStage::Exchanging {
+        format!(
+            "Your {name} account is being linked; nothing is left to do on this page. Come back in a moment."
+        )
+    } else if retry == 0 {
+        first_message(attempt.provider)
+    } else {
+        format!("Your {name} account is not linked yet. Finish it on this page, then come back.")
     }
 }
 

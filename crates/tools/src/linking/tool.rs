@@ -8,11 +8,13 @@ use serde_json::value::RawValue;
 use stagedoor_domain::{
     ErrorCode, LimitClass, LinkAttemptId, LinkedAccountId, Provider, PublicError, TenantContext, ToolName,
 };
+use stagedoor_storage::StoreError;
 use stagedoor_storage::link_attempts::{self, LinkAttempt, LinkOutcome, NewLinkAttempt};
 use uuid::Uuid;
 
 use super::failure::{Failure, unknown};
 use super::output::LinkOutput;
+use super::rounds::first_message;
 use super::secrets::{hash, secret};
 use super::{Linking, of_attempt, scopes};
 use crate::accounts::{self, Account};
@@ -83,13 +85,16 @@ impl Linking {
         arguments: &LinkArguments,
     ) -> Result<Step, PublicError> {
         let user = acting_for(ctx)?;
-        let again = self.account_to_link_again(ctx, origin, arguments).await?;
-        let provider = match &again {
+        let accounts = self.desk.load_accounts(ctx, user).await?;
+        let again = self.account_to_link_again(ctx, origin, arguments, &accounts).await?;
+        let provider = match again {
             Some(account) => account.provider,
             None => self.desk.choose_provider(ctx, arguments.provider).await?,
         };
         self.desk.app(ctx, provider).await?;
-        let granted = again.as_ref().map_or(&[][..], |account| &account.scopes);
+        // Who signs in may turn out to be linked already, and then all agents of the person use the new grant.
+        let granted = accounts.iter().filter(|account| account.provider == provider);
+        let granted: Vec<String> = granted.flat_map(|account| &account.scopes).cloned().collect();
         let now = self.desk.clock.now();
         let page = secret(self.desk.entropy.as_ref());
         let attempt = NewLinkAttempt {
@@ -98,8 +103,8 @@ impl Linking {
             principal: ctx.principal().label(),
             agent: origin.client().software.as_deref().unwrap_or_default().to_owned(),
             provider,
-            account: again.as_ref().map(|account| account.id),
-            scopes: scopes::wanted(ctx.principal(), provider, granted),
+            account: again.map(|account| account.id),
+            scopes: scopes::wanted(ctx.principal(), provider, &granted),
             page_hash: hash(&page),
             device: Some(self.desk.fingerprint(ctx, origin.client()).await?),
             created_at: now,
@@ -107,27 +112,33 @@ impl Linking {
         };
         let store = self.desk.vault().store();
         let insert = store.with_tenant(ctx, async |tx| link_attempts::insert(tx, &attempt).await);
-        insert.await.map_err(|error| store_failure(&error))?;
+        insert.await.map_err(|error| match (&error, attempt.account) {
+            // It was unlinked since it was chosen.
+            (StoreError::LinkEnded, Some(gone)) => {
+                accounts::not_linked(Some(provider), Some(&gone.to_string()))
+            }
+            _ => store_failure(&error),
+        })?;
         origin.about(of_attempt(attempt.id));
         let url = self.page_address(ctx, &page);
         if interaction.opens_urls {
             let round = Round { attempt: attempt.id, retry: 0, page };
-            return self.ask(ctx, arguments, provider, url, &round).await;
+            return self.ask(ctx, arguments, first_message(provider), url, &round).await;
         }
         Ok(Step::Answer(Box::new(LinkOutput::offered(&attempt, url))))
     }
 
     /// The account that `account` names; one of another person looks missing, and its use is recorded.
-    async fn account_to_link_again(
+    async fn account_to_link_again<'a>(
         &self,
         ctx: &TenantContext,
         origin: &Origin,
         arguments: &LinkArguments,
-    ) -> Result<Option<Account>, PublicError> {
+        accounts: &'a [Account],
+    ) -> Result<Option<&'a Account>, PublicError> {
         let Some(id) = arguments.account.as_deref() else { return Ok(None) };
-        let accounts = self.desk.load_accounts(ctx, acting_for(ctx)?).await?;
-        match accounts::find(&accounts, arguments.provider, Some(id)) {
-            Ok(account) => Ok(Some(account.clone())),
+        match accounts::find(accounts, arguments.provider, Some(id)) {
+            Ok(account) => Ok(Some(account)),
             Err(error) => {
                 self.desk.foreign_account(ctx, origin, id).await;
                 Err(error)

@@ -1,20 +1,31 @@
 //! `account_unlink`: ends the grant at the provider where it can be ended, and deletes what came from the account.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use stagedoor_domain::error::Chain;
-use stagedoor_domain::{Provider, PublicError, TenantContext};
+use stagedoor_domain::{ErrorCode, Provider, PublicError, TenantContext};
 use stagedoor_providers::Revocation;
 use stagedoor_storage::linked_accounts::{self, Unlinked};
-use stagedoor_storage::provider_sessions;
+use stagedoor_storage::provider_sessions::{self, OpenedSession, RefreshClaim};
+use stagedoor_storage::{StoreError, TenantTransaction};
+use tokio::time::Instant;
 
 use crate::accounts::{self, Account};
 use crate::arguments::invalid;
 use crate::desk::{Desk, Produced, acting_for, report};
 use crate::origin::Origin;
 use crate::records::store_failure;
+use crate::refresh::LEASE;
 use crate::trail::of_account;
+
+/// How long it is waited for someone who is renewing the grant.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked meanwhile whether they are done.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// How often a grant is ended anew that was renewed or replaced between its end there and here.
+const ATTEMPTS: usize = 5;
 
 /// Which account.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -31,8 +42,9 @@ pub(crate) struct UnlinkArguments {
 pub(crate) struct UnlinkOutput {
     unlinked: UnlinkedAccount,
     deleted: Deleted,
-    /// At the service: `revoked`; `unsupported` if it ends no grants for clients; `failed` if it could not be
-    /// reached; `no_grant` if there was none to revoke.
+    /// At the service: `revoked`; `unconfirmed` if the grant was being renewed at the same time, so that a renewed one
+    /// may outlive this for a moment; `unsupported` if it ends no grants for clients; `failed` if it could not be
+    /// reached, or the grant did not open; `no_grant` if there was none to revoke.
     revocation: &'static str,
     /// What the person can still do there.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,9 +78,30 @@ struct Deleted {
 /// What became of the grant at the provider.
 enum Ending {
     Revoked,
+    /// What was revoked may have been renewed by someone whose answer was not waited for any longer.
+    Unconfirmed,
     Unsupported(Option<&'static str>),
     Failed,
     NoGrant,
+}
+
+/// Which grant was ended at the provider.
+#[derive(Clone, Copy)]
+enum Seen {
+    /// There was none.
+    Nothing,
+    /// It did not open.
+    Closed,
+    /// The one of this revision.
+    At(i64),
+}
+
+/// What came of deleting it here.
+enum Local {
+    /// It is deleted; `None` if it was gone.
+    Done(Option<Unlinked>),
+    /// It is not what was ended at the provider any more.
+    Moved,
 }
 
 /// `account_unlink`.
@@ -85,15 +118,57 @@ pub(crate) async fn run(
     }
     let account = choose(desk, ctx, origin, &arguments).await?;
     origin.about(of_account(account.id));
-    // First there, then here: as long as the row stays, a failure here can be repeated.
-    let ending = revoke(desk, ctx, &account).await;
-    let store = desk.vault().store();
-    let unlink = store.with_tenant(ctx, async |tx| linked_accounts::unlink(tx, account.id).await);
-    let unlinked = unlink.await.map_err(|error| store_failure(&error));
+    let ended = end(desk, ctx, origin, &account).await;
     desk.account_changed(ctx, account.user, account.provider, account.id).await;
-    let unlinked = unlinked?
+    let (ending, unlinked) = ended?;
+    let unlinked = unlinked
         .ok_or_else(|| accounts::not_linked(Some(account.provider), Some(&account.id.to_string())))?;
     desk.fresh(&answer(&account, &ending, &unlinked))
+}
+
+/// First there, then here: as long as the row stays, a failure here can be repeated. What is deleted here is what was
+/// ended there; if it was renewed or replaced in between, both begin anew.
+async fn end(
+    desk: &Desk,
+    ctx: &TenantContext,
+    origin: &Origin,
+    account: &Account,
+) -> Result<(Ending, Option<Unlinked>), PublicError> {
+    let until = Instant::now() + PATIENCE;
+    for _ in 0..ATTEMPTS {
+        let Some((ending, seen)) = end_there(desk, ctx, origin, account, until).await? else { continue };
+        match end_here(desk, ctx, account, seen).await.map_err(|error| store_failure(&error))? {
+            Local::Done(unlinked) => return Ok((ending, unlinked)),
+            Local::Moved => {}
+        }
+    }
+    let message =
+        format!("The {} account is being renewed or linked at the same time.", account.provider.title());
+    Err(PublicError::new(ErrorCode::ProviderUnavailable, message)
+        .hint("It is still linked. Call account_unlink again.")
+        .retry_after(Duration::from_secs(1)))
+}
+
+/// Deletes the account if its grant is still the one that was seen.
+async fn end_here(
+    desk: &Desk,
+    ctx: &TenantContext,
+    account: &Account,
+    seen: Seen,
+) -> Result<Local, StoreError> {
+    let unlink = async |tx: &mut TenantTransaction| {
+        let now = provider_sessions::hold_revision(tx, account.id).await?;
+        let as_seen = match seen {
+            Seen::Nothing => now.is_none(),
+            Seen::Closed => true,
+            Seen::At(revision) => now == Some(revision),
+        };
+        if !as_seen {
+            return Ok(Local::Moved);
+        }
+        Ok(Local::Done(linked_accounts::unlink(tx, account.id).await?))
+    };
+    desk.vault().store().with_tenant(ctx, unlink).await
 }
 
 async fn choose(
@@ -114,24 +189,56 @@ async fn choose(
     }
 }
 
-/// Ends the grant at the provider. Whatever goes wrong there, the account is unlinked here.
-async fn revoke(desk: &Desk, ctx: &TenantContext, account: &Account) -> Ending {
-    let token = match provider_sessions::load(desk.vault(), ctx, account.id).await {
-        Ok(Some(session)) => session.refresh_token.unwrap_or(session.access_token),
-        Ok(None) => return Ending::NoGrant,
-        Err(error) => {
-            tracing::warn!(error = %Chain(&error), "a grant could not be opened to revoke it");
-            return Ending::Failed;
-        }
+/// Ends the grant at the provider, once nobody is renewing it. Whatever goes wrong there, the account is unlinked here.
+/// `None` if the grant was renewed or replaced meanwhile.
+async fn end_there(
+    desk: &Desk,
+    ctx: &TenantContext,
+    origin: &Origin,
+    account: &Account,
+    until: Instant,
+) -> Result<Option<(Ending, Seen)>, PublicError> {
+    // What does not open was logged, and set aside if it is damaged.
+    let session = match desk.opener.find(ctx, origin.client(), account).await {
+        Ok(Some(session)) => session,
+        Ok(None) => return Ok(Some((Ending::NoGrant, Seen::Nothing))),
+        Err(_) => return Ok(Some((Ending::Failed, Seen::Closed))),
     };
-    match asked_to_revoke(desk, ctx, account.provider, &token).await {
-        Some(Revocation::Revoked) => Ending::Revoked,
+    let settled = match claim(desk, ctx, &session, until).await {
+        Ok(Some(settled)) => settled,
+        Ok(None) => return Ok(None),
+        Err(error) => return Err(store_failure(&error)),
+    };
+    let token = session.refresh_token.as_ref().unwrap_or(&session.access_token);
+    let ending = match asked_to_revoke(desk, ctx, account.provider, token).await {
+        Some(Revocation::Revoked) if settled => Ending::Revoked,
+        Some(Revocation::Revoked) => Ending::Unconfirmed,
         Some(Revocation::Unsupported { remove_at }) => Ending::Unsupported(remove_at),
         None => Ending::Failed,
+    };
+    Ok(Some((ending, Seen::At(session.revision))))
+}
+
+/// Keeps everyone from renewing the session. Whether it is known that nobody has: `false` if someone was not waited
+/// for any longer, or never said what came of it. `None` if it was renewed or replaced.
+async fn claim(
+    desk: &Desk,
+    ctx: &TenantContext,
+    session: &OpenedSession,
+    until: Instant,
+) -> Result<Option<bool>, StoreError> {
+    loop {
+        match provider_sessions::claim_refresh(desk.vault(), ctx, session, LEASE).await? {
+            RefreshClaim::Won { took_over, .. } => return Ok(Some(!took_over)),
+            RefreshClaim::Moved => return Ok(None),
+            RefreshClaim::Busy { .. } if Instant::now() < until => tokio::time::sleep(LOOK_AGAIN).await,
+            RefreshClaim::Busy { .. } => return Ok(Some(false)),
+        }
     }
 }
 
-async fn asked_to_revoke(
+/// What the provider says to the wish to end a grant; `None` if it could not be asked.
+pub(super) async fn asked_to_revoke(
     desk: &Desk,
     ctx: &TenantContext,
     provider: Provider,
@@ -147,6 +254,14 @@ fn answer(account: &Account, ending: &Ending, unlinked: &Unlinked) -> UnlinkOutp
     let (revocation, next) = match ending {
         Ending::Revoked => ("revoked", None),
         Ending::NoGrant => ("no_grant", None),
+        Ending::Unconfirmed => (
+            "unconfirmed",
+            Some(format!(
+                "Nothing here can use the account any more, but its access was being renewed at this moment. What comes \
+                 of that is ended when it comes; to be sure, the person can remove the app in their {name} account{}.",
+                remove_page(account.provider)
+            )),
+        ),
         Ending::Unsupported(Some(page)) => (
             "unsupported",
             Some(format!(

@@ -48,7 +48,7 @@ fn binding<'a>(ctx: &'a TenantContext, arguments: &str) -> Binding<'a> {
 fn it_opens_for_the_same_call_and_carries_the_round() {
     let (key, ctx) = (data_key(), context(1, "AAAAAAAAAAAA"));
     let state = binding(&ctx, "{}").seal(&key, &SystemEntropy, NOW, &round()).unwrap();
-    let opened = binding(&ctx, "{}").open(&key, NOW + TimeDelta::seconds(299), &state).unwrap();
+    let opened = binding(&ctx, "{}").open(&key, NOW + TimeDelta::seconds(7_199), &state).unwrap();
     assert_eq!((opened.attempt, opened.retry), (round().attempt, 3));
     assert_eq!(opened.page.expose_secret(), "page-token");
     assert!(!state.contains("page-token") && !format!("{opened:?}").contains("page-token"));
@@ -66,7 +66,7 @@ fn it_opens_for_no_other_principal_tool_arguments_tenant_key_or_time() {
     let other_tool = Binding::new(&ctx, ToolName::AccountUnlink, b"{}");
     assert_eq!(open(other_tool, &key, NOW), Err(Rejected::Altered));
     assert_eq!(open(binding(&ctx, "{}"), &data_key(), NOW), Err(Rejected::Altered));
-    assert_eq!(open(binding(&ctx, "{}"), &key, NOW + LIFE), Err(Rejected::Expired));
+    assert_eq!(open(binding(&ctx, "{}"), &key, NOW + LIFE), Err(Rejected::Expired(round().attempt)));
 }
 
 #[test]
@@ -95,5 +95,7 @@ fn none_of_a_thousand_changes_of_it_opens() {
 #[test]
 fn what_the_agent_is_told_is_the_same_for_a_made_up_state_and_a_foreign_one() {
     assert_eq!(Rejected::Altered.public(), Rejected::Foreign(round().attempt).public());
-    assert_eq!(Rejected::Expired.public().code, ErrorCode::InvalidRequestState);
+    let late = Rejected::Expired(round().attempt).public();
+    assert_eq!(late.code, ErrorCode::InvalidRequestState);
+    assert!(late.hint.is_some_and(|hint| hint.contains(&round().attempt.to_string())));
 }

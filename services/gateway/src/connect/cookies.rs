@@ -6,6 +6,8 @@ use stagedoor_domain::{LinkAttemptId, PublicError};
 
 /// A cookie's life in the browser, in seconds: longer than any link, whose own time is kept by the server.
 const LIFE: u32 = 3_600;
+/// How the names of cookies begin that say which browser agreed.
+const AGREED: &str = "stagedoor-link-";
 /// The longest value that is looked at, in bytes.
 const LONGEST: usize = 3_500;
 
@@ -56,6 +58,13 @@ impl<'a> Jar<'a> {
         (!value.is_empty() && value.len() <= LONGEST).then_some(value)
     }
 
+    /// Whether the browser has agreed to some link lately, as far as it says.
+    pub(super) fn has_agreed(&self, headers: &HeaderMap) -> bool {
+        let beginning = format!("{}{AGREED}", self.prefix());
+        let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        cookies.flat_map(|line| line.split(';')).any(|pair| pair.trim().starts_with(&beginning))
+    }
+
     /// The header that sets it; `value` is base64url.
     pub(super) fn set(&self, purpose: Purpose, value: &str) -> Result<HeaderValue, PublicError> {
         self.write(purpose, value, LIFE)
@@ -75,11 +84,15 @@ impl<'a> Jar<'a> {
         Ok(header)
     }
 
+    const fn prefix(&self) -> &'static str {
+        if self.secure { "__Host-" } else { "" }
+    }
+
     fn name(&self, purpose: Purpose) -> String {
-        let prefix = if self.secure { "__Host-" } else { "" };
+        let prefix = self.prefix();
         match purpose {
             Purpose::Form(attempt) => format!("{prefix}stagedoor-form-{attempt}"),
-            Purpose::Browser(attempt) => format!("{prefix}stagedoor-link-{attempt}"),
+            Purpose::Browser(attempt) => format!("{prefix}{AGREED}{attempt}"),
             Purpose::Ending => format!("{prefix}stagedoor-ending"),
         }
     }

@@ -4,8 +4,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use stagedoor_domain::Provider;
 use stagedoor_domain::text::clean;
+use stagedoor_domain::{LinkAttemptId, Provider};
 
 /// The most scopes that are listed.
 const MOST_SCOPES: usize = 20;
@@ -18,6 +18,8 @@ const LONGEST_NAME: usize = 80;
 pub(super) enum Ending {
     /// The account was linked.
     Linked {
+        /// By which link.
+        link: LinkAttemptId,
         /// Where.
         provider: Provider,
         /// The account's name.
@@ -44,7 +46,8 @@ impl Ending {
 
     fn bounded(self) -> Self {
         match self {
-            Self::Linked { provider, account, missing } => Self::Linked {
+            Self::Linked { link, provider, account, missing } => Self::Linked {
+                link,
                 provider,
                 account: clean(&account, LONGEST_NAME),
                 missing: missing.iter().take(MOST_SCOPES).map(|scope| scope_name(scope)).collect(),
@@ -67,6 +70,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_what_is_not_ours_is_nothing() {
         let ending = Ending::Linked {
+            link: LinkAttemptId(uuid::Uuid::from_u128(7)),
             provider: Provider::Tidal,
             account: "R\u{f6}bin \u{202e}".repeat(100),
             missing: vec!["playlists.write".repeat(30); 100],

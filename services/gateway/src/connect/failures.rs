@@ -1,9 +1,10 @@
 //! The words and the status of every failure of a link page. Each says what happened and what to do now.
 
 use http::StatusCode;
-use stagedoor_domain::{ErrorCode, PublicError};
+use stagedoor_domain::{ErrorCode, Provider, PublicError};
 
-use super::views::{MessageView, sentence};
+use super::views::{MessageView, Removal, sentence};
+use super::visit::Step;
 
 struct Words {
     heading: &'static str,
@@ -11,16 +12,21 @@ struct Words {
     now: &'static str,
 }
 
-/// The page of a failure; `reloads` says that the page's address can be opened again.
-pub(super) fn view(error: &PublicError, reloads: bool, call: Option<String>) -> MessageView {
+/// The page of a failure; `granted` is the service at which the person had said yes before it.
+pub(super) fn view(
+    error: &PublicError,
+    step: Step,
+    granted: Option<Provider>,
+    call: Option<String>,
+) -> MessageView {
     let Words { heading, what, now } = words(error.code);
     MessageView {
         heading,
-        what,
         // The others are told in full by our own words; some of theirs are for agents.
-        detail: (error.code == ErrorCode::LinkFailed).then(|| sentence(&error.message)),
+        what: if error.code == ErrorCode::LinkFailed { sentence(&error.message) } else { what.to_owned() },
+        remove_at: granted.and_then(Removal::at),
         now,
-        again: reloads && may_be_tried_again(error.code),
+        again: may_be_tried_again(error.code, step),
         code: Some(error.code.as_str()),
         call,
     }
@@ -38,18 +44,22 @@ pub(super) fn status(code: ErrorCode) -> StatusCode {
     }
 }
 
-const fn may_be_tried_again(code: ErrorCode) -> bool {
-    matches!(
-        code,
+/// Whether opening the same address again can help. A service's answer that was taken is not taken again: it is told
+/// what became of it.
+const fn may_be_tried_again(code: ErrorCode, step: Step) -> bool {
+    match code {
+        ErrorCode::LinkUnderway
+        | ErrorCode::RateLimited
+        | ErrorCode::StoreUnavailable
+        | ErrorCode::KeyUnavailable
+        | ErrorCode::AuditUnavailable => true,
+        ErrorCode::DeadlineExceeded => matches!(step, Step::Callback),
         // The form of an older copy of the page, or cookies that are allowed only now.
-        ErrorCode::LinkStateInvalid
-            | ErrorCode::RateLimited
-            | ErrorCode::StoreUnavailable
-            | ErrorCode::KeyUnavailable
-            | ErrorCode::AuditUnavailable
-            | ErrorCode::BodyTimeout
-            | ErrorCode::InvalidRequest
-    )
+        ErrorCode::LinkStateInvalid | ErrorCode::BodyTimeout | ErrorCode::InvalidRequest => {
+            matches!(step, Step::Consent | Step::Decision)
+        }
+        _ => false,
+    }
 }
 
 const fn words(code: ErrorCode) -> Words {
@@ -66,8 +76,13 @@ const fn words(code: ErrorCode) -> Words {
         },
         ErrorCode::LinkUsed => Words {
             heading: "This link was used before",
-            what: "Each link works once.",
-            now: "If you have just linked your account, all is well: go back to the agent. Otherwise ask it for a new link.",
+            what: "An account was linked with it. Each link works once.",
+            now: "If that was you, all is well: go back to the agent. To link another account, ask it for a new link.",
+        },
+        ErrorCode::LinkUnderway => Words {
+            heading: "Your account is being linked",
+            what: "The music service has answered, and its answer is being taken at this moment.",
+            now: "Wait a few seconds, then open this page anew.",
         },
         ErrorCode::LinkDeclined => Words {
             heading: "Nothing was linked",
@@ -76,7 +91,7 @@ const fn words(code: ErrorCode) -> Words {
         },
         ErrorCode::LinkStateInvalid => Words {
             heading: "This does not belong together",
-            what: "What arrived here does not belong to a link that was begun in this browser. Nothing was linked.",
+            what: "What arrived here does not belong to a link that was agreed to in this browser. Nothing was linked.",
             now: "Ask the agent for a new link, open it, and finish in the same browser, with cookies allowed. If you did not begin this yourself, close the page.",
         },
         ErrorCode::LinkIssuerMismatch => Words {
@@ -86,8 +101,8 @@ const fn words(code: ErrorCode) -> Words {
         },
         ErrorCode::LinkFailed => Words {
             heading: "The account was not linked",
-            what: "The music service did not grant the permission in the end. Nothing was stored.",
-            now: "Ask the agent for a new link and try again.",
+            what: "Nothing was stored.",
+            now: "Go back to the agent. It is told the same, and what can be done about it.",
         },
         ErrorCode::LinkRevoked => Words {
             heading: "The agent may no longer ask",
@@ -109,10 +124,15 @@ const fn words(code: ErrorCode) -> Words {
             what: "Your program asked for something that this page does not do.",
             now: "Open the address in a web browser.",
         },
-        ErrorCode::TooManyAttempts | ErrorCode::RateLimited => Words {
+        ErrorCode::TooManyAttempts => Words {
             heading: "Too many attempts",
-            what: "Too many addresses that do not exist were opened from your network.",
-            now: "Wait a quarter of an hour, then ask the agent for a new link.",
+            what: "This address leads to no link, and your network has tried too many addresses or keys that do not exist.",
+            now: "Wait a quarter of an hour. An address that is complete and right works in the meantime too.",
+        },
+        ErrorCode::RateLimited => Words {
+            heading: "Too many requests",
+            what: "More requests came from your network than this service answers at a time.",
+            now: "Wait a minute, then open the page again.",
         },
         ErrorCode::InvalidRequest
         | ErrorCode::BodyTooLarge
@@ -130,7 +150,7 @@ const fn words(code: ErrorCode) -> Words {
         ErrorCode::DeadlineExceeded => Words {
             heading: "This takes too long",
             what: "The music service has not answered in time. The account may still be linked in a moment.",
-            now: "Ask the agent whether it worked before you try again.",
+            now: "Open this page anew in a moment, or ask the agent whether it worked.",
         },
         _ => Words {
             heading: "Something went wrong",
@@ -150,7 +170,8 @@ mod tests {
     fn every_failure_has_a_page_that_says_what_to_do() {
         for code in ErrorCode::ALL {
             let error = PublicError::new(*code, "<script>alert(1)</script>");
-            let html = view(&error, true, None).render().unwrap();
+            let html = view(&error, Step::Callback, Some(Provider::Spotify), None).render().unwrap();
+            assert!(html.contains("https://www.spotify.com/account/apps/"), "{code}");
             assert!(html.contains("What to do now") && html.contains(code.as_str()), "{code}");
             assert!(!html.contains("<script"), "{code} reflects markup");
             assert!(status(*code).as_u16() >= 400 || *code == ErrorCode::LinkDeclined, "{code}");

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use stagedoor_crypto::digest;
-use stagedoor_domain::{ErrorCode, Provider, PublicError};
-use stagedoor_tools::ProviderAnswer;
+use stagedoor_domain::{ErrorCode, LinkAttemptId, Provider, PublicError};
+use stagedoor_tools::{Completion, LinkedPage, ProviderAnswer};
 
 use super::cookies::Purpose;
 use super::ending::Ending;
@@ -80,20 +80,35 @@ pub(super) async fn come_back(visit: &Visit, provider: &str) -> Result<Response,
         issuer: answer.issuer,
         browser_secret,
     };
-    let linked = visit.pages().linking.finish(ctx, visit.audit_client(), answer).await?;
-    let ending =
-        Ending::Linked { provider: linked.provider, account: linked.account, missing: linked.missing_scopes };
-    let mut response = end_with(visit, &ending)?;
+    if answer.outcome.is_ok() {
+        visit.note_consent(provider);
+    }
+    let LinkedPage { provider, account, missing_scopes: missing } =
+        match visit.pages().linking.finish(ctx, visit.audit_client(), answer).await? {
+            Completion::Linked(page) => page,
+            Completion::LinkedBefore => return linked_before(visit, attempt),
+        };
+    let mut response = end_with(visit, &Ending::Linked { link: attempt, provider, account, missing })?;
     set_cookie(&mut response, visit.jar().clear(Purpose::Browser(attempt))?);
     set_cookie(&mut response, visit.jar().clear(Purpose::Form(attempt))?);
     Ok(response)
+}
+
+/// The provider's answer was loaded again. The browser that linked the account is shown the end again; to any other the
+/// link was used.
+fn linked_before(visit: &Visit, attempt: LinkAttemptId) -> Result<Response, PublicError> {
+    let ending = visit.jar().get(visit.headers(), Purpose::Ending).and_then(Ending::decode);
+    match ending {
+        Some(ending @ Ending::Linked { link, .. }) if link == attempt => end_with(visit, &ending),
+        _ => Err(PublicError::new(ErrorCode::LinkUsed, "An account was linked with this link before.")),
+    }
 }
 
 /// Shows how it ended.
 pub(super) fn done(visit: &Visit) -> Result<Response, PublicError> {
     let manners = visit.pages().manners;
     match visit.jar().get(visit.headers(), Purpose::Ending).and_then(Ending::decode) {
-        Some(Ending::Linked { provider, account, missing }) => {
+        Some(Ending::Linked { provider, account, missing, .. }) => {
             manners.page(StatusCode::OK, &LinkedView::new(provider, &account, missing), Forms::None)
         }
         Some(Ending::Declined) => manners.page(StatusCode::OK, &MessageView::declined(), Forms::None),

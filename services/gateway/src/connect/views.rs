@@ -84,9 +84,9 @@ pub(super) struct MessageView {
     /// The page's title.
     pub(super) heading: &'static str,
     /// What happened.
-    pub(super) what: &'static str,
-    /// More of it, in the words of whoever noticed.
-    pub(super) detail: Option<String>,
+    pub(super) what: String,
+    /// Where to take away what was granted at the service, although nothing came of it here.
+    pub(super) remove_at: Option<Removal>,
     /// What the person can do.
     pub(super) now: &'static str,
     /// Whether to load the page again may help.
@@ -99,7 +99,7 @@ pub(super) struct MessageView {
 
 impl MessageView {
     /// The page after a declined consent.
-    pub(super) const fn declined() -> Self {
+    pub(super) fn declined() -> Self {
         Self::wanted(
             "Nothing was linked",
             "You declined. Nothing was stored, and the agent is told.",
@@ -108,7 +108,7 @@ impl MessageView {
     }
 
     /// The end page without anything to tell.
-    pub(super) const fn nothing_left() -> Self {
+    pub(super) fn nothing_left() -> Self {
         Self::wanted(
             "Nothing left to do here",
             "This link is finished.",
@@ -116,8 +116,24 @@ impl MessageView {
         )
     }
 
-    const fn wanted(heading: &'static str, what: &'static str, now: &'static str) -> Self {
-        Self { heading, what, detail: None, now, again: false, code: None, call: None }
+    fn wanted(heading: &'static str, what: &'static str, now: &'static str) -> Self {
+        Self { heading, what: what.to_owned(), remove_at: None, now, again: false, code: None, call: None }
+    }
+}
+
+/// Where a person takes a permission away at a service.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Removal {
+    /// The service's name.
+    pub(super) provider: &'static str,
+    /// The page there.
+    pub(super) address: &'static str,
+}
+
+impl Removal {
+    /// `None` if the service has no such page that is known.
+    pub(super) fn at(provider: Provider) -> Option<Self> {
+        remove_at(provider).map(|address| Self { provider: provider.title(), address })
     }
 }
 

@@ -13,7 +13,9 @@ use stagedoor_audit::AuditClient;
 use stagedoor_bootstrap::metrics::AuthFailure;
 use stagedoor_crypto::digest;
 use stagedoor_domain::error::{Chain, ceil_seconds};
-use stagedoor_domain::{ErrorCode, LinkAttemptId, PublicError, TenantContext, TenantSlug, TenantStatus};
+use stagedoor_domain::{
+    ErrorCode, LinkAttemptId, Provider, PublicError, TenantContext, TenantSlug, TenantStatus,
+};
 use stagedoor_storage::StoreError;
 use stagedoor_storage::link_attempts::LinkSignIn;
 use tracing::{Instrument, Span};
@@ -61,6 +63,7 @@ pub(super) struct Visit {
     parts: Parts,
     path_is_readable: bool,
     ctx: OnceLock<TenantContext>,
+    consented_at: OnceLock<Provider>,
 }
 
 /// What identifies a link.
@@ -85,8 +88,8 @@ impl Visit {
         let (slug, rest) = path.map(|Path(path)| path).unwrap_or_default();
         let client = client::of(&state.proxies, &parts.extensions, &parts.headers);
         let folder = format!("{}/t/{slug}/connect", state.link_pages.prefix);
-        let ctx = OnceLock::new();
-        (Self { state, step, slug, folder, client, parts, path_is_readable, ctx }, rest, body)
+        let (ctx, consented_at) = (OnceLock::new(), OnceLock::new());
+        (Self { state, step, slug, folder, client, parts, path_is_readable, ctx, consented_at }, rest, body)
     }
 
     /// Answers with what `work` makes, or with the page of its failure.
@@ -135,6 +138,11 @@ impl Visit {
         Jar::new(self.pages().manners.secure, &self.folder)
     }
 
+    /// The person said yes at the service; if nothing comes of it here, the page says where that can be undone.
+    pub(super) fn note_consent(&self, provider: Provider) {
+        let _ = self.consented_at.set(provider);
+    }
+
     /// Where the request comes from, for the audit trail.
     pub(super) fn audit_client(&self) -> AuditClient {
         AuditClient {
@@ -162,8 +170,11 @@ impl Visit {
             error.public()
         })?;
         let Some(sign_in) = found.filter(|found| found.tenant.status == TenantStatus::Active) else {
-            self.state.metrics.auth_failures.count(AuthFailure::Unknown);
-            self.state.authenticator.record_guess(self.client.address).await?;
+            // A person who comes back late, or went back and agreed anew, guesses nothing.
+            if !(matches!(handle, Handle::State(_)) && self.jar().has_agreed(self.headers())) {
+                self.state.metrics.auth_failures.count(AuthFailure::Unknown);
+                self.state.authenticator.record_guess(self.client.address).await?;
+            }
             return Err(handle.unknown());
         };
         let attempt = sign_in.attempt;
@@ -205,8 +216,7 @@ impl Visit {
 
     fn failure(&self, error: &PublicError) -> Response {
         let call = self.ctx.get().map(|ctx| ctx.call().to_string());
-        let reloads = matches!(self.step, Step::Consent | Step::Decision);
-        let view = failures::view(error, reloads, call);
+        let view = failures::view(error, self.step, self.consented_at.get().copied(), call);
         let page = self.pages().manners.page(failures::status(error.code), &view, Forms::None);
         let mut response = page.unwrap_or_else(|error| {
             use axum::response::IntoResponse;

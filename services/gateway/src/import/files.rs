@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use stagedoor_crypto::fernet::{FernetError, FernetKey};
+use stagedoor_domain::text::clean;
 use stagedoor_legacy_sessions::{Found, MAX_BYTES, ReadError, Reading, read};
 use zeroize::Zeroizing;
 
@@ -70,7 +71,7 @@ impl SourceFile {
         let Some(path) = key_file.map(Path::to_owned).or_else(|| self.key_beside()) else {
             return Err(ReadError::KeyNeeded.into());
         };
-        let shown = path.display().to_string();
+        let shown = shown(&path);
         let unusable = |problem: String| FileError::KeyFile { path: shown.clone(), problem };
         let (metadata, text) = content_of(&path, KEY_BYTES).map_err(|error| unusable(error.to_string()))?;
         let key = FernetKey::parse(&text).map_err(|error| unusable(error.to_string()))?;
@@ -88,11 +89,25 @@ impl SourceFile {
     }
 }
 
+/// A path as it is printed: what a terminal would act on, or would hide, is escaped.
+pub(super) fn shown(path: &Path) -> String {
+    let mut text = String::new();
+    for character in path.to_string_lossy().chars() {
+        let alone = character.to_string();
+        if character == ' ' || clean(&alone, 1) == alone {
+            text.push(character);
+        } else {
+            text.extend(character.escape_unicode());
+        }
+    }
+    text
+}
+
 /// Looks before it opens: opening a pipe would wait for a writer.
 fn content_of(path: &Path, limit: u64) -> Result<(Metadata, Zeroizing<Vec<u8>>), FileError> {
     let metadata = std::fs::metadata(path).map_err(|error| missing(path, error))?;
     if metadata.is_dir() {
-        return Err(FileError::Folder(path.display().to_string().trim_end_matches('/').to_owned()));
+        return Err(FileError::Folder(shown(path).trim_end_matches('/').to_owned()));
     }
     if !metadata.is_file() {
         return Err(FileError::Special);
@@ -141,6 +156,17 @@ mod tests {
         let large = folder.path().join("large");
         std::fs::write(&large, vec![b' '; MAX_BYTES + 1]).unwrap();
         assert!(error(&large).contains("1048576"));
+    }
+
+    #[test]
+    fn a_path_does_nothing_to_the_terminal() {
+        let shown = |text: &str| shown(Path::new(text));
+        assert_eq!(shown("/home/Zoë/my session.json"), "/home/Zoë/my session.json");
+        assert_eq!(shown("a\u{1b}[31m\nb\u{202e}c"), "a\\u{1b}[31m\\u{a}b\\u{202e}c");
+        let folder = tempfile::tempdir().unwrap();
+        let red = folder.path().join("\u{1b}[31mfolder");
+        std::fs::create_dir(&red).unwrap();
+        assert!(error(&red).contains("\\u{1b}[31mfolder/*"));
     }
 
     #[test]

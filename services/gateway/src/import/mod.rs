@@ -1,11 +1,12 @@
 //! `stagedoor import sessions`: the files, one after the other, through `legacy_sessions` and `tools::import`, and a
 //! line for each. Source files are only ever read.
 
+mod clients;
 mod files;
 mod report;
 mod signals;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,17 +20,20 @@ use stagedoor_crypto::{KekProvider, SystemEntropy};
 use stagedoor_domain::{
     Clock, Entropy, Provider, SystemClock, Tenant, TenantContext, TenantSlug, TenantStatus, UserId,
 };
-use stagedoor_legacy_sessions::{Reading, Zone};
+use stagedoor_legacy_sessions::{Found, Reading, Zone};
 use stagedoor_providers::{HttpOptions, ProviderHttp, Providers};
 use stagedoor_storage::{KeyVault, Store, users};
-use stagedoor_tools::import::{ImportRequest, Importer};
+use stagedoor_tools::import::{ImportRequest, Importer, LONGEST_PATIENCE};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{assembly, keys};
+use clients::{ClientArgument, Clients};
 use files::SourceFile;
 use report::{Line, Report};
 use signals::Signals;
+
+const ACQUIRE_TIMEOUT_MS: u64 = 5_000;
 
 /// What to import.
 #[derive(Debug, Subcommand)]
@@ -54,9 +58,10 @@ pub struct SessionsArguments {
     /// Only files of this service; also the service of a schema 1.0 or 1.1 file that names none.
     #[arg(long)]
     provider: Option<Provider>,
-    /// The client that the tokens were made for, where a file does not tell. Only the tenant's own client can use them.
-    #[arg(long)]
-    client_id: Option<String>,
+    /// The client that the tokens were made for, where a file does not tell: an id, or `tenant` for the tenant's own
+    /// client. `spotify=…` and `tidal=…` for files of both services. Only the tenant's own client can use them.
+    #[arg(long = "client-id", value_name = "[SERVICE=]ID|tenant")]
+    client_ids: Vec<ClientArgument>,
     /// The zone of times that name none, such as Europe/Berlin or +02:00; without it, this machine's.
     #[arg(long)]
     timezone: Option<Zone>,
@@ -70,7 +75,7 @@ pub struct SessionsArguments {
     #[arg(long)]
     json: bool,
     /// How many seconds new tokens wait for a database or a provider that is away, before they are given up.
-    #[arg(long, default_value_t = 600)]
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(..=LONGEST_PATIENCE.as_secs()))]
     patience: u64,
     /// The configuration file.
     #[arg(long)]
@@ -80,7 +85,9 @@ pub struct SessionsArguments {
 /// Runs it. Ends with 0 if every file can be used, 2 if some cannot, 1 if something failed that is no file's fault.
 pub async fn run(command: ImportCommand) -> anyhow::Result<ExitCode> {
     let ImportCommand::Sessions(arguments) = command;
-    let config = Config::load(&LoadOptions::from_process(arguments.config.clone()))?;
+    let mut config = Config::load(&LoadOptions::from_process(arguments.config.clone()))?;
+    // A gateway refuses a call rather than letting it wait; tokens in hand are worth waiting for.
+    config.storage.acquire_timeout_ms = config.storage.acquire_timeout_ms.max(ACQUIRE_TIMEOUT_MS);
     let telemetry = telemetry::init(&config.telemetry, "stagedoor-import")?;
     let ended = sessions(&config, &arguments).await;
     telemetry.flush().await;
@@ -88,6 +95,8 @@ pub async fn run(command: ImportCommand) -> anyhow::Result<ExitCode> {
 }
 
 async fn sessions(config: &Config, arguments: &SessionsArguments) -> anyhow::Result<ExitCode> {
+    let files = read_all(arguments);
+    let clients = clients_of(arguments, &files)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
     let store = assembly::open_store(config).await?;
@@ -111,7 +120,19 @@ async fn sessions(config: &Config, arguments: &SessionsArguments) -> anyhow::Res
     );
     let context = importer.context(tenant);
     let user = find_user(&store, &context, &arguments.user).await?;
-    let report = import_all(arguments, &importer, &context, user, &signals).await;
+    let mut report = Report::new(arguments.json, arguments.dry_run);
+    for (line, found) in files {
+        let line = match found {
+            _ if signals.stop() => line.not_tried(),
+            None => line,
+            Some(Found { session, .. }) => {
+                let client = clients.of(session.provider);
+                let request = ImportRequest { user, session: &session, client, dry_run: arguments.dry_run };
+                line.with_outcome(importer.import(&context, &request).await)
+            }
+        };
+        report.add(&line);
+    }
     audit.flush().await.context("the last audit records were not written")?;
     finished.cancel();
     writer.await?;
@@ -119,53 +140,37 @@ async fn sessions(config: &Config, arguments: &SessionsArguments) -> anyhow::Res
     Ok(report.exit_code())
 }
 
-async fn import_all(
-    arguments: &SessionsArguments,
-    importer: &Importer,
-    context: &TenantContext,
-    user: UserId,
-    signals: &Signals,
-) -> Report {
-    let mut report = Report::new(arguments.json, arguments.dry_run);
-    for path in &arguments.files {
-        if signals.stop() {
-            report.add(&Line::not_tried(path));
-            continue;
-        }
-        report.add(&import_one(arguments, importer, context, user, path).await);
-    }
-    report
+/// The files, each with its line and what it holds. All are read before the first is imported, because it depends on
+/// all whether `--client-id` can be meant.
+fn read_all(arguments: &SessionsArguments) -> Vec<(Line, Option<Found>)> {
+    arguments.files.iter().map(|path| read_one(arguments, path)).collect()
 }
 
-async fn import_one(
-    arguments: &SessionsArguments,
-    importer: &Importer,
-    context: &TenantContext,
-    user: UserId,
-    path: &std::path::Path,
-) -> Line {
+fn read_one(arguments: &SessionsArguments, path: &Path) -> (Line, Option<Found>) {
     let file = match SourceFile::open(path) {
         Ok(file) => file,
-        Err(error) => return Line::not_read(path, &error),
+        Err(error) => return (Line::not_read(path, &error), None),
     };
     let reading =
         Reading { zone: arguments.timezone.unwrap_or_default(), key: None, provider: arguments.provider };
     let mut warnings = file.warnings();
     let found = match file.read(&reading, arguments.key_file.as_deref(), &mut warnings) {
         Ok(found) => found,
-        Err(error) => return Line::not_read(path, &error).with_warnings(warnings),
+        Err(error) => return (Line::not_read(path, &error).with_warnings(warnings), None),
     };
     let line = Line::found(path, &found).with_warnings(warnings);
     if arguments.provider.is_some_and(|wanted| wanted != found.session.provider) {
-        return line.of_another_service();
+        return (line.of_another_service(), None);
     }
-    let request = ImportRequest {
-        user,
-        session: &found.session,
-        client_id: arguments.client_id.as_deref(),
-        dry_run: arguments.dry_run,
-    };
-    line.with_outcome(importer.import(context, &request).await)
+    (line, Some(found))
+}
+
+fn clients_of(arguments: &SessionsArguments, files: &[(Line, Option<Found>)]) -> anyhow::Result<Clients> {
+    let clients = Clients::new(&arguments.client_ids)?;
+    let of_files: Vec<_> =
+        files.iter().filter_map(|(_, found)| Some(found.as_ref()?.session.provider)).collect();
+    clients.check(&of_files)?;
+    Ok(clients)
 }
 
 async fn find_tenant(store: &Store, slug: &str) -> anyhow::Result<Arc<Tenant>> {

@@ -12,10 +12,7 @@ use stagedoor_domain::text::clean;
 use stagedoor_legacy_sessions::{Format, Found, Missing};
 use stagedoor_tools::import::{ImportOutcome, Imported};
 
-use super::files::FileError;
-
-/// Longer than any path that is shown whole.
-const PATH_CHARACTERS: usize = 4_096;
+use super::files::{FileError, shown};
 
 /// What is said about one file.
 #[derive(Debug)]
@@ -81,8 +78,8 @@ impl Line {
         Self::new(path, State::NotRead(error.to_string()))
     }
 
-    pub(super) fn not_tried(path: &Path) -> Self {
-        Self::new(path, State::NotTried)
+    pub(super) fn not_tried(self) -> Self {
+        Self { state: State::NotTried, ..self }
     }
 
     pub(super) fn with_warnings(mut self, warnings: Vec<String>) -> Self {
@@ -100,7 +97,7 @@ impl Line {
     }
 
     fn new(path: &Path, state: State) -> Self {
-        let file = clean(&path.to_string_lossy(), PATH_CHARACTERS);
+        let file = shown(path);
         Self { file, found: None, state, warnings: Vec::new() }
     }
 
