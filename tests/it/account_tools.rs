@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stagedoor_domain::{Provider, TenantSettings};
+use stagedoor_domain::{Provider, Scope, TenantSettings};
 use stagedoor_sandbox::{Effect, FaultRule};
 use stagedoor_testkit::{
     Answer, Browser, Client, Era, FrozenClock, Inhabited, KeySpec, Stage, StageOptions, TestGateway,
     TestTenant,
 };
 
-use crate::linking::{Newcomer, agree, ask, how_it_went, link};
+use crate::linking::{Newcomer, agree, ask, hold_exchanges, how_it_went, link, reached};
 
 const ARGUMENTS: &str = r#"{"provider":"spotify"}"#;
 
@@ -123,10 +123,41 @@ async fn a_state_works_for_its_own_call_only() {
     assert_eq!(hijacks, [(json!("link"), json!("invalid_request_state"))]);
     assert_eq!(recorded(&bob.tenant, "session_hijack").await, [], "to another tenant it is no state at all");
 
-    clock.advance(Duration::from_mins(5));
+    clock.advance(Duration::from_hours(2));
     let late = retry(&client, arguments(), &json!(state), action("accept")).await;
     assert_eq!(late.verdict(), "200 invalid_request_state");
-    assert!(late.message().contains("five minutes"), "{}", late.message());
+    assert!(late.message().contains("two hours"), "{}", late.message());
+    let link = stage.sql("SELECT attempt_id::text FROM link_attempts").await;
+    assert!(late.text().contains(&link), "the way on is named: {}", late.text());
+}
+
+#[tokio::test]
+async fn a_state_lives_as_long_as_its_link_can_be_finished() {
+    let clock = Arc::new(FrozenClock::now());
+    let stage = Stage::start_with(StageOptions { clock: clock.clone(), ..StageOptions::default() }).await;
+    let gateway = impatient(&stage).await;
+    let ada = Newcomer::arrive(&stage, &gateway, "ada").await;
+    let client = modern(ada.client(&gateway));
+    let asked = begin(&client).await;
+    clock.advance(Duration::from_secs(9 * 60 + 30));
+    let account = stage.sandbox().create_account(Provider::Spotify, "Robin", "DE");
+    let page = asked["inputRequests"]["link"]["params"]["url"].as_str().unwrap().parse().unwrap();
+    link(&stage, &Browser::new(), &page, &account).await;
+    // The person tells the client a while later.
+    clock.advance(Duration::from_mins(20));
+    let state = &asked["requestState"];
+    let done = retry(&client, arguments(), state, action("accept")).await.result();
+    assert_eq!(done["structuredContent"]["status"], "linked", "{done}");
+
+    // The answer got lost on its way to the client: the same state is refused, and the way on is named.
+    let again = retry(&client, arguments(), state, action("accept")).await;
+    assert_eq!(again.verdict(), "200 invalid_request_state");
+    let link = stage.sql("SELECT attempt_id::text FROM link_attempts").await;
+    assert!(again.text().contains(&link), "{}", again.text());
+    let other_key = ada.tenant.key(&KeySpec::for_user(ada.user)).await;
+    let stolen =
+        retry(&modern(gateway.client("ada", &other_key)), arguments(), state, action("accept")).await;
+    assert!(!stolen.text().contains(&link), "{}", stolen.text());
 }
 
 #[tokio::test]
@@ -180,17 +211,12 @@ async fn a_link_is_finished_though_the_browser_leaves() {
     let browser = Browser::new();
     let door = agree(&browser, &asked.page).await;
     let back = stage.sandbox().authorize(Provider::Spotify, &account, &door).unwrap();
-    let slow = FaultRule::new(Provider::Spotify, Effect::delay(Duration::from_millis(500)));
-    stage.sandbox().faults().push(slow.grant_type("authorization_code").times(1));
-    let exchanging = async {
-        while stage.sql("SELECT stage FROM link_attempts").await != "exchanging" {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
+    hold_exchanges(&stage, Provider::Spotify);
     tokio::select! {
         page = browser.open(&back) => panic!("the page was there before the browser left: {}", page.verdict()),
-        () = exchanging => {}
+        () = reached(&stage, "exchanging") => {}
     }
+    stage.sandbox().faults().clear();
     let done = loop {
         let answer = how_it_went(&client, &asked.link).await;
         if answer.verdict() != "200 ok" || answer.result()["structuredContent"]["status"] != "pending" {
@@ -346,4 +372,40 @@ async fn keys_that_only_read_are_shown_neither_tool() {
             "{tool}"
         );
     }
+}
+
+#[tokio::test]
+async fn only_keys_with_the_scope_for_it_unlink() {
+    let stage = Stage::start().await;
+    let gateway = TestGateway::start(&stage).await;
+    let ada = stage.inhabit("ada").await;
+    let scopes = Scope::ALL.iter().copied().filter(|scope| *scope != Scope::PrivacyManage).collect();
+    let other = KeySpec { scopes, ..KeySpec::for_user(ada.user) };
+    let other = gateway.client("ada", &ada.tenant.key(&other).await);
+    let refused = other.tool("account_unlink", json!({ "provider": "tidal" })).await;
+    assert_eq!(refused.verdict(), "403 insufficient_scope");
+    let robin = gateway.client("ada", &ada.key);
+    assert_eq!(accounts(&robin).await.len(), 2);
+    unlink(&ada, &robin, Provider::Tidal).await;
+}
+
+#[tokio::test]
+async fn an_access_that_cannot_be_renewed_says_until_when_it_works() {
+    let stage = Stage::start().await;
+    let gateway = TestGateway::start(&stage).await;
+    let ada = Newcomer::arrive(&stage, &gateway, "ada").await;
+    let client = ada.client(&gateway);
+    let asked = ask(&client, arguments()).await;
+    let account = stage.sandbox().create_account(Provider::Spotify, "Robin", "DE");
+    link(&stage, &Browser::new(), &asked.page, &account).await;
+    let linked = async || how_it_went(&client, &asked.link).await.result()["structuredContent"].clone();
+    assert_eq!(linked().await["account"].get("works_until"), None);
+    stage.sql("UPDATE provider_sessions SET refresh_token = NULL").await;
+    let told = linked().await;
+    let until = told["account"]["works_until"].as_str().unwrap_or_else(|| panic!("{told}"));
+    assert!(told["next"].as_str().unwrap().contains("works until"), "{told}");
+    let listed = accounts(&client).await;
+    assert_eq!(listed[0]["works_until"], json!(until), "{listed:?}");
+    assert!(listed[0]["warnings"][0].as_str().unwrap().contains("works until"), "{listed:?}");
+    assert!(listed[0]["link_again"].is_object(), "{listed:?}");
 }

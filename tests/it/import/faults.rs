@@ -8,18 +8,9 @@ use stagedoor_domain::Provider;
 use stagedoor_sandbox::{Effect, FaultRule, RefreshRotation};
 use stagedoor_testkit::{FaultProxy, Stage, StageOptions, TestGateway, Weather};
 
-use super::Site;
+use super::{Site, until};
 
 const PROFILE: &str = "/users/me";
-
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let waiting = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_mins(1), waiting).await.unwrap_or_else(|_| panic!("{what}"));
-}
 
 #[tokio::test]
 async fn new_tokens_wait_for_a_provider_that_does_not_say_whose_they_are() {

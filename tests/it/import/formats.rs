@@ -1,5 +1,6 @@
 //! Files that can be used: every format, once and twice.
 
+use chrono::TimeDelta;
 use serde_json::json;
 use stagedoor_domain::Provider;
 use stagedoor_testkit::{Stage, TestGateway};
@@ -55,13 +56,13 @@ async fn every_format_is_imported_once_and_works() {
             "session-1.1.json",
             &json!({ "schema_version": "1.1", "provider": "spotify", "access_token": newer.grant.access_token,
                 "refresh_token": newer.grant.refresh_token, "token_expires_at": newer.grant.expires_at,
-                "authorized_at": "2026-11-01T00:00:00Z", "scopes": newer.grant.scopes,
+                "authorized_at": newer.grant.expires_at - TimeDelta::days(20), "scopes": newer.grant.scopes,
                 "user_id": newer.account }).to_string(),
         ),
     ];
     let before: Vec<_> = files.iter().map(|file| untouched(file)).collect();
     let paths: Vec<_> = files.iter().map(std::path::PathBuf::as_path).collect();
-    let options = ["--client-id", client_id.as_str(), "--timezone", "UTC"];
+    let options = ["--client-id", "tenant", "--timezone", "UTC"];
 
     let dry = site.rows().await;
     let foreseen = site.import(&paths, &[&options[..], &["--dry-run"]].concat()).await;
@@ -71,7 +72,8 @@ async fn every_format_is_imported_once_and_works() {
 
     let finished = site.import(&paths, &options).await;
     assert_eq!(finished.code, Some(0), "{finished:?}");
-    assert_eq!(site.refreshes(spotify) + site.refreshes(tidal), 0, "no token had to be refreshed");
+    let asked = (site.refreshes(spotify), site.refreshes(tidal));
+    assert_eq!(asked, (4, 3), "each refresh proves whose client the tokens were made for");
     let lines = finished.lines();
     let formats: Vec<_> = lines.iter().map(|line| line["format"].as_str().unwrap()).collect();
     let expected =
@@ -99,6 +101,7 @@ async fn every_format_is_imported_once_and_works() {
     assert_eq!(again.code, Some(0), "{again:?}");
     assert!(again.lines().iter().all(|line| line["outcome"] == "already_imported"), "{again:?}");
     assert_eq!(site.rows().await, once, "a second run changes nothing");
+    assert_eq!((site.refreshes(spotify), site.refreshes(tidal)), asked);
     assert_eq!(files.iter().map(|file| untouched(file)).collect::<Vec<_>>(), before);
 }
 

@@ -1,13 +1,18 @@
 //! `stagedoor import sessions` as operators run it: real files, the real program, and the front door afterwards.
 
+mod claims;
+mod clients;
 mod faults;
 mod formats;
+mod kept;
+mod lost;
 mod refusals;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use stagedoor_domain::{Provider, UserId};
 use stagedoor_sandbox::Grant;
@@ -60,13 +65,17 @@ impl<'a> Site<'a> {
     }
 
     fn outside(&self, provider: Provider) -> Outside {
-        let sandbox = self.stage.sandbox();
-        let account = sandbox.create_account(provider, "Robin Outside", "DE");
+        let account = self.stage.sandbox().create_account(provider, "Robin Outside", "DE");
         let scopes: &[&str] = match provider {
             Provider::Spotify => &["playlist-read-private", "playlist-modify-private", "user-read-private"],
             Provider::Tidal => &["playlists.read", "playlists.write", "user.read"],
         };
-        let grant = sandbox.grant(provider, &account, &self.tenant.client_id(), scopes);
+        self.granted(provider, account, scopes)
+    }
+
+    /// Another grant of an account for the tenant's client.
+    fn granted(&self, provider: Provider, account: String, scopes: &[&str]) -> Outside {
+        let grant = self.stage.sandbox().grant(provider, &account, &self.tenant.client_id(), scopes);
         Outside { provider, account, grant }
     }
 
@@ -138,6 +147,19 @@ impl Outside {
         .to_string()
     }
 
+    /// As spotipy writes it; the access token ended at `ended` and works no more.
+    fn spotipy(&self, ended: DateTime<Utc>) -> String {
+        json!({
+            "access_token": "ended",
+            "token_type": "Bearer",
+            "expires_in": 3600,
+            "scope": self.grant.scopes.join(" "),
+            "expires_at": ended.timestamp(),
+            "refresh_token": self.grant.refresh_token,
+        })
+        .to_string()
+    }
+
     /// The end of the access token in UTC, without a zone.
     fn ends(&self) -> String {
         self.grant.expires_at.format("%Y-%m-%dT%H:%M:%S").to_string()
@@ -155,6 +177,25 @@ fn untouched(path: &Path) -> Untouched {
         mode: metadata.permissions().mode(),
         modified: metadata.modified().unwrap(),
     }
+}
+
+/// What a line says became of its file.
+fn outcome(line: &Value) -> String {
+    format!("{} {}", line["outcome"].as_str().unwrap(), line["reason"].as_str().unwrap_or("-"))
+}
+
+/// Whether a line warns that tokens are lost.
+fn warns_of_loss(line: &Value) -> bool {
+    line["warnings"].to_string().contains("they are lost")
+}
+
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), waiting).await.unwrap_or_else(|_| panic!("{what}"));
 }
 
 /// Nothing that was printed or logged shows a token.

@@ -2,15 +2,11 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use stagedoor_domain::Provider;
 use stagedoor_testkit::{Stage, TestGateway};
 
-use super::{Site, assert_silent};
-
-fn outcome(line: &Value) -> String {
-    format!("{} {}", line["outcome"].as_str().unwrap(), line["reason"].as_str().unwrap_or("-"))
-}
+use super::{Site, assert_silent, outcome};
 
 #[tokio::test]
 async fn tokens_of_an_unknown_client_leave_an_account_to_link_again() {
@@ -43,6 +39,8 @@ async fn tokens_of_an_unknown_client_leave_an_account_to_link_again() {
     let refused = client.tool("playlists_list", json!({ "provider": "tidal" })).await;
     assert_eq!(refused.code().as_deref(), Some("relink_needed"), "{}", refused.text());
 
+    let audited = site.imports_audited().await;
+    assert_eq!(audited.last().unwrap()["details"]["outcome"], "relink_needed", "{audited:?}");
     let rows = site.rows().await;
     let again = site.import_one(&known, &["--timezone", "UTC"]).await;
     assert_eq!((outcome(&again), site.rows().await), (outcome(&lines[0]), rows));
@@ -73,8 +71,7 @@ async fn what_the_provider_refuses_is_refused_once() {
         ),
     ];
     let files = [files[0].as_path(), files[1].as_path()];
-    let client_id = site.tenant.client_id();
-    let options = ["--timezone", "UTC", "--client-id", client_id.as_str()];
+    let options = ["--timezone", "UTC", "--client-id", "tenant"];
     let finished = site.import(&files, &options).await;
     assert_eq!(finished.code, Some(2), "{finished:?}");
     assert_eq!(outcome(&finished.lines()[0]), "relink_needed refused");
@@ -103,6 +100,9 @@ async fn tokens_must_be_of_the_account_the_client_and_the_person_that_they_are_g
     let mixed = site.file("mixed.json", &mixed.tidal_mcp(&mixed.ends()));
     let line = site.import_one(&mixed, &options).await;
     assert_eq!(outcome(&line), "not_usable other_account");
+    let rows = site.rows().await;
+    assert_eq!(outcome(&site.import_one(&mixed, &options).await), "not_usable refused_before");
+    assert_eq!((site.refreshes(Provider::Tidal), site.rows().await), (0, rows), "nobody was asked again");
 
     let foreign = site.file(
         "spotify-config.json",

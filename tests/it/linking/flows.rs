@@ -5,10 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use stagedoor_bootstrap::tasks;
 use stagedoor_domain::Provider;
-use stagedoor_sandbox::{Effect, FaultRule};
 use stagedoor_testkit::{Browser, Client, Era, Stage, TestGateway};
 
-use super::{Newcomer, agree, ask, how_it_went, link};
+use super::{Newcomer, agree, ask, hold_exchanges, how_it_went, link};
 
 /// A client of 2026-07-28 that can open pages for its person.
 fn modern(client: Client) -> Client {
@@ -256,16 +255,14 @@ async fn who_closes_the_browser_too_early_is_linked_all_the_same() {
     let browser = Browser::new();
     let door = agree(&browser, &asked.page).await;
     let back = stage.sandbox().authorize(Provider::Tidal, &account, &door).unwrap();
-    let slow = FaultRule::new(Provider::Tidal, Effect::delay(Duration::from_secs(1)))
-        .grant_type("authorization_code")
-        .after_work();
-    stage.sandbox().faults().push(slow);
+    hold_exchanges(&stage, Provider::Tidal);
     let opening = tasks::spawn("person", async move { browser.open(&back).await });
     while stage.sandbox().token_requests(Provider::Tidal).get("authorization_code") != Some(&1) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     opening.abort();
     assert!(opening.await.unwrap_err().is_cancelled(), "the browser was still waiting");
+    stage.sandbox().faults().clear();
     loop {
         let went = how_it_went(&client, &asked.link).await.result()["structuredContent"].clone();
         if went["status"] == "linked" {

@@ -1,13 +1,19 @@
 //! Linking accounts from the agent's question to the provider's answer, as agents and people do it.
 
+mod again;
 mod flows;
 mod forms;
 mod pages;
 mod refusals;
+mod returns;
 mod secrecy;
+mod unkept;
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use stagedoor_domain::{Provider, UserId};
+use stagedoor_sandbox::{Effect, FaultRule};
 use stagedoor_testkit::{Answer, Browser, Client, KeySpec, Page, Stage, TestGateway, TestTenant, generous};
 use url::Url;
 
@@ -82,6 +88,20 @@ pub(crate) async fn link(stage: &Stage, browser: &Browser, page: &Url, account: 
     let door = agree(browser, page).await;
     let back = stage.sandbox().authorize(provider_of(&door), account, &door).unwrap();
     browser.open(&back).await
+}
+
+/// What a sandbox without an end of its own is asked for until a test lets it answer.
+pub(crate) fn hold_exchanges(stage: &Stage, provider: Provider) {
+    let held = FaultRule::new(provider, Effect::Hold).grant_type("authorization_code").after_work();
+    stage.sandbox().faults().push(held);
+}
+
+/// Waits until the newest link is in that stage.
+pub(crate) async fn reached(stage: &Stage, wanted: &str) {
+    let newest = "SELECT stage FROM link_attempts ORDER BY created_at DESC, attempt_id DESC LIMIT 1";
+    while stage.sql(newest).await != wanted {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Whose authorize address that is.

@@ -142,9 +142,9 @@ async fn names_from_outside_are_shown_as_text() {
     assert_eq!((page.verdict().as_str(), page.text().contains("<script")), ("404 link_unknown", false));
     browser.alter_cookies(|name, value| {
         if name.ends_with("ending") {
-            *value =
-                "eyJsaW5rZWQiOnsicHJvdmlkZXIiOiJ0aWRhbCIsImFjY291bnQiOiI8c2NyaXB0PiIsIm1pc3NpbmciOltdfX0"
-                    .to_owned();
+            // {"linked":{"link":"0000…","provider":"tidal","account":"<script>","missing":[]}}
+            "eyJsaW5rZWQiOnsibGluayI6IjAwMDAwMDAwLTAwMDAtMDAwMC0wMDAwLTAwMDAwMDAwMDAwNyIsInByb3ZpZGVyIjoidGlkYWwiLCJhY2NvdW50IjoiPHNjcmlwdD4iLCJtaXNzaW5nIjpbXX19"
+                .clone_into(value);
         }
     });
     let page = browser.open(&last.url).await;

@@ -107,9 +107,11 @@ async fn a_callback_works_once() {
     let Attempted { asked, browser, back } = attempt(&stage, &client).await;
     assert_eq!(browser.open(&back).await.heading(), "Your Spotify account is linked");
     let exchanged = stage.sandbox().token_requests(Provider::Spotify);
-    for replay in [browser.open(&back).await, Browser::new().open(&back).await] {
-        assert_eq!(replay.verdict(), "409 link_used");
-    }
+    let again = browser.open(&back).await;
+    assert_eq!(again.heading(), "Your Spotify account is linked", "who loads it again sees the same");
+    let elsewhere = Browser::new().open(&back).await;
+    assert_eq!(elsewhere.verdict(), "409 link_used");
+    assert!(!elsewhere.text().contains("Robin"), "to others the name is not shown: {}", elsewhere.text());
     assert_eq!(stage.sandbox().token_requests(Provider::Spotify), exchanged);
     assert_eq!(ada.stored(&stage).await[..2], [1, 1]);
     let linked = how_it_went(&client, &asked.link).await.result();
@@ -231,8 +233,16 @@ async fn the_provider_changes_its_mind_or_fails() {
         let page = browser.open(&back).await;
         let verdicts = failed(&stage, &ada, &client, &page, &asked.link).await;
         assert_eq!(verdicts, ["502 link_failed", "200 link_failed"], "{fault:?}");
+        assert!(page.text().contains("https://www.spotify.com/account/apps/"), "{}", page.text());
         stage.sandbox().faults().clear();
-        assert_eq!(browser.open(&back).await.verdict(), "409 link_used", "a code is tried once: {fault:?}");
+        let tried = stage.sandbox().token_requests(Provider::Spotify);
+        let again = browser.open(&back).await;
+        assert_eq!((again.verdict(), again.heading()), (page.verdict(), page.heading()), "{fault:?}");
+        assert_eq!(
+            stage.sandbox().token_requests(Provider::Spotify),
+            tried,
+            "a code is tried once: {fault:?}"
+        );
     }
 }
 

@@ -6,8 +6,11 @@ mod foresight;
 mod owners;
 mod recovery;
 mod refresh;
+mod refused;
+mod unlinking;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use stagedoor_domain::{Clock, Provider};
@@ -33,6 +36,16 @@ pub(crate) async fn end_access(stage: &Stage, provider: Provider) {
          (SELECT account_id FROM linked_accounts WHERE provider = '{provider}')"
     );
     stage.sql(&ended).await;
+}
+
+/// Waits until something is so, for half a minute at most.
+pub(crate) async fn until(is_so: impl AsyncFn() -> bool) {
+    let look = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), look).await.expect("it has not come about");
 }
 
 /// How often the provider was asked to refresh.

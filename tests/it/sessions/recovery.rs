@@ -84,6 +84,47 @@ async fn a_damaged_session_is_set_aside_and_linking_again_replaces_it() {
 }
 
 #[tokio::test]
+async fn every_kind_of_damage_is_set_aside() {
+    let stage = Stage::start().await;
+    let gateway = TestGateway::start(&stage).await;
+    let ada = stage.inhabit("ada").await;
+    let client = music::client(&gateway, &ada);
+    let of_spotify = "provider_sessions WHERE account_id IN (SELECT account_id FROM linked_accounts WHERE provider = 'spotify')";
+    let kept = format!(
+        "SELECT format('UPDATE provider_sessions SET access_token = %L, quarantined_at = NULL, quarantine_reason = NULL \
+        WHERE session_id = %L', access_token, session_id) FROM {of_spotify}"
+    );
+    let restore = stage.sql(&kept).await;
+    let damages = [
+        // The id of the key that it is sealed under.
+        "set_byte(access_token, 2, get_byte(access_token, 2) # 1)",
+        "set_byte(access_token, 17, get_byte(access_token, 17) # 128)",
+        // Cut, emptied, overwritten.
+        "substr(access_token, 1, 60)",
+        "substr(access_token, 1, octet_length(access_token) - 1)",
+        "''",
+        "decode(repeat('00', octet_length(access_token)), 'hex')",
+        "decode(repeat('01', octet_length(access_token)), 'hex')",
+    ];
+    for (number, damage) in damages.iter().enumerate() {
+        let of_spotify = of_spotify.replacen(" WHERE", &format!(" SET access_token = {damage} WHERE"), 1);
+        stage.sql(&format!("UPDATE {of_spotify}")).await;
+        let fresh = TestGateway::start(&stage).await;
+        let answer = create(&music::client(&fresh, &ada), Provider::Spotify).await;
+        assert_eq!(answer.verdict(), "200 session_unreadable", "{damage}");
+        assert!(told(&answer).contains("account_link"), "{damage}: {}", told(&answer));
+        assert_eq!(listed(&client, Provider::Spotify).await["status"], "unreadable", "{damage}");
+        let copies = stage.sql("SELECT count(*) FROM session_quarantine").await;
+        assert_eq!(copies, (number + 1).to_string(), "{damage}");
+        assert_eq!(fresh.metric("session_quarantines").await, 1, "{damage}");
+        fresh.flush_audit().await;
+        stage.sql(&restore).await;
+    }
+    assert_eq!(recorded(&ada, "session_open").await, vec!["session_unreadable"; damages.len()]);
+    assert_eq!(create(&client, Provider::Spotify).await.verdict(), "200 ok", "restored");
+}
+
+#[tokio::test]
 async fn a_missing_key_is_no_damage() {
     let stage = Stage::start().await;
     let ada = stage.inhabit("ada").await;
@@ -112,7 +153,11 @@ async fn a_session_that_a_later_version_wrote_is_left_alone() {
     let ada = stage.inhabit("ada").await;
     let client = music::client(&gateway, &ada);
     stage.sql("UPDATE provider_sessions SET schema_version = '9.0'").await;
-    assert_eq!(create(&client, Provider::Spotify).await.verdict(), "200 internal");
+    let answer = create(&client, Provider::Spotify).await;
+    assert_eq!(answer.verdict(), "200 session_unreadable");
+    for way_out in ["operator", "account_link"] {
+        assert!(told(&answer).contains(way_out), "{}", told(&answer));
+    }
     assert_eq!(stage.sql("SELECT count(*) FROM session_quarantine").await, "0");
     stage.sql("UPDATE provider_sessions SET schema_version = '2.0'").await;
     assert_eq!(create(&client, Provider::Spotify).await.verdict(), "200 ok");

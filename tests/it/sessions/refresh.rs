@@ -9,7 +9,7 @@ use stagedoor_domain::Provider;
 use stagedoor_sandbox::{Effect, FaultRule, RefreshRotation};
 use stagedoor_testkit::{FaultProxy, Stage, StageOptions, TestGateway, Weather};
 
-use super::{create, end_access, frozen, listed, recorded, refreshes, told};
+use super::{create, end_access, frozen, listed, recorded, refreshes, told, until};
 use crate::music;
 
 /// The token endpoint's refreshes.
@@ -31,18 +31,13 @@ async fn a_token_that_ends_soon_is_refreshed_beside_the_call_and_one_that_ends_a
     // Four minutes are left: the call uses the token, and someone sees to the next.
     clock.advance(Duration::from_mins(56));
     for provider in Provider::ALL {
-        let slow = at_refresh(*provider, Effect::delay(Duration::from_secs(2)));
-        stage.sandbox().faults().push(slow.times(1));
+        let hold = stage.sandbox().faults().push(at_refresh(*provider, Effect::Hold));
+        // It returns, although the refresh does not before it is let go.
         assert_eq!(create(&client, *provider).await.verdict(), "200 ok");
-        let open = stage.sandbox().faults().list().len();
-        while refreshes(&stage, *provider) < 1 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        assert!(open <= 1, "{provider}: the call did not wait for the refresh");
+        until(async || refreshes(&stage, *provider) == 1).await;
+        stage.sandbox().faults().remove(hold);
     }
-    while gateway.metric("session_refreshes").await < 2 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until(async || gateway.metric("session_refreshes").await == 2).await;
     for provider in Provider::ALL {
         assert_eq!(create(&client, *provider).await.verdict(), "200 ok");
         assert_eq!(refreshes(&stage, *provider), 1, "{provider}: the new token is good for an hour");
@@ -112,22 +107,18 @@ async fn tokens_that_came_while_the_database_was_away_are_kept_until_it_is_back(
     let ada = stage.inhabit("ada").await;
     let client = music::client(&gateway, &ada);
     end_access(&stage, Provider::Spotify).await;
-    let slow = at_refresh(Provider::Spotify, Effect::delay(Duration::from_secs(1)));
-    stage.sandbox().faults().push(slow.after_work().times(1));
+    let hold = stage.sandbox().faults().push(at_refresh(Provider::Spotify, Effect::Hold).after_work());
     let away = async {
-        while refreshes(&stage, Provider::Spotify) == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until(async || refreshes(&stage, Provider::Spotify) == 1).await;
         postgres.set(Weather::Broken);
+        stage.sandbox().faults().remove(hold);
     };
     let (answer, ()) = tokio::join!(create(&client, Provider::Spotify), away);
     let verdict = answer.verdict();
     assert!(["200 store_unavailable", "200 ok"].contains(&verdict.as_str()), "{}", answer.text());
     postgres.set(Weather::Fair);
     // The sandbox has ended the old refresh token: a second exchange would be refused.
-    while create(&client, Provider::Spotify).await.verdict() != "200 ok" {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    until(async || create(&client, Provider::Spotify).await.verdict() == "200 ok").await;
     assert_eq!(refreshes(&stage, Provider::Spotify), 1);
     assert_eq!(listed(&client, Provider::Spotify).await["status"], "linked");
 }
@@ -172,7 +163,7 @@ async fn while_another_replica_holds_the_claim_nobody_here_asks() {
     assert_eq!(refreshes(&stage, Provider::Spotify), 0);
     // The holder is gone and its lease runs out; whoever waits for it takes over.
     stage.sql(&format!("{claim} '0'")).await;
-    while create(&client, Provider::Spotify).await.verdict() != "200 ok" {}
+    until(async || create(&client, Provider::Spotify).await.verdict() == "200 ok").await;
     assert_eq!(refreshes(&stage, Provider::Spotify), 1);
 }
 
@@ -184,16 +175,17 @@ async fn a_holder_that_lets_its_lease_run_out_may_still_store() {
     let ada = stage.inhabit("ada").await;
     let clients = gateways.each_ref().map(|gateway| music::client(gateway, &ada));
     end_access(&stage, Provider::Tidal).await;
-    let slow = at_refresh(Provider::Tidal, Effect::delay(Duration::from_secs(3)));
-    stage.sandbox().faults().push(slow.after_work().times(1));
+    let hold = stage.sandbox().faults().push(at_refresh(Provider::Tidal, Effect::Hold).after_work());
     let take_over = async {
-        while refreshes(&stage, Provider::Tidal) == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until(async || refreshes(&stage, Provider::Tidal) == 1).await;
         stage.sql("UPDATE provider_sessions SET refresh_claimed_until = clock_timestamp() WHERE refresh_claim > 0").await;
         create(&clients[1], Provider::Tidal).await
     };
-    let (slow, quick) = tokio::join!(create(&clients[0], Provider::Tidal), take_over);
+    let let_go = async {
+        until(async || refreshes(&stage, Provider::Tidal) == 2).await;
+        stage.sandbox().faults().remove(hold);
+    };
+    let (slow, quick, ()) = tokio::join!(create(&clients[0], Provider::Tidal), take_over, let_go);
     assert_eq!([slow.verdict(), quick.verdict()], ["200 ok", "200 ok"], "{}", quick.text());
     assert_eq!(refreshes(&stage, Provider::Tidal), 2, "the second one asked and was refused");
     assert_eq!(listed(&clients[1], Provider::Tidal).await["status"], "linked");
@@ -219,21 +211,4 @@ async fn what_cannot_be_recorded_is_not_asked_for() {
     assert_eq!(refreshes(&stage, Provider::Spotify), 0);
     assert_eq!(client.rpc("tools/call", params).await.verdict(), "200 ok");
     assert_eq!(refreshes(&stage, Provider::Spotify), 1, "the claim was given back");
-}
-
-#[tokio::test]
-async fn a_service_that_refuses_what_it_gave_out_a_moment_ago_asks_for_linking_again() {
-    let stage = Stage::start().await;
-    let gateway = TestGateway::start(&stage).await;
-    let ada = stage.inhabit("ada").await;
-    let client = music::client(&gateway, &ada);
-    let refused = FaultRule::new(Provider::Spotify, Effect::status(401)).operation("POST /me/playlists");
-    stage.sandbox().faults().push(refused);
-    let answer = create(&client, Provider::Spotify).await;
-    assert_eq!(answer.verdict(), "200 relink_needed");
-    assert!(told(&answer).contains("link"), "{}", told(&answer));
-    assert_eq!(refreshes(&stage, Provider::Spotify), 1, "it was tried with new tokens first");
-    assert_eq!(listed(&client, Provider::Spotify).await["status"], "relink_needed");
-    assert_eq!(create(&client, Provider::Spotify).await.verdict(), "200 relink_needed");
-    assert_eq!(refreshes(&stage, Provider::Spotify), 1);
 }
