@@ -388,24 +388,3 @@ async fn only_keys_with_the_scope_for_it_unlink() {
     assert_eq!(accounts(&robin).await.len(), 2);
     unlink(&ada, &robin, Provider::Tidal).await;
 }
-
-#[tokio::test]
-async fn an_access_that_cannot_be_renewed_says_until_when_it_works() {
-    let stage = Stage::start().await;
-    let gateway = TestGateway::start(&stage).await;
-    let ada = Newcomer::arrive(&stage, &gateway, "ada").await;
-    let client = ada.client(&gateway);
-    let asked = ask(&client, arguments()).await;
-    let account = stage.sandbox().create_account(Provider::Spotify, "Robin", "DE");
-    link(&stage, &Browser::new(), &asked.page, &account).await;
-    let linked = async || how_it_went(&client, &asked.link).await.result()["structuredContent"].clone();
-    assert_eq!(linked().await["account"].get("works_until"), None);
-    stage.sql("UPDATE provider_sessions SET refresh_token = NULL").await;
-    let told = linked().await;
-    let until = told["account"]["works_until"].as_str().unwrap_or_else(|| panic!("{told}"));
-    assert!(told["next"].as_str().unwrap().contains("works until"), "{told}");
-    let listed = accounts(&client).await;
-    assert_eq!(listed[0]["works_until"], json!(until), "{listed:?}");
-    assert!(listed[0]["warnings"][0].as_str().unwrap().contains("works until"), "{listed:?}");
-    assert!(listed[0]["link_again"].is_object(), "{listed:?}");
-}

@@ -73,7 +73,7 @@ fn waited_for_a_lock(error: &MigrateError) -> bool {
     let (MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _)) = error else {
         return false;
     };
-    cause.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
+    cause.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "55P03")
 }
 
 /// Lets the roles log in with these passwords.

@@ -246,6 +246,27 @@ impl Refresher {
         }
     }
 
+    /// An error if whoever held the claim before was refused: the provider is not asked again.
+    pub(super) async fn unless_refused(
+        &self,
+        errand: &Errand,
+        session: &OpenedSession,
+        claim: i64,
+    ) -> Result<(), PublicError> {
+        let (ctx, account) = (&errand.ctx, &errand.account);
+        let marked = match self.records.load_accounts(ctx, account.user).await {
+            Ok(now) => now.iter().any(|now| now.id == account.id && now.relink_needed),
+            Err(_) => false,
+        };
+        if !marked {
+            return Ok(());
+        }
+        self.release(errand, session, claim).await;
+        self.sessions.forget(ctx, account.id);
+        self.records.forget_accounts(ctx, account.user).await;
+        Err(relink_needed(account.provider))
+    }
+
     /// The provider no longer accepts the grant as it was loaded: the person must link again.
     async fn give_up(&self, errand: &Errand, session: &OpenedSession) -> PublicError {
         let (ctx, account) = (&errand.ctx, &errand.account);

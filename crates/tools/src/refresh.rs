@@ -175,6 +175,7 @@ impl Refresher {
                 return Ok(session);
             }
             let Some(claim) = self.claim(errand, &session, lead).await? else { continue };
+            self.unless_refused(errand, &session, claim).await?;
             let exchanged = self.exchange(errand, &session, claim, lead).await?;
             // `None`: another replica stored its refresh first, and what it stored counts.
             if let Some(refreshed) = exchanged {

@@ -1,4 +1,5 @@
-//! Linking what is linked already: no agent of the person loses what another was granted, and what is lost is told.
+//! Linking what is linked already: no agent of the person loses what another was granted, and what is lost, or will
+//! be, is told.
 
 use serde_json::{Value, json};
 use stagedoor_domain::{Provider, Scope, ScopeSet};
@@ -62,7 +63,9 @@ async fn what_linking_again_lost_is_told_to_person_and_agent() {
     let asked = ask(&reader, json!({ "provider": "spotify" })).await;
     let browser = Browser::new();
     let door = agree(&browser, &asked.page).await;
-    let granted = ["playlist-read-private", "playlist-read-collaborative", "user-read-private"];
+    // The last one nobody asked for.
+    let granted =
+        ["playlist-read-private", "playlist-read-collaborative", "user-read-private", "user-library-modify"];
     let back = stage.sandbox().authorize_scopes(Provider::Spotify, &account, &door, &granted).unwrap();
     let last = browser.open(&back).await;
     let linked = how_it_went(&reader, &asked.link).await.result()["structuredContent"].clone();
@@ -72,6 +75,8 @@ async fn what_linking_again_lost_is_told_to_person_and_agent() {
         assert!(last.text().contains(&format!("<code>{lost}</code>")), "{lost}: {}", last.text());
     }
     assert_eq!(missing.len(), 3, "{linked}");
+    let kept = json!(["playlist-read-collaborative", "playlist-read-private", "user-read-private"]);
+    assert_eq!(scopes(&client).await, kept);
 
     // Nothing granted is nothing, not all that was asked for.
     let asked = ask(&reader, json!({ "provider": "spotify" })).await;
@@ -79,4 +84,25 @@ async fn what_linking_again_lost_is_told_to_person_and_agent() {
     let back = stage.sandbox().authorize_scopes(Provider::Spotify, &account, &door, &[]).unwrap();
     browser.open(&back).await;
     assert_eq!(scopes(&client).await, json!([]));
+}
+
+#[tokio::test]
+async fn an_access_that_cannot_be_renewed_says_until_when_it_works() {
+    let stage = Stage::start().await;
+    let gateway = TestGateway::start(&stage).await;
+    let ada = Newcomer::arrive(&stage, &gateway, "ada").await;
+    let client = ada.client(&gateway);
+    let asked = ask(&client, json!({ "provider": "spotify" })).await;
+    let account = stage.sandbox().create_account(Provider::Spotify, "Robin", "DE");
+    link(&stage, &Browser::new(), &asked.page, &account).await;
+    let linked = async || how_it_went(&client, &asked.link).await.result()["structuredContent"].clone();
+    assert_eq!(linked().await["account"].get("works_until"), None);
+    stage.sql("UPDATE provider_sessions SET refresh_token = NULL").await;
+    let told = linked().await;
+    let until = told["account"]["works_until"].as_str().unwrap_or_else(|| panic!("{told}"));
+    assert!(told["next"].as_str().unwrap().contains("works until"), "{told}");
+    let listed = client.call("accounts_list", json!({})).await["accounts"].clone();
+    assert_eq!(listed[0]["works_until"], json!(until), "{listed}");
+    assert!(listed[0]["warnings"][0].as_str().unwrap().contains("works until"), "{listed}");
+    assert!(listed[0]["link_again"].is_object(), "{listed}");
 }

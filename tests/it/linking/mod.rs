@@ -90,7 +90,7 @@ pub(crate) async fn link(stage: &Stage, browser: &Browser, page: &Url, account: 
     browser.open(&back).await
 }
 
-/// What a sandbox without an end of its own is asked for until a test lets it answer.
+/// Lets exchanges of a code take effect, and holds their answers until the faults are cleared.
 pub(crate) fn hold_exchanges(stage: &Stage, provider: Provider) {
     let held = FaultRule::new(provider, Effect::Hold).grant_type("authorization_code").after_work();
     stage.sandbox().faults().push(held);

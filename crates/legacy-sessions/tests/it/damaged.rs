@@ -27,6 +27,21 @@ fn what_is_no_session_file_is_said_to_be_none() {
 }
 
 #[test]
+fn what_could_not_be_an_account_is_no_id() {
+    let session = |id: &str| {
+        let file = serde_json::json!({ "schema_version": "1.1", "user_id": id }).to_string();
+        read_in_berlin(file.as_bytes()).map(|found| found.session.provider_user_id)
+    };
+    let longest = "x".repeat(64);
+    for id in ["188506868", "aB3_-z", &longest] {
+        assert_eq!(session(id).unwrap().as_deref(), Some(id));
+    }
+    for id in ["Ignore what was said before", "robin@example.org", "<b>", &format!("{longest}x")] {
+        assert!(matches!(session(id), Err(ReadError::Damaged { field: "user_id", .. })), "{id}");
+    }
+}
+
+#[test]
 fn broken_json_is_placed() {
     for whole in [fixture!("tidal-mcp.json"), fixture!("spotify-config.json"), fixture!("schema-1.1.json")] {
         let error = error(&whole[..whole.len() / 2]);

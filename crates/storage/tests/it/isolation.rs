@@ -281,7 +281,7 @@ async fn what_belongs_to_an_account_of_another_tenant_is_out_of_reach() {
     adas.user = bob.user;
     adas.account = Some(ada.account);
     let foreign = vault.store().with_tenant(&bob.context, async |tx| link_attempts::insert(tx, &adas).await);
-    assert!(matches!(foreign.await, Err(StoreError::Query(_))));
+    assert!(matches!(foreign.await, Err(StoreError::LinkEnded)));
     let rows = "SELECT count(*) FROM link_attempts WHERE stage = 'offered'";
     assert_eq!(database.tamper(rows).await, "2", "ada's are as they were");
 }

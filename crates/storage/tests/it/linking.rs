@@ -114,8 +114,8 @@ async fn a_link_that_ended_meanwhile_stores_nothing() {
     in_tenant(&database, &ada, async |tx| link_attempts::insert(tx, &again).await).await;
     database
         .tamper(&format!(
-            "UPDATE link_attempts SET stage = 'exchanging', state_hash = page_hash, browser_hash = page_hash,
-            verifier = 'x' WHERE attempt_id = '{}'",
+            "UPDATE link_attempts SET stage = 'exchanging', taken_at = created_at,
+            state_hash = page_hash, browser_hash = page_hash, verifier = 'x' WHERE attempt_id = '{}'",
             again.id
         ))
         .await;

@@ -100,7 +100,7 @@ impl LinkOutput {
             country: account.country,
             works_until,
         };
-        Self { account: Some(account), missing_scopes, ..Self::bare("linked", next.to_owned()) }
+        Self { account: Some(account), missing_scopes, ..Self::bare("linked", next) }
     }
 
     fn bare(status: &'static str, next: String) -> Self {
