@@ -85,8 +85,9 @@ impl<'a> Load<'a> {
         arguments: Value,
         wants: &(dyn Fn(usize) -> bool + Sync),
     ) {
-        for _attempt in 0..2 * REPLICAS {
-            let at = self.next.fetch_add(1, Ordering::Relaxed) % REPLICAS;
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        for attempt in 0..2 * REPLICAS {
+            let at = (first + attempt) % REPLICAS;
             if !wants(at) {
                 continue;
             }

@@ -1,6 +1,6 @@
 //! Accounts that work are not made worse by an old file, and a grant that is over is no success.
 
-use chrono::{Months, TimeDelta};
+use chrono::{Months, SubsecRound, TimeDelta};
 use serde_json::json;
 use stagedoor_domain::Provider;
 use stagedoor_sandbox::RefreshRotation;
@@ -74,7 +74,8 @@ async fn a_grant_that_is_over_is_no_success() {
     let old = format!("UPDATE provider_sessions SET authorized_at = '{}'", long_ago.to_rfc3339());
     stage.sql(&old).await;
     let newer = site.granted(Provider::Spotify, linked.account.clone(), &["user-read-private"]);
-    let consent = stage.clock().now() - TimeDelta::days(9);
+    // Whole seconds: the database keeps no nanoseconds.
+    let consent = (stage.clock().now() - TimeDelta::days(9)).trunc_subsecs(0);
     let file = site.file(
         "session.json",
         &json!({ "schema_version": "1.1", "provider": "spotify", "access_token": newer.grant.access_token,
