@@ -42,19 +42,6 @@ pub struct Sighting {
     pub noted: bool,
 }
 
-/// A device that is remembered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionDevice {
-    /// Its keyed hash.
-    pub fingerprint: [u8; 32],
-    /// Who called with it last.
-    pub principal: String,
-    /// When it came first.
-    pub first_seen: DateTime<Utc>,
-    /// When it came last.
-    pub last_seen: DateTime<Utc>,
-}
-
 /// Looks a device up, counts those beside it, and notes its use as `sight` says. Uses of one account take turns.
 pub async fn sight(
     transaction: &mut TenantTransaction,
@@ -107,35 +94,6 @@ pub async fn admit(
     .fetch_one(transaction.connection())
     .await?;
     if is_new { forget_old(transaction, account, now).await } else { Ok(()) }
-}
-
-/// The devices of an account that were seen since then, the latest first.
-pub async fn recent(
-    transaction: &mut TenantTransaction,
-    account: LinkedAccountId,
-    since: DateTime<Utc>,
-) -> Result<Vec<SessionDevice>, StoreError> {
-    let rows = sqlx::query!(
-        "SELECT fingerprint, principal, first_seen, last_seen FROM session_devices
-        WHERE tenant_id = $1 AND account_id = $2 AND last_seen >= $3 ORDER BY last_seen DESC, fingerprint",
-        transaction.tenant_id().0,
-        account.0,
-        since
-    )
-    .fetch_all(transaction.connection())
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            let fingerprint = <[u8; 32]>::try_from(row.fingerprint)
-                .map_err(|_| StoreError::not_understood("session_devices.fingerprint", "another length"))?;
-            Ok(SessionDevice {
-                fingerprint,
-                principal: row.principal,
-                first_seen: row.first_seen,
-                last_seen: row.last_seen,
-            })
-        })
-        .collect()
 }
 
 async fn forget_old(

@@ -121,22 +121,8 @@ pub async fn find(
     transaction: &mut TenantTransaction,
     account: LinkedAccountId,
 ) -> Result<Option<LinkedAccount>, StoreError> {
-    let row = sqlx::query_as!(
-        Row,
-        r#"SELECT a.account_id, a.user_id, a.provider, a.provider_user_id, a.label, a.country_code,
-            CASE WHEN a.status = 'relink_needed' AND s.refused_revision < s.revision THEN 'active' ELSE a.status END
-                AS "status!",
-            a.created_at, s.authorized_at AS "authorized_at?", s.token_expires_at AS "token_expires_at?",
-            s.scopes AS "scopes?", s.quarantined_at IS NOT NULL AS "quarantined!",
-            COALESCE(s.imported, false) AS "imported!", s.refresh_token IS NOT NULL AS "refreshable!"
-        FROM linked_accounts a LEFT JOIN provider_sessions s USING (tenant_id, account_id)
-        WHERE a.tenant_id = $1 AND a.account_id = $2"#,
-        transaction.tenant_id().0,
-        account.0
-    )
-    .fetch_optional(transaction.connection())
-    .await?;
-    row.map(Row::into_account).transpose()
+    let Some(owner) = owner_of(transaction, account).await? else { return Ok(None) };
+    Ok(list(transaction, owner).await?.into_iter().find(|found| found.id == account))
 }
 
 /// The person that an account belongs to.
@@ -152,15 +138,6 @@ pub async fn owner_of(
     .fetch_optional(transaction.connection())
     .await?;
     Ok(owner.map(UserId))
-}
-
-/// Marks that the person must consent again; `false` if there is no such account. See
-/// `provider_sessions::mark_relink_needed_at` for what a refresh found out.
-pub async fn mark_relink_needed(
-    transaction: &mut TenantTransaction,
-    account: LinkedAccountId,
-) -> Result<bool, StoreError> {
-    set_status(transaction, account, AccountStatus::RelinkNeeded).await
 }
 
 /// Deletes an account and all that came from it; `None` if there is no such account.

@@ -181,7 +181,7 @@ pub(super) async fn asking_key(
 
 /// Whether a key may still have something linked for that person.
 pub(super) fn is_valid(key: &KeySummary, user: UserId, now: chrono::DateTime<chrono::Utc>) -> bool {
-    key.revoked_at.is_none() && key.expires_at.is_none_or(|at| at > now) && key.user == Some(user)
+    key.is_valid_at(now) && key.user == Some(user)
 }
 
 /// The id of the key whose label that is.

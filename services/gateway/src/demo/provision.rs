@@ -60,7 +60,9 @@ pub(super) async fn provision(
 ) -> anyhow::Result<Demo> {
     postgres.create_database(DATABASE).await?;
     let administrator = SecretString::from(postgres.url_for(DATABASE, "postgres"));
-    stagedoor_storage::migrate(&administrator).await.context("the demo's database could not be migrated")?;
+    stagedoor_storage::migrate(&administrator)
+        .await
+        .context("the demo's database could not be migrated; --reset begins with a new one")?;
     let password = || Some(postgres.role_password().clone());
     let passwords = RolePasswords { app: password(), admin: password(), ..RolePasswords::default() };
     stagedoor_storage::provision_roles(&administrator, &passwords).await?;
