@@ -34,6 +34,10 @@ pub enum AuditAction {
     DevicesExceeded,
     /// A session was imported from another program's file.
     SessionImport,
+    /// An answer was fetched again beside a call that was given the one of before.
+    CacheRefresh,
+    /// The page after one that was asked for was fetched ahead.
+    CachePrefetch,
 }
 
 impl AuditAction {
@@ -52,6 +56,8 @@ impl AuditAction {
             Self::DeviceNew => "device_new",
             Self::DevicesExceeded => "devices_exceeded",
             Self::SessionImport => "session_import",
+            Self::CacheRefresh => "cache_refresh",
+            Self::CachePrefetch => "cache_prefetch",
         }
     }
 
@@ -59,7 +65,7 @@ impl AuditAction {
     pub const fn class(self) -> AuditClass {
         match self {
             Self::Tool(tool) if !tool.writes() => AuditClass::Deferred,
-            Self::Request => AuditClass::Deferred,
+            Self::Request | Self::CacheRefresh | Self::CachePrefetch => AuditClass::Deferred,
             _ => AuditClass::Synchronous,
         }
     }
@@ -74,7 +80,11 @@ impl AuditAction {
             | Self::SessionHijack
             | Self::DeviceNew
             | Self::DevicesExceeded => "auth",
-            Self::SessionOpen | Self::SessionRotate | Self::SessionImport => "data_access",
+            Self::SessionOpen
+            | Self::SessionRotate
+            | Self::SessionImport
+            | Self::CacheRefresh
+            | Self::CachePrefetch => "data_access",
         }
     }
 }

@@ -129,8 +129,12 @@ error_codes! {
     DeadlineExceeded = "deadline_exceeded", 200;
     /// A paging cursor is not ours, is someone else's, or is too old.
     InvalidCursor = "invalid_cursor", 200;
+    /// What was to be changed was changed by someone else meanwhile; read it again.
+    Conflict = "conflict", 200;
     /// Part of a write was done; the message says which part.
     PartlyDone = "partly_done", 200;
+    /// As many calls are under way as this tenant, or this replica, may have at a time.
+    Overloaded = "overloaded", 503;
     /// The store is out of reach; nothing was done.
     StoreUnavailable = "store_unavailable", 503;
     /// A key that opens the tenant's secrets is out of reach; nothing was done.
@@ -164,6 +168,33 @@ pub enum Fault {
     Service,
 }
 
+/// Whose calls a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitScope {
+    /// The calling principal's.
+    Principal,
+    /// Those of all principals of the tenant together.
+    Tenant,
+}
+
+/// Which limit refused a call, for programs: what the message says in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LimitDetail {
+    /// The name that the `RateLimit` header uses: `search-60`, `tenant-search-60`, or `penalty`.
+    pub name: String,
+    /// Whose calls it counts.
+    pub scope: LimitScope,
+    /// Calls per window; 0 for a penalty.
+    pub capacity: u32,
+    /// The window, or the penalty's length.
+    pub window_seconds: u64,
+    /// Calls left now.
+    pub remaining: u64,
+    /// Seconds until all are back if nothing more is called.
+    pub full_in_seconds: u64,
+}
+
 /// What an agent is told. Holds nothing that it must not see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{message}")]
@@ -182,6 +213,9 @@ pub struct PublicError {
         serialize_with = "whole_seconds"
     )]
     pub retry_after: Option<Duration>,
+    /// The limit that refused, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Box<LimitDetail>>,
 }
 
 #[expect(clippy::ref_option, reason = "serde hands over a reference to the field")]
@@ -200,7 +234,7 @@ pub fn ceil_seconds(wait: Duration) -> u64 {
 impl PublicError {
     /// An error with no hint.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, retry_after: None }
+        Self { code, message: message.into(), hint: None, retry_after: None, limit: None }
     }
 
     /// The error with what to do instead.
@@ -214,6 +248,13 @@ impl PublicError {
     #[must_use]
     pub fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
+        self
+    }
+
+    /// The error with the limit that refused.
+    #[must_use]
+    pub fn limit(mut self, limit: LimitDetail) -> Self {
+        self.limit = Some(Box::new(limit));
         self
     }
 

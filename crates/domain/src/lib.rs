@@ -6,6 +6,7 @@ pub mod clock;
 pub mod error;
 pub mod ids;
 pub mod music;
+pub mod network;
 pub mod policy;
 pub mod reference;
 pub mod scope;
@@ -14,12 +15,12 @@ pub mod text;
 pub mod tool;
 
 pub use clock::{Clock, Entropy, SystemClock};
-pub use error::{ErrorCode, Fault, PublicError};
+pub use error::{ErrorCode, Fault, LimitDetail, LimitScope, PublicError};
 pub use ids::{
     ApiKeyId, CallId, LinkAttemptId, LinkedAccountId, ProviderAppId, SessionId, TenantId, TenantSlug, UserId,
 };
 pub use music::Provider;
-pub use policy::{CacheClass, LimitClass, TenantSettings};
+pub use policy::{CacheClass, LimitClass, Preferences, TenantSettings};
 pub use reference::{EntityKind, ItemRef, Reference};
 pub use scope::{Scope, ScopeSet};
 pub use tenant::{Principal, PrincipalKind, Tenant, TenantContext, TenantStatus};

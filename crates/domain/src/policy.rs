@@ -33,6 +33,46 @@ impl CacheClass {
             Self::Never => None,
         }
     }
+
+    /// How long an answer may live at most that was found unchanged again and again, where nobody set the class's
+    /// life. What a person may change elsewhere never lives longer than its default.
+    const fn longest_ttl(self) -> Duration {
+        match self {
+            Self::Search => Duration::from_mins(20),
+            Self::Playlist => Duration::from_mins(15),
+            Self::Metadata => Duration::from_hours(6),
+            Self::Track => Duration::from_hours(24),
+            Self::Never => Duration::ZERO,
+        }
+    }
+}
+
+/// Between which lives an answer's own may move: what is found changed is asked for sooner, what is found
+/// unchanged later (SEED-T §10.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TtlBounds {
+    /// The shortest life.
+    pub shortest: Duration,
+    /// The life of an answer of which nothing is known yet.
+    pub first: Duration,
+    /// The longest life.
+    pub longest: Duration,
+}
+
+impl TtlBounds {
+    /// The part of the first life below which none falls.
+    const SHORTEST_PART: u32 = 4;
+
+    /// A life that was set: it is not exceeded, whatever is observed.
+    pub fn set(life: Duration) -> Self {
+        Self { shortest: life / Self::SHORTEST_PART, first: life, longest: life }
+    }
+
+    /// The same, but no answer older than `age` is wanted.
+    #[must_use]
+    pub fn capped(self, age: Duration) -> Self {
+        Self { shortest: self.shortest.min(age), first: self.first.min(age), longest: self.longest.min(age) }
+    }
 }
 
 closed_set!(
@@ -93,6 +133,35 @@ impl LimitClass {
             Self::Auth => vec![Quota { capacity: 5, window: Duration::from_mins(15) }],
         }
     }
+
+    /// What all principals of a tenant may do together: as much as a hundred that use up their own quotas, so that
+    /// one tenant cannot take a whole installation.
+    pub fn default_tenant_quotas(self) -> Vec<Quota> {
+        let hundredfold = |quota: Quota| Quota { capacity: quota.capacity.saturating_mul(100), ..quota };
+        self.default_quotas().into_iter().map(hundredfold).collect()
+    }
+}
+
+/// One step of a penalty: whoever is refused so often within so long is shut out for so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PenaltyStep {
+    /// Refused calls; those during an earlier step's penalty count too. At most [`PenaltyStep::MOST`].
+    pub refusals: u32,
+    /// Within how many seconds.
+    pub within_seconds: u32,
+    /// How many seconds every call is refused then.
+    pub block_seconds: u32,
+}
+
+impl PenaltyStep {
+    /// The most refusals that are remembered of one principal.
+    pub const MOST: u32 = 100;
+
+    /// SECURITY §5: 10 refusals in 10 minutes cost a minute, 50 a quarter of an hour.
+    pub const DEFAULT: [Self; 2] = [
+        Self { refusals: 10, within_seconds: 600, block_seconds: 60 },
+        Self { refusals: 50, within_seconds: 600, block_seconds: 900 },
+    ];
 }
 
 closed_set!(
@@ -135,6 +204,30 @@ impl Default for DevicePolicy {
     }
 }
 
+/// What a person wants of the cache (SEED-T §4.1, `cache_preferences`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CachePreferences {
+    /// Whether that person's calls may be answered with what was fetched before.
+    pub enable_cache: bool,
+    /// How old an answer may be at most, in seconds; `None` leaves it to the data's class. It shortens only.
+    pub cache_duration: Option<u32>,
+}
+
+impl Default for CachePreferences {
+    fn default() -> Self {
+        Self { enable_cache: true, cache_duration: None }
+    }
+}
+
+/// What a person prefers. Members that are not known are passed over, so that two releases can read the same row.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Preferences {
+    /// Of the cache.
+    pub cache_preferences: CachePreferences,
+}
+
 /// What a tenant may override; kept in `tenants.settings` as JSON and read again without a restart.
 ///
 /// Defaults are not written and members that are not known are passed over, so that replicas of two releases can read
@@ -145,6 +238,15 @@ pub struct TenantSettings {
     /// Quotas by class; a class that is absent keeps its default.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<LimitClass, Vec<Quota>>,
+    /// Quotas by class of all principals together; a class that is absent keeps its default.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tenant_limits: BTreeMap<LimitClass, Vec<Quota>>,
+    /// What repeated refusals cost; the defaults if absent, nothing if empty. At most 4 steps count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub penalties: Option<Vec<PenaltyStep>>,
+    /// Calls under way at a time on one replica; the installation's share for one tenant if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrent_calls: Option<u32>,
     /// Seconds that answers of a class live; a class that is absent keeps its default.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub cache_ttl_seconds: BTreeMap<CacheClass, u64>,
@@ -159,12 +261,47 @@ impl TenantSettings {
         self.limits.get(&class).cloned().unwrap_or_else(|| class.default_quotas())
     }
 
-    /// The life of an answer of `class`; `None` means it is not reused.
-    pub fn cache_ttl(&self, class: CacheClass) -> Option<Duration> {
+    /// The quotas that hold for `class` for all principals together.
+    pub fn tenant_quotas(&self, class: LimitClass) -> Vec<Quota> {
+        self.tenant_limits.get(&class).cloned().unwrap_or_else(|| class.default_tenant_quotas())
+    }
+
+    /// What repeated refusals cost.
+    pub fn penalty_steps(&self) -> &[PenaltyStep] {
+        const MOST_STEPS: usize = 4;
+        let steps = self.penalties.as_deref().unwrap_or(&PenaltyStep::DEFAULT);
+        &steps[..steps.len().min(MOST_STEPS)]
+    }
+
+    /// Between which lives an answer of `class` moves; `None` means it is not reused.
+    pub fn cache_ttl(&self, class: CacheClass) -> Option<TtlBounds> {
         match self.cache_ttl_seconds.get(&class) {
             Some(0) => None,
-            Some(seconds) => Some(Duration::from_secs(*seconds)),
-            None => class.default_ttl(),
+            Some(seconds) if class != CacheClass::Never => {
+                Some(TtlBounds::set(Duration::from_secs(*seconds)))
+            }
+            Some(_) | None => class
+                .default_ttl()
+                .map(|first| TtlBounds { longest: class.longest_ttl(), ..TtlBounds::set(first) }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_life_that_was_set_is_never_exceeded() {
+        let mut settings = TenantSettings::default();
+        let free = settings.cache_ttl(CacheClass::Search).unwrap();
+        assert!(free.shortest < free.first && free.first < free.longest);
+        settings.cache_ttl_seconds.insert(CacheClass::Search, 60);
+        let set = settings.cache_ttl(CacheClass::Search).unwrap();
+        assert_eq!((set.first, set.longest), (Duration::from_mins(1), Duration::from_mins(1)));
+        settings.cache_ttl_seconds.insert(CacheClass::Never, 60);
+        assert_eq!(settings.cache_ttl(CacheClass::Never), None, "a write is not reused whatever is set");
+        let capped = free.capped(Duration::from_secs(10));
+        assert_eq!((capped.shortest, capped.longest), (Duration::from_secs(10), Duration::from_secs(10)));
     }
 }

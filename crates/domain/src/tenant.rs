@@ -35,7 +35,7 @@ pub struct Tenant {
 }
 
 /// How a principal proved itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PrincipalKind {
     /// A tenant's API key, by its public id.
     ApiKey(ApiKeyId),
@@ -43,6 +43,17 @@ pub enum PrincipalKind {
     LinkPage(LinkAttemptId),
     /// A named job of ours.
     Job(&'static str),
+}
+
+impl PrincipalKind {
+    /// The stable text that limiter keys and audit records name it by.
+    pub fn label(&self) -> String {
+        match self {
+            Self::ApiKey(id) => format!("key:{id}"),
+            Self::LinkPage(attempt) => format!("link:{attempt}"),
+            Self::Job(name) => format!("job:{name}"),
+        }
+    }
 }
 
 /// The authenticated caller and what it may do.
@@ -67,11 +78,7 @@ pub struct Principal {
 impl Principal {
     /// The stable text that limiter keys and audit records name it by.
     pub fn label(&self) -> String {
-        match &self.kind {
-            PrincipalKind::ApiKey(id) => format!("key:{id}"),
-            PrincipalKind::LinkPage(attempt) => format!("link:{attempt}"),
-            PrincipalKind::Job(name) => format!("job:{name}"),
-        }
+        self.kind.label()
     }
 
     /// Whether `tool` is shown to this principal: in one of its toolsets, and not a write if it is read-only.

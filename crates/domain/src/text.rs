@@ -1,5 +1,7 @@
 //! Provider and agent text made safe to hand on: control, bidirectional, zero-width and tag characters go,
-//! length is capped. What is left is still data, never instructions.
+//! length is capped. What is left is still data, never instructions. Also one form for texts that ask the same.
+
+use unicode_normalization::UnicodeNormalization;
 
 /// The text without invisible or reordering characters, at most `max_chars` characters long.
 ///
@@ -15,6 +17,17 @@ pub fn clean(text: &str, max_chars: usize) -> String {
         return String::new();
     }
     if cleaned.len() == cleaned.trim().len() { cleaned } else { cleaned.trim().to_owned() }
+}
+
+/// The text with one blank where there were several.
+pub fn joined(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The text as a question that is the same however it is written: composed (Unicode NFC), in lower case, with one blank
+/// where there were several.
+pub fn folded(text: &str) -> String {
+    joined(text).to_lowercase().nfc().collect()
 }
 
 fn keep(character: char) -> Option<char> {
@@ -44,7 +57,16 @@ fn is_invisible(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::clean;
+    use super::{clean, folded, joined};
+
+    #[test]
+    fn a_question_is_the_same_however_it_is_written() {
+        for text in ["Café Del Mar", "  CAFÉ  del\tmar ", "Cafe\u{301} del Mar"] {
+            assert_eq!(folded(text), "café del mar", "{text:?}");
+        }
+        assert_ne!(folded("Cafe del Mar"), "café del mar", "another letter is another question");
+        assert_eq!(joined(" So  What\n"), "So What", "the case is kept");
+    }
 
     #[test]
     fn invisible_orders_do_not_survive() {

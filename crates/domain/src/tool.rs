@@ -15,6 +15,7 @@ closed_set!(
         Accounts = "accounts",
         Catalog = "catalog",
         Playlists = "playlists",
+        Preferences = "preferences",
         Usage = "usage",
     }
 );
@@ -34,6 +35,8 @@ closed_set!(
         AccountsList = "accounts_list",
         AccountLink = "account_link",
         AccountUnlink = "account_unlink",
+        PreferencesGet = "preferences_get",
+        PreferencesSet = "preferences_set",
         UsageStatus = "usage_status",
     }
 );
@@ -49,6 +52,7 @@ impl ToolName {
                 Toolset::Playlists
             }
             Self::AccountsList | Self::AccountLink | Self::AccountUnlink => Toolset::Accounts,
+            Self::PreferencesGet | Self::PreferencesSet => Toolset::Preferences,
             Self::UsageStatus => Toolset::Usage,
         }
     }
@@ -62,7 +66,8 @@ impl ToolName {
             Self::PlaylistsList | Self::PlaylistGet => Some(Scope::PlaylistsRead),
             Self::PlaylistCreate | Self::PlaylistAdd => Some(Scope::PlaylistsWrite),
             Self::AccountUnlink => Some(Scope::PrivacyManage),
-            Self::AccountsList | Self::AccountLink | Self::UsageStatus => None,
+            Self::PreferencesSet => Some(Scope::PreferencesWrite),
+            Self::AccountsList | Self::AccountLink | Self::PreferencesGet | Self::UsageStatus => None,
         }
     }
 
@@ -78,6 +83,8 @@ impl ToolName {
             | Self::AccountsList
             | Self::AccountLink
             | Self::AccountUnlink
+            | Self::PreferencesGet
+            | Self::PreferencesSet
             | Self::UsageStatus => CacheClass::Never,
         }
     }
@@ -90,14 +97,25 @@ impl ToolName {
                 LimitClass::Api
             }
             Self::PlaylistCreate | Self::PlaylistAdd => LimitClass::Playlist,
-            Self::AccountsList | Self::AccountUnlink | Self::UsageStatus => LimitClass::Api,
+            Self::AccountsList
+            | Self::AccountUnlink
+            | Self::PreferencesGet
+            | Self::PreferencesSet
+            | Self::UsageStatus => LimitClass::Api,
             Self::AccountLink => LimitClass::Auth,
         }
     }
 
     /// Whether it changes anything; writes are audited synchronously (class A) and withheld from read-only keys.
     pub const fn writes(self) -> bool {
-        matches!(self, Self::PlaylistCreate | Self::PlaylistAdd | Self::AccountLink | Self::AccountUnlink)
+        matches!(
+            self,
+            Self::PlaylistCreate
+                | Self::PlaylistAdd
+                | Self::AccountLink
+                | Self::AccountUnlink
+                | Self::PreferencesSet
+        )
     }
 
     /// Whether it can remove or replace what was there.
