@@ -87,7 +87,8 @@ pub async fn insert_active(transaction: &mut TenantTransaction, key: &WrappedKey
         key.wrapped_by
     )
     .execute(transaction.connection())
-    .await?;
+    .await
+    .map_err(StoreError::or_missing("person"))?;
     Ok(())
 }
 

@@ -43,6 +43,9 @@ pub enum StoreError {
     /// A row that must be there is not.
     #[error("no such {0}")]
     Missing(&'static str),
+    /// Someone else wrote in between; nothing was written.
+    #[error("{0} were changed meanwhile")]
+    Changed(&'static str),
     /// There is no partition for that day of the audit trail.
     #[error("the audit trail has no partition for that day")]
     NoAuditPartition,
@@ -111,6 +114,10 @@ impl StoreError {
                 PublicError::new(ErrorCode::LinkExpired, "This link ended before it could be finished.")
                     .hint("Ask for a new link with account_link.")
             }
+            Self::Changed(what) => {
+                PublicError::new(ErrorCode::Conflict, format!("Someone changed {what} meanwhile; nothing was done."))
+                    .hint("Read again, then repeat the change with the new revision.")
+            }
             Self::KeyUnavailable { source, .. } => {
                 let told = PublicError::new(
                     ErrorCode::KeyUnavailable,
@@ -143,6 +150,15 @@ impl StoreError {
 
     pub(crate) fn not_understood(what: &'static str, found: impl Into<String>) -> Self {
         Self::NotUnderstood { what, found: found.into() }
+    }
+
+    /// The error with a broken reference told as `what` not being there.
+    pub(crate) fn or_missing(what: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
+        move |error| {
+            let dangling =
+                error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation);
+            if dangling { Self::Missing(what) } else { error.into() }
+        }
     }
 
     /// The error with a broken uniqueness told as `what` being there already.

@@ -1,14 +1,81 @@
-//! Tenants: the look-up by slug, and what a slug, a status and settings are in the table.
+//! Tenants: look-ups by slug and id, what changed since, and what a slug, a status and settings are in the table.
 
+use chrono::{DateTime, Utc};
 use sqlx::types::Json;
-use stagedoor_domain::{Tenant, TenantSettings, TenantSlug, TenantStatus};
+use stagedoor_domain::{Tenant, TenantId, TenantSettings, TenantSlug, TenantStatus};
 use uuid::Uuid;
 
 use crate::error::StoreError;
 use crate::store::Store;
 use crate::transaction::TenantTransaction;
 
+/// A tenant as it is since a change.
+#[derive(Debug, Clone)]
+pub struct ChangedTenant {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// Raised by each change.
+    pub revision: i64,
+    /// When it was changed, by the database's clock. Whoever changed it may have committed later.
+    pub changed_at: DateTime<Utc>,
+}
+
+/// Tenants that were changed, and those whose row holds something that this build does not understand.
+#[derive(Debug, Default)]
+pub struct TenantChanges {
+    /// Those that can be served as they are now.
+    pub changed: Vec<ChangedTenant>,
+    /// Those that cannot: what is remembered of them stays in force.
+    pub not_understood: Vec<(TenantId, i64, StoreError)>,
+}
+
 impl Store {
+    /// The tenants that were changed within the last `within`, by the database's clock, but not those of `known` at
+    /// the revision given there. Needs no tenant context.
+    pub async fn tenants_changed_within(
+        &self,
+        within: std::time::Duration,
+        known: &[(TenantId, i64)],
+    ) -> Result<TenantChanges, StoreError> {
+        let (ids, revisions): (Vec<_>, Vec<_>) = known.iter().map(|(id, revision)| (id.0, *revision)).unzip();
+        let query = sqlx::query!(
+            r#"SELECT c.tenant_id AS "tenant_id!", c.slug AS "slug!", c.status AS "status!",
+                c.settings AS "settings!: Json<serde_json::Value>", c.revision AS "revision!",
+                c.changed_at AS "changed_at!"
+            FROM tenants_changed_since(clock_timestamp() - make_interval(secs => $1)) c
+            WHERE NOT EXISTS (SELECT FROM unnest($2::uuid[], $3::bigint[]) AS k (tenant_id, revision)
+                WHERE k.tenant_id = c.tenant_id AND k.revision = c.revision)"#,
+            within.as_secs_f64(),
+            &ids,
+            &revisions
+        );
+        let rows = self.outside(async |connection| Ok(query.fetch_all(connection).await?)).await?;
+        let mut changes = TenantChanges::default();
+        for row in rows {
+            match tenant(row.tenant_id, &row.slug, &row.status, row.settings.0) {
+                Ok(tenant) => changes.changed.push(ChangedTenant {
+                    tenant,
+                    revision: row.revision,
+                    changed_at: row.changed_at,
+                }),
+                Err(error) => changes.not_understood.push((row.tenant_id.into(), row.revision, error)),
+            }
+        }
+        Ok(changes)
+    }
+
+    /// The tenant of that id, suspended ones too. Needs no tenant context.
+    pub async fn tenant_by_id(&self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
+        let query = sqlx::query!(
+            r#"SELECT tenant_id AS "tenant_id!", slug AS "slug!", status AS "status!",
+                settings AS "settings!: Json<serde_json::Value>"
+            FROM tenant_by_id($1)"#,
+            id.0
+        );
+        let row = self.outside(async |connection| Ok(query.fetch_optional(connection).await?)).await?;
+        row.map(|row| tenant(row.tenant_id, &row.slug, &row.status, row.settings.0)).transpose()
+    }
+
     /// The tenant of that name, suspended ones too. Needs no tenant context.
     pub async fn find_tenant(&self, slug: &TenantSlug) -> Result<Option<Tenant>, StoreError> {
         let query = sqlx::query!(

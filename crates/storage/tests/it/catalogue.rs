@@ -20,7 +20,7 @@ async fn every_tenant_table_is_isolated_and_ready_to_be_distributed() {
     let rows = async |sql: String| database.tamper(&sql).await;
 
     let tables = rows(format!("SELECT count(*) FROM ({TABLES}) t")).await;
-    assert_eq!(tables, "21", "15 tables and 2 × 3 partitions");
+    assert_eq!(tables, "23", "17 tables and 2 × 3 partitions");
     let partitions =
         rows("SELECT count(*) FROM pg_inherits WHERE inhparent = 'audit_records'::regclass".into()).await;
     assert_eq!(partitions, "3");
@@ -85,8 +85,9 @@ async fn nobody_holds_more_than_was_granted() {
             AND a.grantee = 'stagedoor_app'::regrole GROUP BY c.relname ORDER BY 1",
     );
     let expected = "audit_chain_heads SELECT\naudit_checkpoints SELECT\naudit_payloads SELECT\naudit_records SELECT\n\
-        data_keys INSERT,SELECT\nlink_attempts DELETE,INSERT,SELECT,UPDATE\n\
-        linked_accounts DELETE,INSERT,SELECT,UPDATE\nprovider_apps SELECT\n\
+        data_keys INSERT,SELECT\nlimit_violations INSERT,SELECT,UPDATE\nlink_attempts DELETE,INSERT,SELECT,UPDATE\n\
+        linked_accounts DELETE,INSERT,SELECT,UPDATE\npreferences DELETE,INSERT,SELECT,UPDATE\n\
+        provider_apps SELECT\n\
         provider_sessions DELETE,INSERT,SELECT,UPDATE\nsession_devices DELETE,INSERT,SELECT,UPDATE\n\
         session_imports DELETE,INSERT,SELECT,UPDATE\nsession_quarantine DELETE,INSERT,SELECT\nstorage_version SELECT\ntenants SELECT\nusers SELECT";
     assert_eq!(sorted_groups(&app.await), expected);

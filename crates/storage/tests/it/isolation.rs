@@ -1,19 +1,20 @@
 //! Two tenants side by side: whatever one does, it neither sees nor changes the other's rows.
 
 use sqlx::{Connection as _, PgConnection, Row as _};
-use stagedoor_domain::{Clock as _, TenantContext};
+use stagedoor_domain::{Clock as _, Preferences, TenantContext};
 use stagedoor_storage::provider_apps::{self, OpenedProviderApp, ProviderAppMode};
 use stagedoor_storage::provision::{self, provider_app_id};
 use stagedoor_storage::session_imports::{ImportOutcome, SessionImport};
 use stagedoor_storage::{
-    StoreError, TenantTransaction, api_keys, link_attempts, linked_accounts, provider_sessions,
-    session_devices, session_imports, tenants, users,
+    StoreError, TenantTransaction, api_keys, limit_violations, link_attempts, linked_accounts, preferences,
+    provider_sessions, session_devices, session_imports, tenants, users,
 };
 
 use crate::attempts::attempt;
 use crate::support::{Database, Inhabited, account_of, tokens};
+use crate::violations::violation;
 
-const TENANT_TABLES: [&str; 15] = [
+const TENANT_TABLES: [&str; 17] = [
     "tenants",
     "users",
     "api_keys",
@@ -25,6 +26,8 @@ const TENANT_TABLES: [&str; 15] = [
     "session_quarantine",
     "session_devices",
     "session_imports",
+    "preferences",
+    "limit_violations",
     "audit_records",
     "audit_payloads",
     "audit_chain_heads",
@@ -106,7 +109,7 @@ async fn random_statements_of_two_tenants_meet_no_foreign_row() {
         let mut transaction = connection.begin().await.unwrap();
         set_tenant(&mut transaction, &me.context).await;
         match random(4) {
-            0 => own += read(&mut transaction, TENANT_TABLES[1 + random(14)], me).await,
+            0 => own += read(&mut transaction, TENANT_TABLES[1 + random(16)], me).await,
             1 => {
                 let (table, column) = [
                     ("users", "created_at"),
@@ -114,7 +117,8 @@ async fn random_statements_of_two_tenants_meet_no_foreign_row() {
                     ("provider_sessions", "created_at"),
                     ("link_attempts", "created_at"),
                     ("session_devices", "first_seen"),
-                ][random(5)];
+                    ("preferences", "updated_at"),
+                ][random(6)];
                 let sql = format!("UPDATE {table} SET {column} = now() WHERE tenant_id = $1");
                 let mine = sqlx::query(sqlx::AssertSqlSafe(sql.clone())).bind(me.context.tenant_id().0);
                 own += mine.execute(&mut *transaction).await.unwrap().rows_affected();
@@ -215,9 +219,12 @@ async fn furnish(database: &Database, one: &Inhabited) {
     let rows = async |tx: &mut TenantTransaction| {
         link_attempts::insert(tx, &attempt(database, one, 1)).await?;
         session_devices::admit(tx, one.account, &[1; 32], "key:x", now).await?;
+        limit_violations::add(tx, &[violation("key:x", "search-60", now, Some(one.user))]).await?;
         session_imports::record(tx, &import, None).await
     };
     assert!(vault.store().with_tenant(&one.context, rows).await.unwrap());
+    let none = preferences::load(vault, &one.context, one.user).await.unwrap();
+    preferences::store(vault, &one.context, one.user, &none, &Preferences::default()).await.unwrap();
     let damage = "UPDATE provider_sessions SET access_token = 'x' WHERE account_id = ";
     database.tamper(&format!("{damage}'{}'", one.account)).await;
     assert!(provider_sessions::quarantine(vault, &one.context, one.account, "test").await.unwrap());
@@ -245,6 +252,9 @@ async fn what_belongs_to_an_account_of_another_tenant_is_out_of_reach() {
         assert_eq!(api_keys::summary(tx, ada.key.id()).await?, None);
         assert_eq!(users::find_by_subject(tx, "ada|ada").await?, None);
         assert_eq!(tenants::name(tx).await?, "bob");
+        let long_ago = now - chrono::TimeDelta::days(1);
+        assert_eq!(limit_violations::of_principal(tx, "key:x", long_ago, 20).await?, []);
+        assert_eq!(limit_violations::of_tenant(tx, long_ago, 20).await?, []);
         Ok::<_, StoreError>(())
     };
     vault.store().with_tenant(&bob.context, reach).await.unwrap();
@@ -267,6 +277,11 @@ async fn what_belongs_to_an_account_of_another_tenant_is_out_of_reach() {
         .with_tenant(&bob.context, async |tx| session_devices::sight(tx, ada.account, &sight).await)
         .await;
     assert!(matches!(sighting, Err(StoreError::Missing(_))), "{sighting:?}");
+
+    let theirs = preferences::load(vault, &bob.context, ada.user).await.unwrap();
+    assert_eq!(theirs.revision, 0, "a person of another tenant is a stranger");
+    let foreign = preferences::store(vault, &bob.context, ada.user, &theirs, &Preferences::default()).await;
+    assert!(matches!(foreign, Err(StoreError::Missing("person"))), "{foreign:?}");
 
     // A link that names another tenant's account cannot be made at all.
     adas.user = bob.user;

@@ -7,6 +7,7 @@ mod devices;
 mod isolation;
 mod keys;
 mod linking;
+mod preferences;
 mod quarantine;
 mod reach;
 mod refresh;
@@ -15,4 +16,6 @@ mod sessions;
 mod sign_in;
 #[path = "../support/mod.rs"]
 mod support;
+mod tenant_changes;
 mod upgrade;
+mod violations;

@@ -1,0 +1,77 @@
+//! How replicas learn that a tenant was changed.
+
+use std::time::Duration;
+
+use stagedoor_domain::{LimitClass, TenantId, TenantStatus};
+use stagedoor_storage::Store;
+use stagedoor_storage::tenants::TenantChanges;
+
+use crate::support::Database;
+
+const WITHIN: Duration = Duration::from_secs(30);
+
+async fn changes(store: &Store, known: &[(TenantId, i64)]) -> TenantChanges {
+    store.tenants_changed_within(WITHIN, known).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_change_is_seen_once_by_whoever_knows_it() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    database.inhabit("bob").await;
+    let store = database.vault.store();
+    database.tamper("ALTER TABLE tenants DISABLE TRIGGER note_tenant_change").await;
+    database.tamper("UPDATE tenants SET updated_at = updated_at - interval '1 hour'").await;
+    database.tamper("ALTER TABLE tenants ENABLE TRIGGER note_tenant_change").await;
+    assert_eq!(changes(store, &[]).await.changed.len(), 0, "both were made long ago");
+
+    database
+        .tamper(
+            r#"UPDATE tenants SET settings = '{"limits":{"api":[{"capacity":3,"window_seconds":60}]},"later":1}'
+            WHERE slug = 'ada'"#,
+        )
+        .await;
+    let seen = changes(store, &[]).await;
+    let [one] = &seen.changed[..] else { panic!("{seen:?}") };
+    assert_eq!((one.tenant.id, one.revision), (ada.context.tenant_id(), 2));
+    assert_eq!(one.tenant.settings.quotas(LimitClass::Api)[0].capacity, 3);
+    assert_eq!(changes(store, &[(one.tenant.id, 2)]).await.changed.len(), 0, "known already");
+    assert_eq!(changes(store, &[(one.tenant.id, 1)]).await.changed.len(), 1);
+
+    database.tamper("UPDATE tenants SET status = 'suspended' WHERE slug = 'ada'").await;
+    let again = changes(store, &[(one.tenant.id, 2)]).await;
+    assert_eq!((again.changed[0].revision, again.changed[0].tenant.status), (3, TenantStatus::Suspended));
+    assert!(again.changed[0].changed_at > one.changed_at, "the database's clock, not the transaction's");
+
+    let by_id = store.tenant_by_id(ada.context.tenant_id()).await.unwrap().unwrap();
+    assert_eq!((by_id.slug.as_str(), by_id.status), ("ada", TenantStatus::Suspended));
+    let stranger = TenantId::generate(database.vault.clock(), database.vault.entropy());
+    assert!(store.tenant_by_id(stranger).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn settings_that_make_no_sense_hide_nobody_elses_change() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    database.inhabit("bob").await;
+    database.tamper(r#"UPDATE tenants SET settings = '{"limits":7}' WHERE slug = 'ada'"#).await;
+    database.tamper("UPDATE tenants SET status = 'suspended' WHERE slug = 'bob'").await;
+    let seen = changes(database.vault.store(), &[]).await;
+    assert_eq!((seen.changed.len(), seen.changed[0].tenant.slug.as_str()), (1, "bob"));
+    let [(id, revision, error)] = &seen.not_understood[..] else { panic!("{seen:?}") };
+    assert_eq!((*id, *revision), (ada.context.tenant_id(), 2));
+    assert!(error.to_string().contains("tenants.settings"), "{error}");
+}
+
+/// Nobody but the gateway's role may ask across tenants, and it learns no more than what it serves by.
+#[tokio::test]
+async fn only_the_gateways_role_may_ask() {
+    let database = Database::start().await;
+    let holders = "SELECT p.proname || ' ' || string_agg(a.grantee::regrole::text, ',' ORDER BY a.grantee::regrole::text)
+        FROM pg_proc p, aclexplode(p.proacl) a WHERE p.proname IN ('tenants_changed_since', 'tenant_by_id')
+            AND a.grantee <> p.proowner GROUP BY p.proname ORDER BY 1";
+    assert_eq!(
+        database.tamper(holders).await,
+        "tenant_by_id stagedoor_app,stagedoor_keeper\ntenants_changed_since stagedoor_app"
+    );
+}
