@@ -1,13 +1,15 @@
-//! What the limiter says to a call, and how that reads in headers and to an agent.
+//! What the limiter says to a call, and the text of its headers. How a refusal reads to an agent is in `refusal`.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use stagedoor_domain::error::ceil_seconds;
 use stagedoor_domain::policy::{LimitClass, Quota};
-use stagedoor_domain::{ErrorCode, PublicError};
+use stagedoor_domain::{LimitDetail, LimitScope};
 
-use crate::plan::{Plan, Rate, micros};
+use crate::penalty::Penalty;
+use crate::plan::{Plan, bucket_name};
 use crate::script::Taken;
 
 /// Who decided. Closed, so that it may be a metric label.
@@ -19,7 +21,7 @@ pub enum Backend {
     Lease,
     /// The buckets of this process, because no Redis is configured.
     Local,
-    /// The buckets of this process at this replica's share, because Redis is out of reach.
+    /// The buckets of this process at this replica's share, because Redis is out of reach or was a moment ago.
     Degraded,
 }
 
@@ -38,6 +40,8 @@ impl Backend {
 /// One bucket as it stands after the decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bucket {
+    /// Whose calls it counts.
+    pub scope: LimitScope,
     /// The class it counts.
     pub class: LimitClass,
     /// Its quota; this replica's share of it if the decision is degraded.
@@ -48,154 +52,191 @@ pub struct Bucket {
     pub reset_after: Duration,
 }
 
+impl Bucket {
+    /// The name that headers and refusals use: `search-60`, or `tenant-search-60`.
+    pub fn name(&self) -> String {
+        bucket_name(self.scope, self.class, u64::try_from(self.quota.window.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// The same for programs.
+    pub fn detail(&self) -> LimitDetail {
+        LimitDetail {
+            name: self.name(),
+            scope: self.scope,
+            capacity: self.quota.capacity,
+            window_seconds: self.quota.window.as_secs(),
+            remaining: self.remaining,
+            full_in_seconds: seconds(self.reset_after),
+        }
+    }
+
+    /// A quota of zero.
+    pub(crate) fn closed(scope: LimitScope, class: LimitClass, quota: Quota) -> Self {
+        Self { scope, class, quota, remaining: 0, reset_after: quota.window }
+    }
+}
+
+/// All limits of a principal, without a call.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Look {
+    /// Its own buckets of every class, then those it shares with its tenant's other principals. A lease's unspent
+    /// calls are off.
+    pub buckets: Vec<Bucket>,
+    /// The penalty that it is in.
+    pub penalty: Option<Penalty>,
+}
+
 /// The limiter's answer to one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     /// Whether the call may go on.
     pub admitted: bool,
-    /// The bucket with the fewest calls left, or the one that refused; `None` if the tenant set no quotas.
+    /// The bucket with the fewest calls left, or the one that refused; `None` if the tenant set no quotas or a penalty
+    /// refused.
     pub binding: Option<Bucket>,
+    /// The penalty in force after this decision.
+    pub penalty: Option<Penalty>,
     /// When the call would be admitted; set exactly if it was refused.
     pub retry_after: Option<Duration>,
     /// Who decided.
     pub backend: Backend,
-    policies: Policies,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Policies {
-    Rates(Arc<[Rate]>),
-    Closed(LimitClass, Quota),
+    pub(crate) plan: Arc<Plan>,
+    /// Whether a call of class `api` alone would have been admitted.
+    pub(crate) others_fit: bool,
+    /// Whether this refusal began the penalty.
+    pub(crate) began: bool,
 }
 
 impl Decision {
-    pub(crate) fn admitted(rates: &Arc<[Rate]>, binding: Option<Bucket>, backend: Backend) -> Self {
+    pub(crate) fn admitted(plan: &Arc<Plan>, binding: Option<Bucket>, backend: Backend) -> Self {
         Self {
             admitted: true,
             binding,
+            penalty: None,
             retry_after: None,
             backend,
-            policies: Policies::Rates(Arc::clone(rates)),
+            plan: Arc::clone(plan),
+            others_fit: true,
+            began: false,
         }
     }
 
-    pub(crate) fn closed(class: LimitClass, quota: Quota, backend: Backend) -> Self {
+    /// The refusal by a quota of zero.
+    pub(crate) fn closed(plan: &Arc<Plan>, bucket: Bucket, backend: Backend) -> Self {
         Self {
             admitted: false,
-            binding: Some(Bucket { class, quota, remaining: 0, reset_after: quota.window }),
-            retry_after: Some(quota.window),
-            backend,
-            policies: Policies::Closed(class, quota),
+            retry_after: Some(bucket.quota.window),
+            others_fit: bucket.class != LimitClass::Api,
+            ..Self::admitted(plan, Some(bucket), backend)
         }
     }
 
     /// The decision that follows from asking `taken` for one call.
-    pub(crate) fn of(rates: &Arc<[Rate]>, taken: &Taken, backend: Backend) -> Self {
-        if taken.calls > 0 || rates.is_empty() {
-            return Self::admitted(rates, tightest(rates, taken), backend);
+    pub(crate) fn of(plan: &Arc<Plan>, taken: &Taken, backend: Backend) -> Self {
+        if taken.calls > 0 || !plan.counts {
+            return Self::admitted(plan, tightest(plan, taken), backend);
         }
-        let waits = taken.arrivals.iter().zip(rates.iter());
-        let refusing = waits
-            .map(|(arrival, rate)| arrival.until_one_fits(rate, taken.now))
-            .enumerate()
-            .max_by_key(|(_, wait)| *wait);
-        let (binding, wait) = match refusing {
-            Some((index, wait)) => (buckets(rates, taken).nth(index), wait.max(1)),
-            None => (None, 1),
+        let penalty = taken.penalty.map(|penalty| penalty.seen(taken.now));
+        let began = taken.penalty.is_some_and(|penalty| penalty.since == taken.now);
+        let waits = || {
+            taken
+                .arrivals
+                .iter()
+                .zip(&plan.rates)
+                .map(|(arrival, rate)| (arrival.until_one_fits(rate, taken.now), rate))
         };
+        let longest = waits().map(|(wait, _)| wait).enumerate().max_by_key(|(_, wait)| *wait);
+        let lacking = longest.filter(|(_, wait)| *wait > 0);
+        let bucket = lacking.filter(|_| began || penalty.is_none());
+        let wait = Duration::from_micros(lacking.map_or(0, |(_, wait)| wait).max(1));
         Self {
             admitted: false,
-            binding,
-            retry_after: Some(micros(wait)),
+            binding: bucket.and_then(|(index, _)| buckets(plan, taken).nth(index)),
+            penalty,
+            retry_after: Some(penalty.map_or(wait, |penalty| wait.max(penalty.remaining))),
             backend,
-            policies: Policies::Rates(Arc::clone(rates)),
+            plan: Arc::clone(plan),
+            others_fit: penalty.is_none()
+                && waits().all(|(wait, rate)| wait == 0 || rate.class != LimitClass::Api),
+            began,
         }
     }
 
     /// The value of `RateLimit-Policy`: every quota that the call counts on
     /// (draft-ietf-httpapi-ratelimit-headers-10 §3). `None` if there are no quotas.
-    pub fn policy_header(&self) -> Option<String> {
-        let mut text = String::with_capacity(120);
-        match &self.policies {
-            Policies::Rates(rates) => {
-                rates.iter().for_each(|rate| add_policy(&mut text, rate.class, rate.quota));
-            }
-            Policies::Closed(class, quota) => add_policy(&mut text, *class, *quota),
+    pub fn policy_header(&self) -> Option<&str> {
+        Some(&*self.plan.policy).filter(|text| !text.is_empty())
+    }
+
+    /// The value of `RateLimit`: the binding bucket, and the penalty if one is in force
+    /// (draft-ietf-httpapi-ratelimit-headers-10 §4).
+    pub fn limit_header(&self) -> Option<String> {
+        let mut text = String::with_capacity(40);
+        if let Some(bucket) = self.binding {
+            add_limit(
+                &mut text,
+                bucket.scope,
+                bucket.class,
+                bucket.quota.window,
+                bucket.remaining,
+                bucket.reset_after,
+            );
+        }
+        if let Some(penalty) = self.penalty {
+            let separator = if text.is_empty() { "" } else { ", " };
+            write!(text, "{separator}\"penalty\";r=0;t={}", seconds(penalty.remaining))
+                .expect("a String takes all that is written");
         }
         (!text.is_empty()).then_some(text)
-    }
-
-    /// The value of `RateLimit`: the binding bucket (draft-ietf-httpapi-ratelimit-headers-10 §4).
-    pub fn limit_header(&self) -> Option<String> {
-        let Bucket { class, quota, remaining, reset_after } = self.binding?;
-        let reset = if reset_after.is_zero() { 0 } else { ceil_seconds(reset_after) };
-        let window = quota.window.as_secs();
-        Some(format!("\"{class}-{window}\";r={remaining};t={reset}"))
-    }
-
-    /// What an agent is told if the call was refused: which limit, and when there is more.
-    pub fn refusal(&self) -> Option<PublicError> {
-        let (wait, bucket) = (self.retry_after?, self.binding?);
-        let seconds = ceil_seconds(wait);
-        let message = format!(
-            "The limit of {} {} calls per {} is used up; the next call is admitted in {seconds} s.",
-            bucket.quota.capacity,
-            bucket.class,
-            window_name(bucket.quota.window),
-        );
-        let hint = match bucket.class {
-            LimitClass::Search => {
-                "Wait, or read what is already known by its reference (track_get, album_get)."
-            }
-            LimitClass::Playlist => "Wait, or put several tracks into one call.",
-            LimitClass::Api | LimitClass::Auth => {
-                "Wait before the next call; usage_status shows what is left."
-            }
-        };
-        Some(PublicError::new(ErrorCode::RateLimited, message).hint(hint).retry_after(wait))
     }
 }
 
 /// The buckets as they stand in `taken`.
-pub(crate) fn buckets<'a>(rates: &'a [Rate], taken: &'a Taken) -> impl Iterator<Item = Bucket> + 'a {
-    taken.arrivals.iter().zip(rates).map(|(arrival, rate)| Bucket {
+pub(crate) fn buckets<'a>(plan: &'a Plan, taken: &'a Taken) -> impl Iterator<Item = Bucket> + 'a {
+    taken.arrivals.iter().zip(&plan.rates).map(|(arrival, rate)| Bucket {
+        scope: rate.scope,
         class: rate.class,
         quota: rate.quota,
         remaining: arrival.fits(rate, taken.now),
-        reset_after: micros(arrival.until_full(taken.now)),
+        reset_after: Duration::from_micros(arrival.until_full(taken.now)),
     })
 }
 
 /// The bucket with the fewest calls left; among equals the one that takes longest to refill.
-pub(crate) fn tightest(rates: &[Rate], taken: &Taken) -> Option<Bucket> {
-    buckets(rates, taken).min_by_key(|bucket| (bucket.remaining, std::cmp::Reverse(bucket.reset_after)))
+pub(crate) fn tightest(plan: &Plan, taken: &Taken) -> Option<Bucket> {
+    buckets(plan, taken).min_by_key(|bucket| (bucket.remaining, std::cmp::Reverse(bucket.reset_after)))
 }
 
-/// What a plan of zero says to every call.
-pub(crate) fn closed_bucket(plan: &Plan) -> Option<Bucket> {
-    match plan {
-        Plan::Closed(class, quota) => {
-            Some(Bucket { class: *class, quota: *quota, remaining: 0, reset_after: quota.window })
-        }
-        Plan::Count(_) => None,
-    }
-}
-
-/// Adds `"class-window";q=capacity;w=window`. Every answer carries all policies, so this does without `fmt`.
-fn add_policy(text: &mut String, class: LimitClass, quota: Quota) {
-    let (mut capacity, mut window) = (itoa::Buffer::new(), itoa::Buffer::new());
-    let (capacity, window) = (capacity.format(quota.capacity), window.format(quota.window.as_secs()));
-    let separator = if text.is_empty() { "\"" } else { ", \"" };
-    for part in [separator, class.as_str(), "-", window, "\";q=", capacity, ";w=", window] {
+/// Adds `"name";r=remaining;t=reset`. Every answer carries one, so this does without `fmt`.
+fn add_limit(
+    text: &mut String,
+    scope: LimitScope,
+    class: LimitClass,
+    window: Duration,
+    remaining: u64,
+    reset_after: Duration,
+) {
+    let (mut left, mut length, mut reset) = (itoa::Buffer::new(), itoa::Buffer::new(), itoa::Buffer::new());
+    let scope = match scope {
+        LimitScope::Principal => "\"",
+        LimitScope::Tenant => "\"tenant-",
+    };
+    let parts = [
+        scope,
+        class.as_str(),
+        "-",
+        length.format(window.as_secs()),
+        "\";r=",
+        left.format(remaining),
+        ";t=",
+        reset.format(seconds(reset_after)),
+    ];
+    for part in parts {
         text.push_str(part);
     }
 }
 
-fn window_name(window: Duration) -> String {
-    match window.as_secs() {
-        60 => "minute".to_owned(),
-        3_600 => "hour".to_owned(),
-        86_400 => "day".to_owned(),
-        seconds => format!("{seconds} s"),
-    }
+/// Whole seconds, rounded up; 0 only for nothing.
+pub(crate) fn seconds(time: Duration) -> u64 {
+    if time.is_zero() { 0 } else { ceil_seconds(time) }
 }

@@ -57,14 +57,14 @@ mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
-    use stagedoor_domain::LimitClass;
     use stagedoor_domain::policy::Quota;
+    use stagedoor_domain::{LimitClass, LimitScope};
 
     use super::*;
 
     fn rate(capacity: u32, seconds: u64) -> Rate {
         let quota = Quota { capacity, window: Duration::from_secs(seconds) };
-        Rate::new(LimitClass::Api, quota).expect("capacity and window are not zero")
+        Rate::new(LimitScope::Principal, LimitClass::Api, quota).expect("capacity and window are not zero")
     }
 
     #[test]

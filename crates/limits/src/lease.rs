@@ -1,22 +1,28 @@
 //! Leases: a busy principal's calls are taken from Redis some ahead and spent here without a round trip.
 //! They are debited first, so a lease can only admit fewer calls than the buckets would, never more.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use stagedoor_domain::policy::LimitClass;
 use stagedoor_domain::{Clock, TenantContext};
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
 
 use crate::decision::{Backend, Bucket, Decision};
-use crate::plan::Rate;
-use crate::shards::{PrincipalKey, Shards};
+use crate::plan::Plan;
+use crate::plans::TenantPlans;
+use crate::script::Ask;
+use crate::shards::{Idle, Shards};
 
 /// How far ahead calls are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseOptions {
     /// The most calls taken ahead at once; 0 turns leases off.
     pub tokens: u32,
-    /// How long they may be spent; what is left then is lost. At most 1 s, so that a changed quota holds within it.
+    /// How long they may be spent; what is left then is lost. At most 1 s, so that a penalty that begins in another
+    /// replica holds within it, and at most a 200th of the shortest window that the call counts on.
     pub max_age: Duration,
 }
 
@@ -30,137 +36,220 @@ impl LeaseOptions {
     }
 }
 
-/// The part of the calls of the last `max_age` that is taken ahead. What a principal leaves unspent when it
-/// goes quiet is at most this part of a second's calls.
+/// The part of the last second's calls that is taken ahead at most: a lease is spent within an eighth of a second
+/// while the calls go on.
 const AHEAD_DIVISOR: u64 = 8;
+/// What may be lost of the calls that a principal was admitted: one in so many, and so many at first. This holds
+/// whatever the calls' rhythm, because no lease is taken that could break it.
+const LOSS_DIVISOR: u64 = 256;
+const FIRST_LOSS: u64 = 8;
+/// How long a principal is remembered that calls nothing.
+const QUIET: Duration = Duration::from_mins(1);
+const SECOND: Duration = Duration::from_secs(1);
 
 /// One principal's calls of one class.
 #[derive(Debug, Default)]
 struct Slot {
-    /// Calls seen in the running interval of `max_age`, and in the one before.
+    /// Calls seen in the running second, and in the one before.
     seen: u64,
     seen_before: u64,
-    interval_start: Duration,
+    second_start: Duration,
+    /// Calls admitted, and calls taken ahead that were not spent.
+    admitted: u64,
+    lost: u64,
     lease: Option<Lease>,
+    /// Set while a call is under way that takes others ahead.
+    taking: Option<Arc<Notify>>,
+    /// Until when nothing is taken ahead, because there was nothing to be had.
+    dry_until: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    by_class: [Slot; LimitClass::ALL.len()],
+    /// Until when a penalty holds: no lease is spent before.
+    blocked_until: Duration,
 }
 
 #[derive(Debug)]
 struct Lease {
     left: u64,
-    taken_at: Duration,
-    rates: Arc<[Rate]>,
+    over_at: Duration,
+    plans: Arc<TenantPlans>,
     /// The tightest bucket as Redis reported it, the lease's calls already off.
     tightest: Option<Bucket>,
 }
 
 /// What to do for one call.
 #[derive(Debug)]
-pub(crate) enum Spend {
+pub(crate) enum Spend<'a> {
     /// It was paid from the lease.
     Paid(Decision),
-    /// Ask Redis, for this call and so many more.
-    Ask(u64),
+    /// Ask Redis for this call alone.
+    Ask,
+    /// Ask Redis for this call and some more.
+    TakeAhead(Taking<'a>),
+    /// Another call is taking some ahead: come back when it has them.
+    Wait(Pin<Box<OwnedNotified>>),
 }
 
 /// The leases of this replica.
 #[derive(Debug)]
 pub(crate) struct Leases {
     options: LeaseOptions,
-    principals: Shards<[Slot; LimitClass::ALL.len()]>,
+    slots: Shards<(), Slots>,
     clock: Arc<dyn Clock>,
+}
+
+/// A call that takes others ahead. However it ends, those who wait for it go on.
+#[derive(Debug)]
+pub(crate) struct Taking<'a> {
+    leases: &'a Leases,
+    ctx: &'a TenantContext,
+    class: LimitClass,
+    ahead: u64,
+    /// Counts from before the request is sent, so that a lease is over here before it is over for Redis.
+    over_at: Duration,
+    done: Arc<Notify>,
+    kept: bool,
 }
 
 impl Leases {
     pub(crate) fn new(options: LeaseOptions, clock: Arc<dyn Clock>) -> Self {
         let max_age = options.max_age.clamp(Duration::from_millis(1), Duration::from_secs(1));
-        Self { options: LeaseOptions { max_age, ..options }, principals: Shards::new(), clock }
+        Self { options: LeaseOptions { max_age, ..options }, slots: Shards::new(), clock }
     }
 
     /// Pays for a call of `class` from a lease if one is held.
-    pub(crate) fn spend(&self, ctx: &TenantContext, class: LimitClass) -> Spend {
+    pub(crate) fn spend<'a>(&'a self, ctx: &'a TenantContext, class: LimitClass, again: bool) -> Spend<'a> {
         if self.options.tokens == 0 {
-            return Spend::Ask(0);
+            return Spend::Ask;
         }
-        self.with(ctx, class, |slot, now| {
-            slot.count(now, self.options.max_age);
-            match slot.pay(now, self.options.max_age) {
-                Some(decision) => Spend::Paid(decision),
-                None => Spend::Ask(slot.ahead().min(u64::from(self.options.tokens))),
+        self.with(ctx, |slots, now| {
+            let blocked = now < slots.blocked_until;
+            let slot = &mut slots.by_class[class as usize];
+            if !again {
+                slot.count(now);
             }
+            if blocked {
+                return Spend::Ask;
+            }
+            if let Some(decision) = slot.pay(ctx, class, now) {
+                return Spend::Paid(decision);
+            }
+            if let Some(taking) = &slot.taking {
+                return Spend::Wait(Box::pin(Arc::clone(taking).notified_owned()));
+            }
+            let ahead = slot.ahead().min(u64::from(self.options.tokens));
+            if ahead == 0 || now < slot.dry_until {
+                return Spend::Ask;
+            }
+            let done = Arc::new(Notify::new());
+            slot.taking = Some(Arc::clone(&done));
+            Spend::TakeAhead(Taking { leases: self, ctx, class, ahead, over_at: now, done, kept: false })
         })
     }
 
-    /// Pays for a call that Redis had no room for, from a lease that another call has brought meanwhile.
-    pub(crate) fn pay(&self, ctx: &TenantContext, class: LimitClass) -> Option<Decision> {
+    /// Notes what Redis said to a call that took nothing ahead.
+    pub(crate) fn note(&self, ctx: &TenantContext, class: LimitClass, decision: &Decision) {
         if self.options.tokens == 0 {
-            return None;
-        }
-        self.with(ctx, class, |slot, now| slot.pay(now, self.options.max_age))
-    }
-
-    /// Keeps `calls` that Redis has debited beyond the call that asked.
-    pub(crate) fn keep(
-        &self,
-        ctx: &TenantContext,
-        class: LimitClass,
-        calls: u64,
-        rates: &Arc<[Rate]>,
-        tightest: Option<Bucket>,
-    ) {
-        if calls == 0 {
             return;
         }
-        self.with(ctx, class, |slot, now| {
-            let fresh = slot.lease.take_if(|lease| now.saturating_sub(lease.taken_at) < self.options.max_age);
-            // Two calls that asked at the same time both keep what they got; the older age holds for both.
-            let (left, taken_at) = fresh.map_or((0, now), |lease| (lease.left, lease.taken_at));
-            slot.lease = Some(Lease { left: left + calls, taken_at, rates: Arc::clone(rates), tightest });
+        self.with(ctx, |slots, now| {
+            if decision.admitted {
+                slots.by_class[class as usize].admitted += 1;
+                slots.blocked_until = Duration::ZERO;
+            } else if let Some(penalty) = decision.penalty {
+                slots.by_class.iter_mut().for_each(Slot::lose);
+                slots.blocked_until = now + penalty.remaining;
+            }
         });
     }
 
-    fn with<T>(
-        &self,
-        ctx: &TenantContext,
-        class: LimitClass,
-        work: impl FnOnce(&mut Slot, Duration) -> T,
-    ) -> T {
+    fn with<T>(&self, ctx: &TenantContext, work: impl FnOnce(&mut Slots, Duration) -> T) -> T {
         let now = self.clock.elapsed();
-        let max_age = self.options.max_age;
-        let idle = |slots: &[Slot; _]| {
-            slots.iter().all(|slot| now.saturating_sub(slot.interval_start) >= max_age * 2)
-        };
-        self.principals.with(PrincipalKey::of(ctx), idle, |slots| work(&mut slots[class as usize], now))
+        self.slots.with(ctx, now, |(), slots| work(slots, now))
+    }
+}
+
+impl Taking<'_> {
+    /// What to ask Redis for: the call that asks, and some more.
+    pub(crate) fn ask(&mut self, plan: &Plan) -> Ask {
+        let life = self.leases.options.max_age.min(plan.lease_life());
+        self.over_at += life;
+        let lead = u64::try_from(life.as_micros()).unwrap_or(u64::MAX);
+        Ask { cost: 1, extra: self.ahead, lead }
+    }
+
+    /// Keeps the calls that Redis debited beyond the one that asked.
+    pub(crate) fn keep(mut self, calls: u64, plans: &Arc<TenantPlans>, decision: &Decision) {
+        self.kept = true;
+        self.leases.note(self.ctx, self.class, decision);
+        self.leases.with(self.ctx, |slots, now| {
+            let slot = &mut slots.by_class[self.class as usize];
+            slot.lose();
+            if calls == 0 {
+                slot.dry_until = now + self.leases.options.max_age / 8;
+                return;
+            }
+            let (plans, tightest) = (Arc::clone(plans), decision.binding);
+            slot.lease = Some(Lease { left: calls, over_at: self.over_at, plans, tightest });
+        });
+    }
+}
+
+impl Drop for Taking<'_> {
+    fn drop(&mut self) {
+        self.leases.with(self.ctx, |slots, _| {
+            let slot = &mut slots.by_class[self.class as usize];
+            slot.taking = None;
+            if !self.kept {
+                // Redis may have debited them.
+                slot.lost += self.ahead;
+            }
+        });
+        self.done.notify_waiters();
     }
 }
 
 impl Slot {
-    fn count(&mut self, now: Duration, interval: Duration) {
-        let age = now.saturating_sub(self.interval_start);
-        if age >= interval {
-            self.seen_before = if age < interval * 2 { self.seen } else { 0 };
+    fn count(&mut self, now: Duration) {
+        let age = now.saturating_sub(self.second_start);
+        if age >= SECOND {
+            self.seen_before = if age < SECOND * 2 { self.seen } else { 0 };
             self.seen = 0;
-            self.interval_start = now;
+            self.second_start = now;
         }
         self.seen += 1;
     }
 
     fn ahead(&self) -> u64 {
-        self.seen.max(self.seen_before) / AHEAD_DIVISOR
+        let may_be_lost = (self.admitted / LOSS_DIVISOR + FIRST_LOSS).saturating_sub(self.lost);
+        (self.seen.max(self.seen_before) / AHEAD_DIVISOR).min(may_be_lost)
     }
 
-    fn pay(&mut self, now: Duration, max_age: Duration) -> Option<Decision> {
+    fn pay(&mut self, ctx: &TenantContext, class: LimitClass, now: Duration) -> Option<Decision> {
         let lease = self.lease.as_mut()?;
-        let age = now.saturating_sub(lease.taken_at);
-        if age >= max_age || lease.left == 0 {
-            self.lease = None;
+        if now >= lease.over_at || lease.left == 0 || !lease.plans.fit(&ctx.tenant().settings) {
+            self.lose();
             return None;
         }
         lease.left -= 1;
-        let tightest = lease.tightest.map(|bucket| Bucket {
-            remaining: bucket.remaining + lease.left,
-            reset_after: bucket.reset_after.saturating_sub(age),
-            ..bucket
-        });
-        Some(Decision::admitted(&lease.rates, tightest, Backend::Lease))
+        self.admitted += 1;
+        let tightest =
+            lease.tightest.map(|bucket| Bucket { remaining: bucket.remaining + lease.left, ..bucket });
+        Some(Decision::admitted(lease.plans.of(class), tightest, Backend::Lease))
+    }
+
+    fn lose(&mut self) {
+        self.lost += self.lease.take().map_or(0, |lease| lease.left);
+    }
+}
+
+impl Idle for Slots {
+    fn is_idle(&self, now: Duration) -> bool {
+        self.by_class
+            .iter()
+            .all(|slot| slot.taking.is_none() && now.saturating_sub(slot.second_start) >= QUIET)
     }
 }

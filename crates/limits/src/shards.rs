@@ -1,65 +1,115 @@
-//! A map by principal, split over several locks, that forgets what is idle when it has doubled in size.
+//! A map by tenant and principal, split over several locks by tenant, that forgets what is idle when it has doubled.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
+use stagedoor_domain::tenant::PrincipalKind;
 use stagedoor_domain::{TenantContext, TenantId};
 
 const SHARDS: usize = 16;
 const FIRST_SWEEP: usize = 1_024;
 
-/// Who is counted. The tenant is part of the key, so that equal labels of two tenants never meet.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct PrincipalKey {
-    pub(crate) tenant: TenantId,
-    pub(crate) principal: Box<str>,
+/// What may be forgotten once it is idle: forgetting it changes no decision.
+pub(crate) trait Idle: Default {
+    /// Whether it is idle at `now`.
+    fn is_idle(&self, now: Duration) -> bool;
 }
 
-impl PrincipalKey {
-    pub(crate) fn of(ctx: &TenantContext) -> Self {
-        Self { tenant: ctx.tenant_id(), principal: ctx.principal().label().into_boxed_str() }
+impl Idle for () {
+    fn is_idle(&self, _now: Duration) -> bool {
+        true
     }
 }
 
-/// The map.
+/// What is kept for a tenant, and for each of its principals. One lock covers both, so that a call can be checked
+/// against all of its buckets before any of them is charged.
 #[derive(Debug)]
-pub(crate) struct Shards<V> {
-    shards: Box<[Mutex<Shard<V>>]>,
+pub(crate) struct Shards<T, P> {
+    shards: Box<[Mutex<Shard<T, P>>]>,
     hasher: RandomState,
 }
 
 #[derive(Debug)]
-struct Shard<V> {
-    entries: HashMap<PrincipalKey, V>,
+struct Shard<T, P> {
+    tenants: HashMap<TenantId, Entry<T, P>>,
+    principals: usize,
     sweep_at: usize,
 }
 
-impl<V: Default> Shards<V> {
+#[derive(Debug)]
+struct Entry<T, P> {
+    tenant: T,
+    principals: HashMap<PrincipalKind, P>,
+}
+
+impl<T: Idle, P: Idle> Shards<T, P> {
     pub(crate) fn new() -> Self {
-        let shard = || Mutex::new(Shard { entries: HashMap::new(), sweep_at: FIRST_SWEEP });
+        let shard = || Mutex::new(Shard { tenants: HashMap::new(), principals: 0, sweep_at: FIRST_SWEEP });
         Self { shards: (0..SHARDS).map(|_| shard()).collect(), hasher: RandomState::new() }
     }
 
-    /// Runs `work` on the entry of `key`, alone. Before a new entry is made in a shard that has doubled since
-    /// the last sweep, the entries that are `idle` are dropped.
-    pub(crate) fn with<T>(
+    /// Runs `work` on what is kept for the context's tenant and principal, alone. Before a new principal is added to a
+    /// shard that has doubled since the last sweep, those that are idle at `now` are dropped.
+    pub(crate) fn with<R>(
         &self,
-        key: PrincipalKey,
-        idle: impl Fn(&V) -> bool,
-        work: impl FnOnce(&mut V) -> T,
-    ) -> T {
-        let index = usize::try_from(self.hasher.hash_one(&key) % SHARDS as u64).unwrap_or_default();
+        ctx: &TenantContext,
+        now: Duration,
+        work: impl FnOnce(&mut T, &mut P) -> R,
+    ) -> R {
+        let (tenant, principal) = (ctx.tenant_id(), &ctx.principal().kind);
+        let index = usize::try_from(self.hasher.hash_one(tenant) % SHARDS as u64).unwrap_or_default();
         let mut shard = self.shards[index].lock().unwrap_or_else(PoisonError::into_inner);
-        if shard.entries.len() >= shard.sweep_at && !shard.entries.contains_key(&key) {
-            shard.entries.retain(|_, value| !idle(value));
-            shard.sweep_at = (shard.entries.len() * 2).max(FIRST_SWEEP);
+        if let Some(entry) = shard.tenants.get_mut(&tenant)
+            && let Some(kept) = entry.principals.get_mut(principal)
+        {
+            return work(&mut entry.tenant, kept);
         }
-        work(shard.entries.entry(key).or_default())
+        shard.make_room(now);
+        shard.principals += 1;
+        let entry = shard
+            .tenants
+            .entry(tenant)
+            .or_insert_with(|| Entry { tenant: T::default(), principals: HashMap::new() });
+        work(&mut entry.tenant, entry.principals.entry(principal.clone()).or_default())
+    }
+
+    /// Runs `work` on everything that is kept, a lock at a time.
+    pub(crate) fn each(&self, mut work: impl FnMut(TenantId, &mut T, &mut HashMap<PrincipalKind, P>)) {
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            for (tenant, entry) in &mut shard.tenants {
+                work(*tenant, &mut entry.tenant, &mut entry.principals);
+            }
+        }
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.tenants.clear();
+            shard.principals = 0;
+        }
     }
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().unwrap().entries.len()).sum()
+        self.shards.iter().map(|shard| shard.lock().unwrap().principals).sum()
+    }
+}
+
+impl<T: Idle, P: Idle> Shard<T, P> {
+    fn make_room(&mut self, now: Duration) {
+        if self.principals < self.sweep_at {
+            return;
+        }
+        self.tenants.retain(|_, entry| {
+            entry.principals.retain(|_, kept| !kept.is_idle(now));
+            !(entry.principals.is_empty() && entry.tenant.is_idle(now))
+        });
+        self.principals = self.tenants.values().map(|entry| entry.principals.len()).sum();
+        self.sweep_at = (self.principals * 2).max(FIRST_SWEEP);
     }
 }

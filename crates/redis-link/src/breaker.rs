@@ -8,6 +8,8 @@ use std::time::Duration;
 pub(crate) struct Breaker {
     /// Microseconds since the clock's start at which one call may probe; 0 means closed.
     next_probe: AtomicU64,
+    /// Microseconds since the clock's start at which it opened; means nothing while it is closed.
+    opened: AtomicU64,
 }
 
 /// What the breaker says to a call.
@@ -43,12 +45,21 @@ impl Breaker {
 
     /// Records a failure at `now`; true if the breaker was closed before.
     pub(crate) fn fail(&self, now: Duration) -> bool {
-        self.next_probe.swap(micros(now + Self::PERIOD), Ordering::AcqRel) == 0
+        let was_closed = self.next_probe.swap(micros(now + Self::PERIOD), Ordering::AcqRel) == 0;
+        if was_closed {
+            self.opened.store(micros(now), Ordering::Release);
+        }
+        was_closed
     }
 
     /// Records an answer; true if the breaker was open before.
     pub(crate) fn succeed(&self) -> bool {
         self.next_probe.load(Ordering::Acquire) != 0 && self.next_probe.swap(0, Ordering::AcqRel) != 0
+    }
+
+    /// For how long calls have been refused or probing.
+    pub(crate) fn open_for(&self, now: Duration) -> Option<Duration> {
+        self.is_open().then(|| now.saturating_sub(Duration::from_micros(self.opened.load(Ordering::Acquire))))
     }
 
     /// Whether calls are refused or probing.
@@ -79,8 +90,11 @@ mod tests {
         assert_eq!(breaker.pass(at(500)), Pass::Probe);
         assert_eq!(breaker.pass(at(500)), Pass::Open, "only one call probes");
         assert_eq!(breaker.pass(at(1_000)), Pass::Probe, "a lost probe does not wedge it");
+        breaker.fail(at(1_200));
+        assert_eq!(breaker.open_for(at(1_250)), Some(at(1_250)), "it has not closed since the first failure");
         assert!(breaker.succeed());
         assert_eq!(breaker.pass(at(1_000)), Pass::Closed);
         assert!(!breaker.succeed());
+        assert_eq!(breaker.open_for(at(1_300)), None);
     }
 }

@@ -1,41 +1,47 @@
-//! One shared, multiplexed connection to Redis: connects lazily, reconnects by itself, gives every command a
-//! time limit and stops trying for half a second after a failure. `cache` and `limits` build their commands
+//! One shared, multiplexed connection to Redis or a Redis Cluster: connects lazily, reconnects by itself, gives every
+//! command a time limit and stops trying for half a second after a failure. `cache` and `limits` build their commands
 //! on it; which keys and scripts there are is their business, not this crate's.
 #![warn(missing_docs)]
 
 mod breaker;
+mod connection;
+mod subscription;
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::io::tcp::TcpSettings;
-use redis::{Client, ErrorKind, IntoConnectionInfo, RedisError, RedisResult};
-use secrecy::{ExposeSecret, SecretString};
+use redis::{ErrorKind, RedisError, RedisResult};
+use secrecy::SecretString;
 use stagedoor_domain::Clock;
 
 use crate::breaker::{Breaker, Pass};
+use crate::subscription::Listening;
+
+pub use crate::connection::Connection;
+pub use crate::subscription::{Message, NotSubscribed, Subscription};
 
 /// Where Redis is and how long a command may take.
 #[derive(Debug, Clone)]
 pub struct RedisOptions {
     /// `redis://` or, over TLS, `rediss://[user:password@]host[:port][/database]`, or `redis+unix:///path`; may
-    /// hold a password.
+    /// hold a password. Of a cluster, some of its nodes, separated by commas.
     pub url: SecretString,
     /// The most that one command may take, the wait for a connection included.
     pub command_timeout: Duration,
+    /// Whether it is a Redis Cluster.
+    pub cluster: bool,
 }
 
 impl RedisOptions {
     /// The time limit that SECURITY §9 promises for a frozen Redis.
     pub const COMMAND_TIMEOUT: Duration = Duration::from_millis(50);
 
-    /// `url` with the default time limit.
+    /// One server at `url` with the default time limit.
     pub fn new(url: impl Into<SecretString>) -> Self {
-        Self { url: url.into(), command_timeout: Self::COMMAND_TIMEOUT }
+        Self { url: url.into(), command_timeout: Self::COMMAND_TIMEOUT, cluster: false }
     }
 }
 
@@ -60,42 +66,36 @@ pub enum Unavailable {
 
 /// The shared connection.
 pub struct RedisLink {
-    manager: ConnectionManager,
+    connection: Connection,
+    listening: Listening,
     breaker: Breaker,
     command_timeout: Duration,
     clock: Arc<dyn Clock>,
     trips: AtomicU64,
     failures: AtomicU64,
+    /// Microseconds since the clock's start; 0 means never.
+    last_failure: AtomicU64,
 }
 
 impl RedisLink {
     /// A link that connects when it is first used, so that a start does not hang on Redis. Must be called
     /// inside a Tokio runtime, where the connection's own task runs.
     pub fn new(options: &RedisOptions, clock: Arc<dyn Clock>) -> Result<Self, InvalidRedisUrl> {
-        let info = options.url.expose_secret().into_connection_info().map_err(InvalidRedisUrl)?;
-        let client = Client::open(info.set_tcp_settings(tcp_settings())).map_err(InvalidRedisUrl)?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(Duration::from_secs(1)))
-            .set_response_timeout(None)
-            .set_number_of_retries(1)
-            .set_min_delay(Duration::from_millis(20))
-            .set_max_delay(Duration::from_millis(100))
-            .set_pipeline_buffer_size(1_024);
+        let nodes = connection::nodes(options).map_err(InvalidRedisUrl)?;
         Ok(Self {
-            manager: ConnectionManager::new_lazy_with_config(client, config).map_err(InvalidRedisUrl)?,
+            connection: Connection::open(options).map_err(InvalidRedisUrl)?,
+            listening: Listening { nodes, attempts: AtomicUsize::new(0) },
             breaker: Breaker::default(),
             command_timeout: options.command_timeout,
             clock,
             trips: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            last_failure: AtomicU64::new(0),
         })
     }
 
     /// Runs one command (one round trip) within the time limit, unless the breaker is open.
-    pub async fn run<T, F>(
-        &self,
-        command: impl FnOnce(ConnectionManager) -> F + Send,
-    ) -> Result<T, Unavailable>
+    pub async fn run<T, F>(&self, command: impl FnOnce(Connection) -> F + Send) -> Result<T, Unavailable>
     where
         F: Future<Output = RedisResult<T>> + Send,
     {
@@ -103,13 +103,20 @@ impl RedisLink {
             return Err(Unavailable::BreakerOpen);
         }
         self.trips.fetch_add(1, Ordering::Relaxed);
-        let outcome = match tokio::time::timeout(self.command_timeout, command(self.manager.clone())).await {
+        let outcome = match tokio::time::timeout(self.command_timeout, command(self.connection.clone())).await
+        {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(Unavailable::Failed(error)),
             Err(_) => Err(Unavailable::Timeout),
         };
         self.note(&outcome);
         outcome
+    }
+
+    /// Subscribes to `channels` on a connection of its own, within a second. Neither the breaker nor the counts know
+    /// of it.
+    pub async fn subscribe(&self, channels: &[String]) -> Result<Subscription, NotSubscribed> {
+        self.listening.subscribe(channels).await
     }
 
     /// Round trips begun since the start.
@@ -127,6 +134,23 @@ impl RedisLink {
         self.breaker.is_open()
     }
 
+    /// For how long every attempt has failed; `None` while the last one was answered.
+    pub fn down_for(&self) -> Option<Duration> {
+        self.breaker.open_for(self.clock.elapsed())
+    }
+
+    /// Whether a command failed, or a connection was noted as lost, at most that long ago.
+    pub fn failed_within(&self, time: Duration) -> bool {
+        let last = self.last_failure.load(Ordering::Acquire);
+        last != 0 && self.clock.elapsed().saturating_sub(Duration::from_micros(last)) <= time
+    }
+
+    /// Notes that a subscription was lost, which says as much of the server as a failed command.
+    pub fn note_lost(&self) {
+        let now = u64::try_from(self.clock.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.last_failure.store(now.max(1), Ordering::Release);
+    }
+
     fn note<T>(&self, outcome: &Result<T, Unavailable>) {
         let Err(error) = outcome else {
             return self.note_answer();
@@ -136,6 +160,7 @@ impl RedisLink {
             tracing::warn!(%error, cause = ?std::error::Error::source(error), "Redis refused a command");
             return self.note_answer();
         }
+        self.note_lost();
         if self.breaker.fail(self.clock.elapsed()) {
             tracing::warn!(%error, cause = ?std::error::Error::source(error), "Redis is out of reach");
         }
@@ -159,15 +184,6 @@ fn is_answer(error: &RedisError) -> bool {
     !error.is_io_error() && !error.is_unrecoverable_error() && matches!(error.kind(), ErrorKind::Server(_))
 }
 
-fn tcp_settings() -> TcpSettings {
-    let settings = TcpSettings::default().set_nodelay(true);
-    // A connection that a firewall drops silently would otherwise hang until the kernel gives up on it,
-    // after a quarter of an hour.
-    #[cfg(any(target_os = "linux", target_os = "android", target_os = "fuchsia"))]
-    let settings = settings.set_user_timeout(Duration::from_secs(2));
-    settings
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,5 +196,6 @@ mod tests {
         assert!(link("redis://cache.example:6379").is_ok());
         assert!(link("rediss://user:secret@cache.example:6380/1").is_ok());
         assert!(link("http://cache.example").is_err());
+        assert!(link("redis://a.example,redis://b.example").is_err(), "one server has one address");
     }
 }

@@ -4,6 +4,7 @@
 pub mod pgbouncer;
 pub mod postgres;
 pub mod redis;
+pub mod redis_cluster;
 
 mod account;
 mod cluster;
@@ -17,3 +18,4 @@ pub use error::PrivateServerError;
 pub use pgbouncer::PrivatePgBouncer;
 pub use postgres::{PrivatePostgres, PrivatePostgresOptions, default_data_dir};
 pub use redis::PrivateRedis;
+pub use redis_cluster::PrivateRedisCluster;

@@ -9,7 +9,7 @@ use stagedoor_domain::{Clock, SystemClock, TenantContext};
 use super::{KEY, context, manual_clock, server};
 use crate::{Backend, LeaseOptions, Limiter, SharedOptions};
 
-const FOUR_REPLICAS: SharedOptions = SharedOptions { leases: LeaseOptions::OFF, replicas: 4 };
+const FOUR_REPLICAS: SharedOptions = SharedOptions { leases: LeaseOptions::OFF, minimum_replicas: 4 };
 
 fn hourly(capacity: u32) -> TenantContext {
     context(1, KEY, &[(LimitClass::Api, &[Quota::per_hour(capacity)])])
@@ -40,11 +40,11 @@ async fn a_killed_redis_means_this_replicas_share_until_it_is_back() {
         admitted += 1;
     }
     assert_eq!(admitted, 10, "a quarter of 40");
-    assert_eq!(limiter.look(&ctx, LimitClass::Api).await[0].quota.capacity, 10);
+    assert_eq!(limiter.look(&ctx).await.buckets[0].quota.capacity, 10);
 
     server.redis.restart().await.unwrap();
     admit_until(&limiter, &ctx, Backend::Redis).await;
-    assert!(limiter.look(&ctx, LimitClass::Api).await[0].remaining < 40, "an empty Redis counts again");
+    assert!(limiter.look(&ctx).await.buckets[0].remaining < 40, "an empty Redis counts again");
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 mod attempts;
 mod faults;
 mod leases;
-mod model;
+mod outages;
+mod pauses;
+mod refusals;
 mod replay;
 mod twin;
 
@@ -14,7 +16,7 @@ use chrono::{DateTime, Utc};
 use stagedoor_bootstrap::private_servers::PrivateRedis;
 use stagedoor_domain::policy::{LimitClass, Quota};
 use stagedoor_domain::tenant::{Principal, PrincipalKind, Tenant, TenantContext, TenantStatus};
-use stagedoor_domain::{CallId, Clock, ScopeSet, TenantId, TenantSettings, ToolsetSet};
+use stagedoor_domain::{CallId, Clock, Entropy, ScopeSet, TenantId, TenantSettings, ToolsetSet};
 use stagedoor_redis_link::{RedisLink, RedisOptions};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -47,11 +49,25 @@ fn manual_clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::default())
 }
 
+/// Quotas of the named classes only, for principals alone, and no penalties.
+fn settings(limits: &[(LimitClass, &[Quota])]) -> TenantSettings {
+    let none = || LimitClass::ALL.iter().map(|class| (*class, Vec::new()));
+    let mut settings = TenantSettings {
+        tenant_limits: none().collect(),
+        penalties: Some(Vec::new()),
+        ..TenantSettings::default()
+    };
+    settings.limits.extend(none());
+    settings.limits.extend(limits.iter().map(|(class, quotas)| (*class, quotas.to_vec())));
+    settings
+}
+
 /// The context of the principal `key` at tenant number `tenant`; classes that are not named keep no quotas.
 fn context(tenant: u128, key: &str, limits: &[(LimitClass, &[Quota])]) -> TenantContext {
-    let mut settings = TenantSettings::default();
-    settings.limits.extend(LimitClass::ALL.iter().map(|class| (*class, Vec::new())));
-    settings.limits.extend(limits.iter().map(|(class, quotas)| (*class, quotas.to_vec())));
+    context_with(tenant, key, settings(limits))
+}
+
+fn context_with(tenant: u128, key: &str, settings: TenantSettings) -> TenantContext {
     let tenant = Tenant {
         id: TenantId(Uuid::from_u128(tenant)),
         slug: "acme".parse().unwrap(),
@@ -72,6 +88,17 @@ fn context(tenant: u128, key: &str, limits: &[(LimitClass, &[Quota])]) -> Tenant
 }
 
 const KEY: &str = "AAAAAAAAAAAA";
+const OTHER_KEY: &str = "BBBBBBBBBBBB";
+
+/// Randomness that is not.
+#[derive(Debug)]
+struct Counting(u8);
+
+impl Entropy for Counting {
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(self.0);
+    }
+}
 
 struct Server {
     redis: PrivateRedis,

@@ -1,90 +1,142 @@
-//! The script in a real Redis, asked by clients side by side, replayed in the order of the server's time.
+//! The script in a real Redis, asked by several clients side by side, against its twin and the sequential model.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 use stagedoor_domain::policy::{LimitClass, Quota};
 use stagedoor_domain::{Clock, SystemClock, TenantContext};
 
-use super::model::Model;
-use super::{KEY, context, manual_clock, server};
-use crate::gcra::Arrival;
+use super::{KEY, OTHER_KEY, Server, context, context_with, manual_clock, server, settings};
 use crate::local::LocalBuckets;
-use crate::plan::{Plan, Rate};
-use crate::script::{BucketScript, Taken};
+use crate::penalty::Step;
+use crate::plan::Plan;
+use crate::record::Decided;
+use crate::replay::{Outcome, Record, replay};
+use crate::script::{Ask, BucketScript, Taken};
 
-const CLIENTS: u64 = 2;
-const TASKS: u64 = 8;
-const CALLS: u64 = 500;
+const CLASSES: [LimitClass; 3] = [LimitClass::Api, LimitClass::Search, LimitClass::Playlist];
+
+/// What one client asks.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    pub(super) key: usize,
+    pub(super) version: usize,
+    pub(super) class: usize,
+    pub(super) ask: Ask,
+    /// Microseconds before it.
+    pub(super) pause: u64,
+}
+
+pub(super) fn call() -> impl Strategy<Value = Call> {
+    let ask = (0_u64..4, prop_oneof![Just(0_u64), 1_u64..20]).prop_map(|(cost, extra)| {
+        let lead = if extra > 0 { 1_500 } else { 0 };
+        Ask { cost, extra, lead }
+    });
+    let pause = prop_oneof![8 => Just(0_u64), 2 => 1_u64..3_000];
+    (0_usize..3, prop_oneof![9 => Just(0_usize), 1 => 1_usize..3], 0_usize..3, ask, pause)
+        .prop_map(|(key, version, class, ask, pause)| Call { key, version, class, ask, pause })
+}
+
+/// A principal's context and plan under one of three versions of the tenant's settings.
+pub(super) fn asked(call: &Call) -> (TenantContext, Plan) {
+    let key = [KEY, OTHER_KEY, "CCCCCCCCCCCC"][call.key];
+    let quota = |capacity, window| Quota { capacity, window: Duration::from_micros(window) };
+    let step = |refusals, within, block| Step { refusals, within, block };
+    let (api, steps) = match call.version {
+        0 => (15, [step(3, 40_000, 5_000), step(12, 120_000, 15_000)]),
+        1 => (11, [step(5, 60_000, 3_000), step(40, 200_000, 30_000)]),
+        _ => (32, [step(2, 10_000, 2_000), step(9, 40_000, 8_000)]),
+    };
+    let mut settings = settings(&[
+        (LimitClass::Api, &[quota(api, 50_000), quota(307, 1_000_000)]),
+        (LimitClass::Search, &[quota(9, 20_000)]),
+        (LimitClass::Playlist, &[quota(7, 7_000), quota(97, 700_000)]),
+    ]);
+    settings.tenant_limits.insert(LimitClass::Api, vec![quota(api * 2, 40_000)]);
+    settings.tenant_limits.insert(LimitClass::Search, vec![quota(23, 20_000), quota(401, 900_000)]);
+    let plan = Plan::new(&settings, CLASSES[call.class], 1).with_steps(&steps);
+    (context_with(1, key, settings), plan)
+}
 
 struct Seen {
-    class: LimitClass,
-    cost: u64,
+    call: Call,
     taken: Taken,
 }
 
-fn quotas() -> TenantContext {
-    let millis = |capacity, window| Quota { capacity, window: Duration::from_millis(window) };
-    context(
-        1,
-        KEY,
-        &[
-            (LimitClass::Api, &[millis(97, 50), millis(1_009, 1_000)]),
-            (LimitClass::Search, &[millis(31, 20)]),
-            (LimitClass::Playlist, &[millis(7, 3), millis(211, 700)]),
-        ],
-    )
-}
-
-fn rates(ctx: &TenantContext, class: LimitClass) -> Arc<[Rate]> {
-    match Plan::of(ctx, class) {
-        Plan::Count(rates) => rates,
-        Plan::Closed(..) => panic!("no quota is zero"),
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_script_the_twin_and_the_model_decide_alike() {
-    let server = server().await;
-    let ctx = quotas();
+async fn ask_all(server: &Server, clients: Vec<Vec<Call>>) -> Vec<Seen> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let mut tasks = Vec::new();
-    for client in 0..CLIENTS {
-        let link = server.link(Arc::clone(&clock));
-        let script = Arc::new(BucketScript::new());
-        for task in 0..TASKS {
-            let (link, script, ctx) = (Arc::clone(&link), Arc::clone(&script), ctx.clone());
-            tasks.push(async move {
-                let mut seen = Vec::new();
-                for call in 0..CALLS {
-                    let class = [LimitClass::Api, LimitClass::Search, LimitClass::Playlist]
-                        [usize::try_from((client + task + call * 7) % 3).unwrap()];
-                    let cost = 1 + (call + task) % 3;
-                    let taken = script.take(&link, &ctx, &rates(&ctx, class), cost, 0).await.unwrap();
-                    seen.push(Seen { class, cost, taken });
-                }
-                seen
-            });
+    let script = BucketScript::new();
+    let tasks = clients.into_iter().map(|calls| {
+        let (link, script) = (server.link(Arc::clone(&clock)), &script);
+        async move {
+            let mut seen = Vec::with_capacity(calls.len());
+            for call in calls {
+                tokio::time::sleep(Duration::from_micros(call.pause)).await;
+                let (ctx, plan) = asked(&call);
+                let taken = script.take(&link, &ctx, &plan, call.ask).await.unwrap();
+                seen.push(Seen { call, taken });
+            }
+            seen
         }
-    }
+    });
     let mut seen: Vec<Seen> = join_all(tasks).await.into_iter().flatten().collect();
-    // Every call counts on the first `api` bucket, so within one microsecond its state tells the order; a
-    // refusal leaves the state and comes after the call that made it.
-    seen.sort_by_key(|seen| (seen.taken.now, state(&seen.taken.arrivals[0]), seen.taken.calls == 0));
+    seen.sort_by_key(|seen| (seen.taken.now, seen.taken.calls > 0));
+    seen
+}
 
-    let twin_clock = manual_clock();
-    let twin = LocalBuckets::new(Arc::clone(&twin_clock) as Arc<dyn Clock>);
-    let mut model = Model::default();
-    for Seen { class, cost, taken } in &seen {
-        let rates = rates(&ctx, *class);
-        let quotas: Vec<_> = rates.iter().map(|rate| (rate.class, rate.quota)).collect();
-        assert_eq!(taken.calls > 0, model.admit(&quotas, *cost, taken.now), "at {}", taken.now);
-        twin_clock.set_micros(taken.now);
-        assert_eq!(&twin.take(&ctx, &rates, *cost), taken);
+fn replayed(seen: &[Seen]) -> Outcome {
+    let records = seen.iter().map(|Seen { call, taken }| {
+        let (ctx, plan) = asked(call);
+        let text = Decided { ctx: &ctx, plan: &plan, ask: call.ask, taken }.to_string();
+        Record::parse(&text).unwrap()
+    });
+    replay(records.collect())
+}
+
+#[test]
+fn the_script_the_twin_and_the_model_decide_alike() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = runtime.block_on(server());
+    let mut totals = Outcome::default();
+    let calls = prop::collection::vec(prop::collection::vec(call(), 50..250), 3);
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(12) });
+    let outcomes = std::cell::RefCell::new(Vec::new());
+    let ran = runner.run(&calls, |clients| {
+        let seen = runtime.block_on(async {
+            flush(&server).await;
+            ask_all(&server, clients).await
+        });
+        let outcome = replayed(&seen);
+        prop_assert_eq!(&outcome.examples, &Vec::<String>::new());
+        prop_assert_eq!((outcome.mismatches, outcome.decisions), (0, seen.len() as u64));
+
+        let clock = manual_clock();
+        let twin = LocalBuckets::new(Arc::clone(&clock) as Arc<dyn Clock>);
+        for Seen { call, taken } in &seen {
+            clock.set_micros(taken.now);
+            let (ctx, plan) = asked(call);
+            prop_assert_eq!(&twin.take(&ctx, &plan, call.ask), taken);
+        }
+        outcomes.borrow_mut().push(outcome);
+        Ok(())
+    });
+    ran.unwrap();
+    for outcome in outcomes.into_inner() {
+        totals.taken += outcome.taken;
+        totals.refused += outcome.refused;
+        totals.penalties += outcome.penalties;
     }
-    let admitted = seen.iter().filter(|seen| seen.taken.calls > 0).count();
-    assert!(admitted > 100 && admitted < seen.len(), "both answers must occur: {admitted} of {}", seen.len());
+    assert!(totals.taken > 500 && totals.refused > 500 && totals.penalties > 20, "{totals:?}");
+}
+
+async fn flush(server: &Server) {
+    let link = server.link(Arc::new(SystemClock::new()));
+    link.run(|mut connection| async move { redis::cmd("FLUSHALL").exec_async(&mut connection).await })
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -94,14 +146,32 @@ async fn extra_calls_are_given_as_far_as_every_bucket_has_room() {
     let script = BucketScript::new();
     let hour = |capacity| [Quota::per_hour(capacity)];
     let ctx = context(1, KEY, &[(LimitClass::Api, &hour(20)), (LimitClass::Search, &hour(7))]);
-    let search = rates(&ctx, LimitClass::Search);
-    assert_eq!(script.take(&link, &ctx, &search, 1, 3).await.unwrap().calls, 4);
-    assert_eq!(script.take(&link, &ctx, &search, 1, 100).await.unwrap().calls, 3);
-    let refused = script.take(&link, &ctx, &search, 1, 100).await.unwrap();
-    assert_eq!(refused.calls, 0);
-    assert_eq!(script.take(&link, &ctx, &search, 0, 0).await.unwrap().arrivals, refused.arrivals);
-    let api = rates(&ctx, LimitClass::Api);
-    assert_eq!(script.take(&link, &ctx, &api, 1, 100).await.unwrap().calls, 13);
+    let plan = |class| Plan::new(&ctx.tenant().settings, class, 1);
+    let search = plan(LimitClass::Search);
+    let some = |extra| Ask { cost: 1, extra, lead: 0 };
+    let calls = async |plan: &Plan, ask| script.take(&link, &ctx, plan, ask).await.unwrap().calls;
+    assert_eq!(calls(&search, some(3)).await, 4);
+    assert_eq!(calls(&search, some(100)).await, 3);
+    assert_eq!(calls(&search, some(100)).await, 0);
+    assert_eq!(calls(&plan(LimitClass::Api), some(100)).await, 13);
+}
+
+#[tokio::test]
+async fn one_principal_cannot_use_more_than_the_tenant_has() {
+    let server = server().await;
+    let link = server.link(Arc::new(SystemClock::new()));
+    let script = BucketScript::new();
+    let mut settings = settings(&[(LimitClass::Api, &[Quota::per_hour(10)])]);
+    settings.tenant_limits.insert(LimitClass::Api, vec![Quota::per_hour(12)]);
+    let mut taken = 0;
+    for key in [KEY, OTHER_KEY] {
+        let ctx = context_with(1, key, settings.clone());
+        let plan = Plan::new(&settings, LimitClass::Api, 1);
+        for _ in 0..10 {
+            taken += script.take(&link, &ctx, &plan, Ask::ONE).await.unwrap().calls;
+        }
+    }
+    assert_eq!(taken, 12);
 }
 
 #[tokio::test]
@@ -110,20 +180,16 @@ async fn buckets_end_with_their_refill_and_the_script_is_loaded_again_when_lost(
     let link = server.link(Arc::new(SystemClock::new()));
     let script = BucketScript::new();
     let ctx = context(7, KEY, &[(LimitClass::Api, &[Quota::per_minute(60)])]);
-    let api = rates(&ctx, LimitClass::Api);
-    script.take(&link, &ctx, &api, 30, 0).await.unwrap();
+    let plan = Plan::new(&ctx.tenant().settings, LimitClass::Api, 1);
+    script.take(&link, &ctx, &plan, Ask { cost: 30, extra: 0, lead: 0 }).await.unwrap();
     let life: i64 = link
         .run(|mut connection| async move {
             redis::cmd("SCRIPT").arg("FLUSH").exec_async(&mut connection).await?;
-            let key = "sd:{00000000-0000-0000-0000-000000000007}:limit:api:key:AAAAAAAAAAAA:60";
+            let key = "sd:{00000000-0000-0000-0000-000000000007}:limit:v2:key:AAAAAAAAAAAA";
             redis::cmd("PTTL").arg(key).query_async(&mut connection).await
         })
         .await
         .unwrap();
     assert!((1..=30_001).contains(&life), "30 of 60 calls a minute refill in 30 s, the key lives {life} ms");
-    assert_eq!(script.take(&link, &ctx, &api, 1, 0).await.unwrap().calls, 1);
-}
-
-fn state(arrival: &Arrival) -> (u64, u64) {
-    (arrival.whole, arrival.part)
+    assert_eq!(script.take(&link, &ctx, &plan, Ask::ONE).await.unwrap().calls, 1);
 }
