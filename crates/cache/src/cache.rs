@@ -1,38 +1,39 @@
-//! The one type that callers hold: looks up, fetches once for all who miss, and keeps the answer.
+//! The one type that callers hold: looks up in this process, and leaves what is not there to `lead`.
 
-use std::any::Any;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use stagedoor_domain::{Clock, Provider, TenantContext, UserId};
+use stagedoor_domain::{Clock, Entropy, TenantContext};
 use stagedoor_redis_link::{InvalidRedisUrl, RedisLink};
 
-use crate::answer::{CacheOptions, Cached, Level};
-use crate::counters::{CacheCounters, Counts};
-use crate::entry::{Entry, MAX_BODY};
-use crate::flight::{Flights, Leader, Outcome, Part, outcome};
-use crate::generation::{BumpDeferred, DataScope, Generation, Generations, Owner};
+use crate::answer::{Ask, CacheOptions, Cached, Fetched, Level, Mode};
+use crate::counters::{CacheCounters, Counts, Outcome};
+use crate::flight::Flights;
+use crate::generation::Generations;
 use crate::key::{CacheKey, Reader};
-use crate::level_one::LevelOne;
+use crate::lead::Call;
+use crate::level_one::{Held, LevelOne};
 use crate::level_two::LevelTwo;
+use crate::lifetimes::{Standing, Windows, due_early};
+use crate::popular::{Popular, SharedPopular};
 use crate::seal::Sealer;
-use crate::seen::SeenAccounts;
-
-/// No answer is kept longer, whatever a tenant sets.
-const MAX_LIFE: Duration = Duration::from_hours(720);
+use crate::shared_flight::SharedFlights;
+use crate::usage::{CacheUsage, Usages};
 
 /// Answers that may be given again.
 #[derive(Debug)]
 pub struct Cache {
-    level_one: LevelOne,
-    level_two: Option<LevelTwo>,
-    generations: Generations,
-    seen: SeenAccounts,
-    flights: Flights,
-    counts: Arc<Counts>,
-    clock: Arc<dyn Clock>,
+    pub(crate) level_one: LevelOne,
+    pub(crate) level_two: Option<LevelTwo>,
+    pub(crate) generations: Generations,
+    pub(crate) flights: Flights,
+    pub(crate) usages: Usages,
+    pub(crate) popular: Popular,
+    pub(crate) shared_popular: Option<SharedPopular>,
+    pub(crate) windows: Windows,
+    pub(crate) counts: Arc<Counts>,
+    pub(crate) clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
 }
 
 impl Cache {
@@ -42,147 +43,105 @@ impl Cache {
         options: &CacheOptions,
         sealer: Option<Arc<dyn Sealer>>,
         clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
     ) -> Result<Self, InvalidRedisUrl> {
         let counts = Arc::new(Counts::default());
+        let windows = Windows { revalidate: options.stale_while_revalidate, error: options.stale_if_error };
         let link =
             options.redis.as_ref().map(|redis| RedisLink::new(redis, Arc::clone(&clock)).map(Arc::new));
         let link = link.transpose()?;
         Ok(Self {
             level_one: LevelOne::new(options.l1_max_bytes, Arc::clone(&clock)),
-            generations: link.clone().map_or_else(Generations::local, Generations::shared),
-            seen: SeenAccounts::new(),
+            generations: link
+                .clone()
+                .map_or_else(Generations::local, |link| Generations::shared(link, entropy.as_ref())),
+            usages: Usages::new(link.clone(), Arc::clone(&counts), Arc::clone(&clock), entropy.as_ref()),
+            popular: Popular::default(),
+            shared_popular: link.clone().map(|link| SharedPopular::new(link, Arc::clone(&counts))),
             level_two: link.map(|link| LevelTwo {
+                flights: SharedFlights::new(Arc::clone(&link), entropy.as_ref()),
                 link,
                 sealer,
                 counts: Arc::clone(&counts),
-                clock: Arc::clone(&clock),
+                windows,
             }),
             flights: Flights::default(),
+            windows,
             counts,
             clock,
+            entropy,
         })
     }
 
-    /// The answer, if it is in either level and still fresh.
-    pub async fn get(&self, ctx: &TenantContext, key: &CacheKey) -> Option<Cached> {
-        let Some(text) = self.key_text(ctx, key).await else {
-            self.counts.bypassed.add();
-            return None;
-        };
-        let found = self.look_up(ctx, key, &text, MAX_LIFE).await;
-        if found.is_none() {
-            self.counts.misses.add();
-        }
-        found
-    }
-
-    /// The answer from the cache, or from `fetch`, which is then kept for `ttl`. Of all calls that miss the same
-    /// key at the same time one fetches, and its answer or error is everyone's; errors are not kept. `ttl` is
-    /// the class's (`TenantSettings::cache_ttl`); `None` fetches past the cache.
+    /// The answer from the cache, or from `fetch`, which is then kept. Of all calls that miss the same key at the same
+    /// time one fetches, over all replicas, and on its own replica its answer or error is everyone's; errors are not
+    /// kept. An error that is `forgivable` is answered with what was there before, if that is not too old.
     pub async fn get_or_fetch<E>(
         &self,
         ctx: &TenantContext,
-        key: &CacheKey,
-        ttl: Option<Duration>,
-        fetch: impl Future<Output = Result<Bytes, E>> + Send,
+        ask: Ask<'_>,
+        fetch: impl Future<Output = Result<Fetched, E>> + Send,
+        forgivable: impl Fn(&E) -> bool + Send + Sync,
     ) -> Result<Cached, E>
     where
         E: Clone + Send + Sync + 'static,
     {
-        let Some(ttl) = ttl.filter(|ttl| !ttl.is_zero()).map(|ttl| ttl.min(MAX_LIFE)) else {
-            return self.bypass(fetch).await;
+        let began = self.level_one.landings();
+        let Some(text) = self.key_text(ctx, ask.key).await else {
+            return self.bypass(ctx, ask.key, fetch).await;
         };
-        let Some(text) = self.key_text(ctx, key).await else {
-            return self.bypass(fetch).await;
-        };
-        loop {
-            if let Some(stored) = self.fresh_in_level_one(&text, ttl).await {
-                self.counts.hits_l1.add();
-                return Ok(Cached::of(stored, Level::L1));
+        if ask.mode == Mode::Reuse {
+            if ask.key.reader() == Reader::Tenant && self.shared_popular.is_some() {
+                self.popular.note(ctx.tenant_id(), &text);
             }
-            match self.flights.join(&text) {
-                // On the heap: a hit should not carry the weight of a look-up in Redis.
-                Part::Lead(leader) => {
-                    return Box::pin(self.lead(ctx, key, &text, ttl, fetch, leader)).await;
-                }
-                Part::Follow(receiver) => match outcome(receiver).await {
-                    Some(Outcome::Ready(stored)) => {
-                        self.counts.coalesced.add();
-                        return Ok(Cached::of(stored, Level::Coalesced));
-                    }
-                    Some(Outcome::Failed(error)) => match error.downcast_ref::<E>() {
-                        Some(error) => {
-                            self.counts.coalesced.add();
-                            return Err(error.clone());
-                        }
-                        // The leader's caller has another error type, so its error says nothing here.
-                        None => return self.bypass(fetch).await,
-                    },
-                    None => {}
-                },
+            if let Some(cached) = self.hit(&ask, &text).await {
+                return Ok(cached);
             }
         }
+        // On the heap: a hit should not carry the weight of a fetch.
+        let call = Call::new(self, ctx, ask, text.into(), began);
+        Box::pin(call.answer(fetch, forgivable)).await
     }
 
-    /// Makes everything of `scope` that was fetched before unfindable. To be called after the provider has done
-    /// a write and before the write is answered.
-    pub async fn bump(
+    /// What `fetch` says, past the cache: nothing is looked up and nothing is kept.
+    pub async fn bypass<E>(
         &self,
         ctx: &TenantContext,
-        user: UserId,
-        provider: Provider,
-        scope: DataScope,
-    ) -> Result<(), BumpDeferred> {
-        let bumped = self.generations.bump(ctx, user, provider, scope).await;
-        if scope == DataScope::Account {
-            self.seen.forget(Owner { tenant: ctx.tenant_id(), user, provider }).await;
-        }
-        bumped.inspect_err(|_| self.counts.degraded.add())
+        key: &CacheKey,
+        fetch: impl Future<Output = Result<Fetched, E>> + Send,
+    ) -> Result<Cached, E> {
+        self.counts.calls.add(key.class(), Outcome::Bypassed);
+        self.usages.of(ctx.tenant_id()).calls.add(key.class(), Outcome::Bypassed);
+        let (body, next, absent) = match fetch.await? {
+            Fetched::Answer { body, next, .. } => (body, next.map(Arc::from), false),
+            Fetched::Absent { body } => (body, None, true),
+        };
+        let stored_at = self.clock.now();
+        Ok(Cached { body, level: Level::Bypassed, stored_at, absent, stale: None, refresh: false, next })
     }
 
-    /// A number that another link, an unlinking or a change of scopes of the person's accounts at the provider
-    /// changes, on whichever replica it happens; read at most `max_age` ago. `None` if it is out of reach.
-    pub async fn account_generation(
-        &self,
-        ctx: &TenantContext,
-        user: UserId,
-        provider: Provider,
-        max_age: Duration,
-    ) -> Option<u64> {
-        let owner = Owner { tenant: ctx.tenant_id(), user, provider };
-        let since = self.clock.elapsed().saturating_sub(max_age);
-        if let Some(generation) = self.seen.get(owner, since).await {
-            return Some(generation);
-        }
-        let generation = Box::pin(self.generation(ctx, owner, DataScope::Account)).await;
-        generation.map(|generation| generation.account)
-    }
-
-    /// The same as this process read it last, without asking; `None` if that was a while ago.
-    pub async fn account_generation_seen(
-        &self,
-        ctx: &TenantContext,
-        user: UserId,
-        provider: Provider,
-    ) -> Option<u64> {
-        self.seen.get(Owner { tenant: ctx.tenant_id(), user, provider }, Duration::ZERO).await
+    /// What the cache did for the tenant today, on all replicas if Redis says so, and what it holds here.
+    pub async fn usage(&self, ctx: &TenantContext) -> CacheUsage {
+        self.usages.read(ctx).await
     }
 
     /// What has been done since the start.
     pub fn counters(&self) -> CacheCounters {
         let (l1_bytes, l1_entries, evictions) = self.level_one.size();
         CacheCounters {
-            hits_l1: self.counts.hits_l1.get(),
-            hits_l2: self.counts.hits_l2.get(),
-            misses: self.counts.misses.get(),
-            coalesced: self.counts.coalesced.get(),
-            bypassed: self.counts.bypassed.get(),
+            calls: self.counts.calls.read(),
             poisoned: self.counts.poisoned.get(),
             degraded: self.counts.degraded.get(),
+            early_refreshes: self.counts.early_refreshes.get(),
+            warmed: self.counts.warmed.get(),
+            seeded: self.counts.seeded.get(),
             evictions,
             l1_bytes,
             l1_entries,
             redis_trips: self.level_two.as_ref().map_or(0, |level| level.link.trips()),
+            redis_trips_beside: self.counts.trips_beside.get(),
+            generations: self.generations.counters(),
+            flights: self.level_two.as_ref().map(|level| level.flights.counters()).unwrap_or_default(),
         }
     }
 
@@ -191,102 +150,47 @@ impl Cache {
         self.level_one.settle().await;
     }
 
+    async fn hit(&self, ask: &Ask<'_>, text: &str) -> Option<Cached> {
+        let held = self.level_one.get(text).await?;
+        let (cached, outcome) = self.judge(ask, &held, Level::L1)?;
+        self.counts.calls.add(ask.key.class(), outcome);
+        held.usage.calls.add(ask.key.class(), outcome);
+        Some(cached)
+    }
+
+    /// The entry as an answer that was found at `level`, if it may be one.
+    pub(crate) fn judge(&self, ask: &Ask<'_>, held: &Held, level: Level) -> Option<(Cached, Outcome)> {
+        let entry = &held.entry;
+        let mut cached = Cached::of(entry, level);
+        let outcome = match (self.windows.standing(entry, self.level_one.age(held), ask), level) {
+            (Standing::Over, _) => return None,
+            (Standing::Stale(over), _) => {
+                cached.stale = Some(over);
+                cached.refresh = self.level_one.elect(held);
+                Outcome::Stale
+            }
+            (Standing::Fresh(_), _) if entry.absent => Outcome::Negative,
+            (Standing::Fresh(left), level) => {
+                if due_early(left, entry.took, self.entropy.as_ref()) && self.level_one.elect(held) {
+                    self.counts.early_refreshes.add();
+                    cached.refresh = true;
+                }
+                if level == Level::L1 { Outcome::HitL1 } else { Outcome::HitL2 }
+            }
+        };
+        Some((cached, outcome))
+    }
+
     /// The full key; `None` if the cache must not be used: another tenant's key, or no generation to be had.
-    async fn key_text(&self, ctx: &TenantContext, key: &CacheKey) -> Option<Arc<str>> {
+    async fn key_text(&self, ctx: &TenantContext, key: &CacheKey) -> Option<String> {
         if ctx.tenant_id() != key.tenant() {
             tracing::error!(tenant = %ctx.tenant_id(), "a cache key of another tenant was used");
             return None;
         }
         let generation = match key.reader() {
             Reader::Tenant => None,
-            Reader::User { user, scope } => {
-                let owner = Owner { tenant: ctx.tenant_id(), user, provider: key.provider() };
-                Some(Box::pin(self.generation(ctx, owner, scope)).await?)
-            }
+            Reader::User { user, scope } => Some(self.generation(ctx, user, key.provider(), scope).await?),
         };
-        Some(key.render(generation).into())
-    }
-
-    async fn generation(&self, ctx: &TenantContext, owner: Owner, scope: DataScope) -> Option<Generation> {
-        let at = self.clock.elapsed();
-        let generation = self.generations.current(ctx, owner.user, owner.provider, scope).await;
-        match generation {
-            Some(found) => self.seen.note(owner, found.account, at).await,
-            None => self.counts.degraded.add(),
-        }
-        generation
-    }
-
-    async fn lead<E: Clone + Send + Sync + 'static>(
-        &self,
-        ctx: &TenantContext,
-        key: &CacheKey,
-        text: &Arc<str>,
-        ttl: Duration,
-        fetch: impl Future<Output = Result<Bytes, E>> + Send,
-        leader: Leader<'_>,
-    ) -> Result<Cached, E> {
-        // Once more: the flight before this one may have landed between the look-up and the start.
-        if let Some(found) = self.look_up(ctx, key, text, ttl).await {
-            leader.tell(Outcome::Ready(Entry {
-                body: found.body.clone(),
-                stored_at: found.stored_at,
-                life: ttl,
-            }));
-            return Ok(found);
-        }
-        self.counts.misses.add();
-        let body = match fetch.await {
-            Ok(body) => body,
-            Err(error) => {
-                leader.tell(Outcome::Failed(Arc::new(error.clone()) as Arc<dyn Any + Send + Sync>));
-                return Err(error);
-            }
-        };
-        let stored = Entry { body, stored_at: self.clock.now(), life: ttl };
-        if stored.body.len() <= MAX_BODY {
-            self.level_one.put(Arc::clone(text), stored.clone(), ttl).await;
-        }
-        leader.tell(Outcome::Ready(stored.clone()));
-        drop(leader);
-        if let (Some(level), true) = (&self.level_two, stored.body.len() <= MAX_BODY) {
-            level.put(ctx, key.reader(), text, &stored).await;
-        }
-        Ok(Cached::of(stored, Level::Fetched))
-    }
-
-    async fn look_up(
-        &self,
-        ctx: &TenantContext,
-        key: &CacheKey,
-        text: &Arc<str>,
-        ttl: Duration,
-    ) -> Option<Cached> {
-        if let Some(stored) = self.fresh_in_level_one(text, ttl).await {
-            self.counts.hits_l1.add();
-            return Some(Cached::of(stored, Level::L1));
-        }
-        let (stored, left) = self.level_two.as_ref()?.get(ctx, key.reader(), text).await?;
-        if self.age(&stored) >= ttl {
-            return None;
-        }
-        self.counts.hits_l2.add();
-        self.level_one.put(Arc::clone(text), stored.clone(), left.min(MAX_LIFE)).await;
-        Some(Cached::of(stored, Level::L2))
-    }
-
-    /// An entry that was kept under a longer life than the caller now allows is stale.
-    async fn fresh_in_level_one(&self, text: &str, ttl: Duration) -> Option<Entry> {
-        self.level_one.get(text).await.filter(|stored| self.age(stored) < ttl)
-    }
-
-    fn age(&self, stored: &Entry) -> Duration {
-        (self.clock.now() - stored.stored_at).to_std().unwrap_or_default()
-    }
-
-    async fn bypass<E>(&self, fetch: impl Future<Output = Result<Bytes, E>> + Send) -> Result<Cached, E> {
-        self.counts.bypassed.add();
-        let body = fetch.await?;
-        Ok(Cached { body, level: Level::Bypassed, stored_at: self.clock.now() })
+        Some(key.render(generation))
     }
 }

@@ -1,12 +1,14 @@
 //! The bytes of one entry in Redis. Anything that is not exactly what was written is refused.
 //!
-//! `version 1 | protection 1 | protected`, where protected is the sealed inner part, or the inner part and a
-//! 32-byte SHA-256 over key text and inner part (against accidents; sealing is against intent). The inner part
-//! is `flags 1 | stored at, ms since 1970, 8 | life, ms, 8 | body`, big-endian.
+//! `version 1 | protection 1 | stored at, ms since 1970, 8 | protected`, where protected is the sealed inner part, or
+//! the inner part and a 32-byte SHA-256 over key text and inner part (against accidents; sealing is against intent).
+//! The inner part is `flags 1 | stored at 8 | life, ms, 8 | fetch time, ms, 4 | fingerprint 32 | note's length 4 | note
+//! | body`, big-endian. The first ten bytes tell two entries of one key apart without opening them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use chrono::{DateTime, Utc};
 use stagedoor_crypto::digest::{constant_time_eq, sha256};
 use stagedoor_domain::TenantContext;
@@ -16,28 +18,39 @@ use crate::seal::{SealError, Sealer};
 
 /// The largest body that is kept, and the most that an entry may decompress to.
 pub(crate) const MAX_BODY: usize = 4 * 1024 * 1024;
+/// The bytes that tell two entries of one key apart.
+pub(crate) const HEAD: usize = 10;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const DIGESTED: u8 = 0;
 const SEALED: u8 = 1;
 const FLAG_ZSTD: u8 = 1;
-const HEADER: usize = 17;
+const FLAG_ABSENT: u8 = 2;
+const HEADER: usize = 57;
 const DIGEST: usize = 32;
 const COMPRESS_ABOVE: usize = 1024;
 /// The fastest of zstd's ordinary levels: the answers are short and read more often than written.
 const COMPRESSION_LEVEL: i32 = 1;
 
-/// A value and when it was stored.
+/// A value, when it was stored and what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) body: Bytes,
     pub(crate) stored_at: DateTime<Utc>,
     pub(crate) life: Duration,
+    /// How long the fetch took.
+    pub(crate) took: Duration,
+    pub(crate) fingerprint: [u8; 32],
+    pub(crate) next: Option<Arc<str>>,
+    pub(crate) absent: bool,
 }
 
 /// Why bytes are not an entry of this key.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DecodeError {
+    /// Written by a release before this one; nothing is wrong with it.
+    #[error("an entry of an earlier version")]
+    Earlier,
     #[error("not an entry of this version, or not protected as this installation protects its entries")]
     Format,
     #[error("the digest does not match")]
@@ -57,14 +70,21 @@ pub(crate) async fn encode(
     stored: &Entry,
 ) -> Result<Vec<u8>, SealError> {
     let inner = inner_part(stored);
-    let (protection, protected) = match sealer {
-        Some(sealer) => (SEALED, sealer.seal(ctx, reader, key_text, &inner).await?),
-        None => (DIGESTED, with_digest(key_text, inner)),
+    let protected = match sealer {
+        Some(sealer) => sealer.seal(ctx, reader, key_text, &inner).await?,
+        None => with_digest(key_text, inner),
     };
-    let mut bytes = Vec::with_capacity(protected.len() + 2);
-    bytes.extend([VERSION, protection]);
+    let mut bytes = Vec::with_capacity(HEAD + protected.len());
+    bytes.extend(head(sealer.is_some(), stored.stored_at));
     bytes.extend(protected);
     Ok(bytes)
+}
+
+/// The first bytes of an entry that was stored at this time.
+pub(crate) fn head(sealed: bool, stored_at: DateTime<Utc>) -> [u8; HEAD] {
+    let mut head = [VERSION, if sealed { SEALED } else { DIGESTED }, 0, 0, 0, 0, 0, 0, 0, 0];
+    head[2..].copy_from_slice(&stored_at.timestamp_millis().to_be_bytes());
+    head
 }
 
 /// What `encode` was given with the same sealer, reader and key text.
@@ -75,18 +95,23 @@ pub(crate) async fn decode(
     key_text: &str,
     bytes: &[u8],
 ) -> Result<Entry, DecodeError> {
-    let Some(([version, protection], protected)) = bytes.split_first_chunk::<2>() else {
+    if bytes.first().is_some_and(|version| (1..VERSION).contains(version)) {
+        return Err(DecodeError::Earlier);
+    }
+    let Some((outer, protected)) = bytes.split_first_chunk::<HEAD>() else {
         return Err(DecodeError::Format);
     };
     // An unsealed entry where entries are sealed is a forgery, however well its digest fits.
-    let inner = match (*version, *protection, sealer) {
+    let inner = match (outer[0], outer[1], sealer) {
         (VERSION, SEALED, Some(sealer)) => {
             sealer.open(ctx, reader, key_text, protected).await.map_err(DecodeError::Seal)?
         }
         (VERSION, DIGESTED, None) => without_digest(key_text, protected)?.to_vec(),
         _ => return Err(DecodeError::Format),
     };
-    parse_inner(inner)
+    let entry = parse_inner(Bytes::from(inner))?;
+    // The outer time is not protected itself.
+    if *outer == head(sealer.is_some(), entry.stored_at) { Ok(entry) } else { Err(DecodeError::Format) }
 }
 
 fn inner_part(stored: &Entry) -> Vec<u8> {
@@ -95,32 +120,40 @@ fn inner_part(stored: &Entry) -> Vec<u8> {
         .flatten()
         .filter(|compressed| compressed.len() < stored.body.len());
     let body = compressed.as_deref().unwrap_or(&stored.body);
-    let mut inner = Vec::with_capacity(HEADER + body.len() + DIGEST);
-    inner.push(if compressed.is_some() { FLAG_ZSTD } else { 0 });
+    let note = stored.next.as_deref().unwrap_or_default();
+    let mut inner = Vec::with_capacity(HEADER + note.len() + body.len() + DIGEST);
+    let zstd = if compressed.is_some() { FLAG_ZSTD } else { 0 };
+    inner.push(zstd | if stored.absent { FLAG_ABSENT } else { 0 });
     inner.extend(stored.stored_at.timestamp_millis().to_be_bytes());
     inner.extend(u64::try_from(stored.life.as_millis()).unwrap_or(u64::MAX).to_be_bytes());
+    inner.extend(u32::try_from(stored.took.as_millis()).unwrap_or(u32::MAX).to_be_bytes());
+    inner.extend(stored.fingerprint);
+    inner.extend(u32::try_from(note.len()).unwrap_or(u32::MAX).to_be_bytes());
+    inner.extend(note.as_bytes());
     inner.extend(body);
     inner
 }
 
-fn parse_inner(inner: Vec<u8>) -> Result<Entry, DecodeError> {
-    let inner = Bytes::from(inner);
-    let (Some((flags, rest)), true) = (inner.split_first(), inner.len() >= HEADER) else {
+fn parse_inner(mut inner: Bytes) -> Result<Entry, DecodeError> {
+    if inner.len() < HEADER {
         return Err(DecodeError::Format);
-    };
-    let (Some((stored_at, rest)), flags) = (rest.split_first_chunk::<8>(), *flags) else {
-        return Err(DecodeError::Format);
-    };
-    let Some((life, _)) = rest.split_first_chunk::<8>() else { return Err(DecodeError::Format) };
-    let body = inner.slice(HEADER..);
-    let body = match flags {
-        0 if body.len() <= MAX_BODY => body,
-        FLAG_ZSTD => zstd::bulk::decompress(&body, MAX_BODY).map_err(DecodeError::Compression)?.into(),
+    }
+    let flags = inner.get_u8();
+    let stored_at = DateTime::from_timestamp_millis(inner.get_i64()).ok_or(DecodeError::Format)?;
+    let life = Duration::from_millis(inner.get_u64());
+    let took = Duration::from_millis(inner.get_u32().into());
+    let mut fingerprint = [0; 32];
+    inner.copy_to_slice(&mut fingerprint);
+    let note = usize::try_from(inner.get_u32()).ok().filter(|length| *length <= inner.len());
+    let note = inner.split_to(note.ok_or(DecodeError::Format)?);
+    let note = std::str::from_utf8(&note).map_err(|_| DecodeError::Format)?;
+    let body = match (flags & FLAG_ZSTD, flags & !(FLAG_ZSTD | FLAG_ABSENT)) {
+        (0, 0) if inner.len() <= MAX_BODY => inner,
+        (FLAG_ZSTD, 0) => zstd::bulk::decompress(&inner, MAX_BODY).map_err(DecodeError::Compression)?.into(),
         _ => return Err(DecodeError::Format),
     };
-    let stored_at =
-        DateTime::from_timestamp_millis(i64::from_be_bytes(*stored_at)).ok_or(DecodeError::Format)?;
-    Ok(Entry { body, stored_at, life: Duration::from_millis(u64::from_be_bytes(*life)) })
+    let next = (!note.is_empty()).then(|| note.into());
+    Ok(Entry { body, stored_at, life, took, fingerprint, next, absent: flags & FLAG_ABSENT != 0 })
 }
 
 fn with_digest(key_text: &str, mut inner: Vec<u8>) -> Vec<u8> {

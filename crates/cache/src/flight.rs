@@ -7,13 +7,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::entry::Entry;
+use crate::level_one::Held;
 
 /// What the leader found. The error is of whatever type the leader's caller uses.
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
-    Ready(Entry),
-    Failed(Arc<dyn Any + Send + Sync>),
+    Ready(Arc<Held>),
+    Failed(Failure),
+}
+
+/// An error of a fetch.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) error: Arc<dyn Any + Send + Sync>,
+    /// The answer of before, if there was one.
+    pub(crate) before: Option<Arc<Held>>,
+    /// Nobody's call depended on the fetch, so it may have failed for want of urgency alone.
+    pub(crate) beside: bool,
 }
 
 /// The fetches under way, by key text.
@@ -67,4 +77,9 @@ impl Drop for Leader<'_> {
 /// The leader's outcome; `None` if it was dropped before it had one.
 pub(crate) async fn outcome(mut receiver: watch::Receiver<Option<Outcome>>) -> Option<Outcome> {
     receiver.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone())
+}
+
+/// Waits until the flight is over, for whom its outcome is no answer.
+pub(crate) async fn ended(mut receiver: watch::Receiver<Option<Outcome>>) {
+    while receiver.changed().await.is_ok() {}
 }

@@ -1,33 +1,37 @@
 //! Level 2: Redis, shared by all replicas. Whatever goes wrong here is a miss, counted, and never an answer.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use stagedoor_domain::{Clock, TenantContext};
+use stagedoor_domain::TenantContext;
 use stagedoor_redis_link::RedisLink;
 
 use crate::counters::Counts;
-use crate::entry::{DecodeError, Entry, decode, encode};
+use crate::entry::{DecodeError, Entry, HEAD, decode, encode, head};
 use crate::key::Reader;
+use crate::lifetimes::Windows;
 use crate::seal::{SealError, Sealer};
+use crate::shared_flight::{Lease, SharedFlights};
 
 /// The level.
 #[derive(Debug)]
 pub(crate) struct LevelTwo {
     pub(crate) link: Arc<RedisLink>,
+    pub(crate) flights: SharedFlights,
     pub(crate) sealer: Option<Arc<dyn Sealer>>,
     pub(crate) counts: Arc<Counts>,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) windows: Windows,
+}
+
+/// What becomes of an entry that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Existing {
+    Keep,
+    Replace,
 }
 
 impl LevelTwo {
-    /// The entry and how long it may still be kept.
-    pub(crate) async fn get(
-        &self,
-        ctx: &TenantContext,
-        reader: Reader,
-        key: &str,
-    ) -> Option<(Entry, Duration)> {
+    /// The entry that is there, whatever its age.
+    pub(crate) async fn get(&self, ctx: &TenantContext, reader: Reader, key: &str) -> Option<Entry> {
         if !self.may_hold(reader) {
             return None;
         }
@@ -36,32 +40,28 @@ impl LevelTwo {
         let answer =
             self.link.run(|mut connection| async move { command.query_async(&mut connection).await });
         let bytes: Option<Vec<u8>> = answer.await.inspect_err(|_| self.counts.degraded.add()).ok()?;
-        let stored = match decode(ctx, self.sealer.as_deref(), reader, key, &bytes?).await {
-            Ok(stored) => stored,
-            Err(error) => return self.refuse(ctx, key, &error),
-        };
-        let age = (self.clock.now() - stored.stored_at).to_std().unwrap_or_default();
-        let left = stored.life.checked_sub(age).filter(|left| !left.is_zero())?;
-        Some((stored, left))
+        self.open(ctx, reader, key, &bytes?).await
     }
 
-    /// Keeps an entry for its life, if it can.
-    pub(crate) async fn put(&self, ctx: &TenantContext, reader: Reader, key: &str, stored: &Entry) {
+    /// Keeps an entry as long as it is worth it, if it can; for what is stored without a flight.
+    pub(crate) async fn put(
+        &self,
+        ctx: &TenantContext,
+        reader: Reader,
+        key: &str,
+        stored: &Entry,
+        existing: Existing,
+    ) {
         if !self.may_hold(reader) {
             return;
         }
-        let bytes = match encode(ctx, self.sealer.as_deref(), reader, key, stored).await {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                self.counts.degraded.add();
-                tracing::warn!(tenant = %ctx.tenant_id(), %error, cause = ?std::error::Error::source(&error),
-                    "an answer could not be sealed for the cache");
-                return;
-            }
-        };
+        let Some(bytes) = self.sealed(ctx, reader, key, stored).await else { return };
         let mut command = redis::cmd("SET");
-        let life = u64::try_from(stored.life.as_millis()).unwrap_or(u64::MAX).max(1);
-        command.arg(key).arg(bytes).arg("PX").arg(life);
+        let kept = u64::try_from(self.windows.kept(stored).as_millis()).unwrap_or(u64::MAX).max(1);
+        command.arg(key).arg(bytes).arg("PX").arg(kept);
+        if existing == Existing::Keep {
+            command.arg("NX");
+        }
         let answer =
             self.link.run(|mut connection| async move { command.query_async::<()>(&mut connection).await });
         if answer.await.is_err() {
@@ -69,19 +69,72 @@ impl LevelTwo {
         }
     }
 
+    /// Keeps an entry as long as it is worth it under the lease of its flight; false if that has passed on.
+    pub(crate) async fn store(
+        &self,
+        ctx: &TenantContext,
+        (reader, key): (Reader, &str),
+        stored: &Entry,
+        lease: Lease<'_>,
+    ) -> bool {
+        if let Some(bytes) = self.sealed(ctx, reader, key, stored).await {
+            lease.store(&bytes, self.windows.kept(stored)).await
+        } else {
+            lease.release().await;
+            true
+        }
+    }
+
+    /// What an entry's bytes in Redis begin with.
+    pub(crate) fn head(&self, entry: &Entry) -> [u8; HEAD] {
+        head(self.sealer.is_some(), entry.stored_at)
+    }
+
     /// A person's answers leave the process sealed or not at all.
-    fn may_hold(&self, reader: Reader) -> bool {
+    pub(crate) fn may_hold(&self, reader: Reader) -> bool {
         self.sealer.is_some() || reader == Reader::Tenant
     }
 
-    fn refuse<T>(&self, ctx: &TenantContext, key: &str, error: &DecodeError) -> Option<T> {
+    /// The bytes of an entry as they are put there.
+    pub(crate) async fn sealed(
+        &self,
+        ctx: &TenantContext,
+        reader: Reader,
+        key: &str,
+        stored: &Entry,
+    ) -> Option<Vec<u8>> {
+        let sealed = encode(ctx, self.sealer.as_deref(), reader, key, stored).await;
+        sealed
+            .inspect_err(|error| {
+                self.counts.degraded.add();
+                tracing::warn!(tenant = %ctx.tenant_id(), %error, cause = ?std::error::Error::source(error),
+                    "an answer could not be sealed for the cache");
+            })
+            .ok()
+    }
+
+    /// The entry in bytes of Redis, if it is what was put there.
+    pub(crate) async fn open(
+        &self,
+        ctx: &TenantContext,
+        reader: Reader,
+        key: &str,
+        bytes: &[u8],
+    ) -> Option<Entry> {
+        let error = match decode(ctx, self.sealer.as_deref(), reader, key, bytes).await {
+            Ok(entry) => return Some(entry),
+            Err(DecodeError::Earlier) => return None,
+            Err(error) => error,
+        };
         if let DecodeError::Seal(SealError::KeyUnavailable(_)) = error {
             self.counts.degraded.add();
+            tracing::warn!(tenant = %ctx.tenant_id(), key, error = %stagedoor_domain::error::Chain(&error),
+                "a cache entry could not be opened");
         } else {
             self.counts.poisoned.add();
+            tracing::error!(tenant = %ctx.tenant_id(), key, error = %stagedoor_domain::error::Chain(&error),
+                "a cache entry is not what was stored");
         }
-        tracing::warn!(tenant = %ctx.tenant_id(), key, %error, cause = ?std::error::Error::source(error),
-            "a cache entry was refused");
         None
     }
 }

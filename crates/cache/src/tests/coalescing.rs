@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{join_all, pending};
 use tokio::sync::Notify;
 
-use super::{MINUTE, ask, catalogue, context, local, manual_clock, server};
-use crate::Level;
+use super::{answer, ask, catalogue, context, local, manual_clock, reuse, server};
+use crate::{Fetched, Level, Outcome};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_who_miss_make_one_fetch() {
@@ -23,16 +22,16 @@ async fn a_thousand_who_miss_make_one_fetch() {
             let fetch = async {
                 fetches.fetch_add(1, Ordering::SeqCst);
                 tokio::task::yield_now().await;
-                Ok::<_, ()>(Bytes::from_static(b"answer"))
+                Ok::<_, ()>(answer("answer"))
             };
-            cache.get_or_fetch(&ctx, &catalogue(&ctx, "miles"), Some(MINUTE), fetch).await.unwrap()
+            cache.get_or_fetch(&ctx, reuse(&catalogue(&ctx, "miles")), fetch, |()| false).await.unwrap()
         })
     });
     let answers = join_all(tasks).await;
     assert!(answers.iter().all(|answer| &answer.as_ref().unwrap().body[..] == b"answer"));
     assert_eq!(fetches.load(Ordering::SeqCst), 1);
-    let counters = cache.counters();
-    assert_eq!((counters.misses, counters.hits_l1 + counters.coalesced), (1, 999));
+    let counts = cache.counters().calls.total();
+    assert_eq!((counts.get(Outcome::Fetched), counts.reused()), (1, 999));
 }
 
 #[tokio::test]
@@ -41,12 +40,13 @@ async fn an_error_is_everyones_and_is_not_kept() {
     let cache = local(&clock);
     let key = catalogue(&ctx, "miles");
     let gate = Notify::new();
-    let failing = cache.get_or_fetch(&ctx, &key, Some(MINUTE), async {
+    let down = async {
         gate.notified().await;
-        Err::<Bytes, _>("the provider is down")
-    });
-    let waiting =
-        cache.get_or_fetch(&ctx, &key, Some(MINUTE), async { unreachable!("it waits for the first") });
+        Err::<Fetched, _>("the provider is down")
+    };
+    let failing = cache.get_or_fetch(&ctx, reuse(&key), down, |_| true);
+    let never = async { unreachable!("it waits for the first") };
+    let waiting = cache.get_or_fetch(&ctx, reuse(&key), never, |_| true);
     let (failed, waited, ()) = tokio::join!(failing, waiting, async { gate.notify_one() });
     assert_eq!((failed, waited), (Err("the provider is down"), Err("the provider is down")));
     assert_eq!(ask(&cache, &ctx, &key, "well").await.level, Level::Fetched);
@@ -57,7 +57,8 @@ async fn a_cancelled_leader_hands_over() {
     let (clock, ctx) = (manual_clock(), context(1));
     let cache = local(&clock);
     let key = catalogue(&ctx, "miles");
-    let mut leader = Box::pin(cache.get_or_fetch(&ctx, &key, Some(MINUTE), pending::<Result<Bytes, ()>>()));
+    let endless = pending::<Result<Fetched, ()>>();
+    let mut leader = Box::pin(cache.get_or_fetch(&ctx, reuse(&key), endless, |()| false));
     assert!((&mut leader).now_or_never().is_none(), "it fetches for ever");
     let mut followers: Vec<_> = (0..10).map(|_| Box::pin(ask(&cache, &ctx, &key, "answer"))).collect();
     for follower in &mut followers {

@@ -1,13 +1,25 @@
 //! The cache against a real Redis, its failures and its forgers. What all of these need is here.
 
+mod cluster;
 mod coalescing;
 mod faults;
+mod flights;
 mod format;
+mod generations;
 mod levels;
+mod lifetimes;
 mod poison;
+mod popular;
+mod readers;
+mod refetch;
+mod seeds;
+mod stale;
+mod usage;
 
 use std::convert::Infallible;
 use std::future::ready;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,17 +27,28 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use stagedoor_bootstrap::private_servers::PrivateRedis;
+use stagedoor_crypto::SystemEntropy;
 use stagedoor_crypto::digest::{hmac_sha256, sha256};
+use stagedoor_domain::policy::TtlBounds;
 use stagedoor_domain::tenant::{Principal, PrincipalKind, Tenant, TenantStatus};
 use stagedoor_domain::{
-    CallId, Clock, Provider, ScopeSet, TenantContext, TenantId, TenantSettings, ToolsetSet, UserId,
+    CacheClass, CallId, Clock, Entropy, Provider, ScopeSet, TenantContext, TenantId, TenantSettings,
+    ToolsetSet, UserId,
 };
 use tempfile::TempDir;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use crate::{Cache, CacheKey, CacheOptions, Cached, DataScope, Reader, RedisOptions, SealError, Sealer};
+use crate::entry::Entry;
+use crate::{
+    Ask, Cache, CacheKey, CacheOptions, Cached, DataScope, Fetched, Mode, Reader, RedisOptions, SealError,
+    Sealer,
+};
 
 const MINUTE: Duration = Duration::from_mins(1);
+/// Lives from a quarter of a minute to four.
+const BOUNDS: TtlBounds =
+    TtlBounds { shortest: Duration::from_secs(15), first: MINUTE, longest: Duration::from_mins(4) };
 
 /// A clock that stands still until it is moved.
 #[derive(Debug, Default)]
@@ -49,6 +72,29 @@ impl Clock for ManualClock {
 
 fn manual_clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::default())
+}
+
+/// Draws of four bytes (for early refreshes) are as set, at first such that none is early; all others are random.
+#[derive(Debug)]
+struct Draws(AtomicU32);
+
+impl Draws {
+    fn set(&self, draw: u32) {
+        self.0.store(draw, Ordering::SeqCst);
+    }
+}
+
+impl Entropy for Draws {
+    fn fill(&self, bytes: &mut [u8]) {
+        match <&mut [u8; 4]>::try_from(&mut *bytes) {
+            Ok(draw) => *draw = self.0.load(Ordering::SeqCst).to_be_bytes(),
+            Err(_) => SystemEntropy.fill(bytes),
+        }
+    }
+}
+
+fn draws() -> Arc<Draws> {
+    Arc::new(Draws(AtomicU32::new(u32::MAX)))
 }
 
 /// Seals with a keyed stream and a code over key text, tenant and reader. The real one is tested with the keys.
@@ -122,21 +168,84 @@ fn user(number: u128) -> UserId {
 
 /// The key of a catalogue answer.
 fn catalogue(ctx: &TenantContext, query: &str) -> CacheKey {
-    CacheKey::new(ctx, "catalog", "search", &query, Reader::Tenant, Provider::Spotify).unwrap()
+    CacheKey::new(ctx, CacheClass::Search, "search", &query, Reader::Tenant, Provider::Spotify).unwrap()
 }
 
 /// The key of a person's playlists.
 fn playlists(ctx: &TenantContext, number: u128) -> CacheKey {
     let reader = Reader::User { user: user(number), scope: DataScope::Playlists };
-    CacheKey::new(ctx, "playlists", "list", &(), reader, Provider::Spotify).unwrap()
+    CacheKey::new(ctx, CacheClass::Playlist, "list", &(), reader, Provider::Spotify).unwrap()
+}
+
+/// An entry of before, for pure functions.
+fn entry(life: Duration, fingerprint: [u8; 32]) -> Entry {
+    Entry {
+        body: Bytes::new(),
+        stored_at: manual_clock().now(),
+        life,
+        took: Duration::ZERO,
+        fingerprint,
+        next: None,
+        absent: false,
+    }
+}
+
+/// A question that an answer which is there may answer.
+fn reuse(key: &CacheKey) -> Ask<'_> {
+    Ask { key, ttl: BOUNDS, oldest: None, mode: Mode::Reuse }
+}
+
+/// A question that only a new answer answers.
+fn refetch(key: &CacheKey) -> Ask<'_> {
+    Ask { mode: Mode::Refetch, ..reuse(key) }
+}
+
+/// What a provider says: the same fingerprint for the same body.
+fn answer(body: &str) -> Fetched {
+    Fetched::Answer {
+        body: Bytes::copy_from_slice(body.as_bytes()),
+        fingerprint: sha256(&[body.as_bytes()]),
+        next: None,
+    }
 }
 
 /// The answer for `key`; what is fetched on a miss is `body`.
 async fn ask(cache: &Cache, ctx: &TenantContext, key: &CacheKey, body: &str) -> Cached {
-    let fetch = ready(Ok::<_, Infallible>(Bytes::copy_from_slice(body.as_bytes())));
-    match cache.get_or_fetch(ctx, key, Some(MINUTE), fetch).await {
+    put(cache, ctx, reuse(key), body).await
+}
+
+/// The answer to a question; what is fetched is `body`.
+async fn put(cache: &Cache, ctx: &TenantContext, ask: Ask<'_>, body: &str) -> Cached {
+    let fetch = ready(Ok::<_, Infallible>(answer(body)));
+    match cache.get_or_fetch(ctx, ask, fetch, |never| match *never {}).await {
         Ok(cached) => cached,
         Err(never) => match never {},
+    }
+}
+
+/// What the cache has for `key`, fetching nothing.
+async fn peek(cache: &Cache, ctx: &TenantContext, key: &CacheKey) -> Option<Cached> {
+    cache.get_or_fetch(ctx, reuse(key), ready(Err(())), |()| false).await.ok()
+}
+
+/// A replica that hears the others, as in production.
+struct Running {
+    cache: Arc<Cache>,
+    _until: DropGuard,
+}
+
+fn running(cache: Cache) -> Running {
+    let (cache, until) = (Arc::new(cache), CancellationToken::new());
+    #[expect(clippy::disallowed_methods, reason = "the test's runtime ends with it")]
+    tokio::spawn(Arc::clone(&cache).run(until.clone()));
+    Running { cache, _until: until.drop_guard() }
+}
+
+impl Deref for Running {
+    type Target = Cache;
+
+    fn deref(&self) -> &Cache {
+        &self.cache
     }
 }
 
@@ -162,9 +271,24 @@ impl Server {
         patience: Duration,
         sealer: Option<Arc<dyn Sealer>>,
     ) -> Cache {
+        self.cache_of((clock, &draws()), patience, sealer)
+    }
+
+    /// A replica whose early refreshes are drawn as set.
+    fn cache_drawing(&self, clock: &Arc<ManualClock>, draws: &Arc<Draws>) -> Cache {
+        self.cache_of((clock, draws), Duration::from_secs(10), Some(Arc::new(TestSealer)))
+    }
+
+    fn cache_of(
+        &self,
+        (clock, draws): (&Arc<ManualClock>, &Arc<Draws>),
+        patience: Duration,
+        sealer: Option<Arc<dyn Sealer>>,
+    ) -> Cache {
         let redis = RedisOptions { command_timeout: patience, ..RedisOptions::new(self.redis.url()) };
         let options = CacheOptions { redis: Some(redis), ..CacheOptions::default() };
-        Cache::new(&options, sealer, Arc::clone(clock) as Arc<dyn Clock>).unwrap()
+        let (clock, draws) = (Arc::clone(clock) as Arc<dyn Clock>, Arc::clone(draws) as Arc<dyn Entropy>);
+        Cache::new(&options, sealer, clock, draws).unwrap()
     }
 
     async fn connection(&self) -> redis::aio::MultiplexedConnection {
@@ -174,7 +298,7 @@ impl Server {
     /// The keys of answers, without the generations.
     async fn answer_keys(&self) -> Vec<String> {
         let mut keys: Vec<String> = redis::cmd("KEYS")
-            .arg("sd:*:cache:v1:*")
+            .arg("sd:*:cache:v2:*")
             .query_async(&mut self.connection().await)
             .await
             .unwrap();
@@ -192,5 +316,10 @@ impl Server {
 }
 
 fn local(clock: &Arc<ManualClock>) -> Cache {
-    Cache::new(&CacheOptions::default(), None, Arc::clone(clock) as Arc<dyn Clock>).unwrap()
+    local_with(clock, &draws())
+}
+
+fn local_with(clock: &Arc<ManualClock>, draws: &Arc<Draws>) -> Cache {
+    let (clock, entropy) = (Arc::clone(clock) as Arc<dyn Clock>, Arc::clone(draws) as Arc<dyn Entropy>);
+    Cache::new(&CacheOptions::default(), None, clock, entropy).unwrap()
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{TestSealer, ask, catalogue, context, manual_clock, playlists, server};
-use crate::entry::MAX_BODY;
+use super::{TestSealer, ask, catalogue, context, manual_clock, peek, playlists, server};
+use crate::entry::{HEAD, MAX_BODY};
 use crate::{Cache, Level};
 
 /// Both ways of protecting entries.
@@ -29,13 +29,13 @@ async fn a_flipped_bit_anywhere_is_a_miss() {
             let mut bad = good.clone();
             bad[position] ^= 1 << (position % 8);
             server.overwrite(name, &bad).await;
-            assert_eq!(reader.get(&ctx, &key).await, None, "byte {position}");
+            assert_eq!(peek(&reader, &ctx, &key).await, None, "byte {position}");
         }
         assert_eq!(reader.counters().poisoned, u64::try_from(good.len()).unwrap());
         server.overwrite(name, &good[..good.len() - 1]).await;
-        assert_eq!(reader.get(&ctx, &key).await, None);
+        assert_eq!(peek(&reader, &ctx, &key).await, None);
         server.overwrite(name, &good).await;
-        assert_eq!(reader.get(&ctx, &key).await.unwrap().level, Level::L2);
+        assert_eq!(peek(&reader, &ctx, &key).await.unwrap().level, Level::L2);
         redis::cmd("DEL").arg(name).exec_async(&mut server.connection().await).await.unwrap();
     }
 }
@@ -50,12 +50,25 @@ async fn another_keys_bytes_are_a_miss() {
         let [one, two] = &server.answer_keys().await[..] else { panic!("two entries were stored") };
         server.overwrite(two, &server.bytes(one).await).await;
         for reader in caches(&server, &clock) {
-            assert_eq!(reader.get(&second, &catalogue(&second, "a")).await, None);
+            assert_eq!(peek(&reader, &second, &catalogue(&second, "a")).await, None);
             assert_eq!(reader.counters().poisoned, 1);
         }
         let fetched = ask(&caches(&server, &clock)[0], &second, &catalogue(&second, "a"), "fetched").await;
         assert_eq!(&fetched.body[..], b"fetched");
+        let healed = peek(&caches(&server, &clock)[0], &second, &catalogue(&second, "a")).await.unwrap();
+        assert_eq!((healed.level, &healed.body[..]), (Level::L2, &b"fetched"[..]), "a fetch puts it right");
         redis::cmd("DEL").arg(&[one, two][..]).exec_async(&mut server.connection().await).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_entry_of_an_earlier_version_is_a_miss_and_no_alarm() {
+    let (server, clock, ctx) = (server().await, manual_clock(), context(1));
+    for (reader, key) in caches(&server, &clock).into_iter().zip(["sealed", "plain"]) {
+        let key = catalogue(&ctx, key);
+        server.overwrite(&key.render(None), b"\x01\x00of a release before this one").await;
+        assert_eq!(ask(&reader, &ctx, &key, "fetched").await.level, Level::Fetched);
+        assert_eq!(reader.counters().poisoned, 0);
     }
 }
 
@@ -65,7 +78,7 @@ async fn an_unsealed_entry_is_no_answer_where_entries_are_sealed() {
     let [sealing, plain] = caches(&server, &clock);
     let key = catalogue(&ctx, "miles");
     ask(&plain, &ctx, &key, "forged with a fitting digest").await;
-    assert_eq!(sealing.get(&ctx, &key).await, None);
+    assert_eq!(peek(&sealing, &ctx, &key).await, None);
     assert_eq!(sealing.counters().poisoned, 1);
 }
 
@@ -77,14 +90,15 @@ async fn a_decompression_bomb_is_a_miss() {
     ask(&plain, &ctx, &key, "good").await;
     let [name] = &server.answer_keys().await[..] else { panic!("one entry was stored") };
     for (size, found) in [(MAX_BODY, true), (MAX_BODY + 1, false), (512 * 1024 * 1024, false)] {
+        let good = server.bytes(name).await;
         let mut inner = vec![1];
-        inner.extend(server.bytes(name).await[3..19].iter());
+        inner.extend(&good[HEAD + 1..HEAD + 57]);
         inner.extend(zstd::bulk::compress(&vec![0_u8; size], 1).unwrap());
         let length = u64::try_from(name.len()).unwrap().to_be_bytes();
         let digest = stagedoor_crypto::digest::sha256(&[&length, name.as_bytes(), &inner]);
-        server.overwrite(name, &[&[1, 0], &inner[..], &digest[..]].concat()).await;
+        server.overwrite(name, &[&good[..HEAD], &inner[..], &digest[..]].concat()).await;
         let [_, reader] = caches(&server, &clock);
-        assert_eq!(reader.get(&ctx, &key).await.is_some(), found, "{size} bytes");
+        assert_eq!(peek(&reader, &ctx, &key).await.is_some(), found, "{size} bytes");
         assert_eq!(reader.counters().poisoned, u64::from(!found));
     }
 }
