@@ -4,8 +4,9 @@ use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::broker::Endpoint;
 use crate::error::ForbiddenReason;
-use crate::types::{Deadline, ProviderApp};
+use crate::types::{Deadline, ProviderApp, Urgency};
 
 /// Who calls.
 pub(crate) enum Authorization<'a> {
@@ -43,6 +44,7 @@ pub(crate) struct Explanation {
 /// One request.
 pub(crate) struct Call<'a> {
     pub(crate) app: &'a ProviderApp,
+    pub(crate) endpoint: Endpoint,
     /// For the log: the operation, never an id.
     pub(crate) operation: &'static str,
     pub(crate) method: Method,
@@ -55,6 +57,7 @@ pub(crate) struct Call<'a> {
     /// Whether sending it twice does no more than sending it once.
     pub(crate) repeatable: bool,
     pub(crate) deadline: Option<Deadline>,
+    pub(crate) urgency: Urgency,
     /// The scopes that the operation needs, for when the provider says that one is missing.
     pub(crate) scopes: &'static [&'static str],
     /// What a 403 means that gives no reason.

@@ -46,13 +46,16 @@ pub enum ProviderError {
         /// The provider's own sentence, cleaned, at most 200 characters.
         message: Option<String>,
     },
-    /// Too many requests; also said without asking while the provider's wait has not passed.
-    #[error("{} asks to wait {} s", provider.title(), retry_after.as_secs())]
+    /// Too many requests; also said without asking while the provider's wait has not passed, or when the tenant's
+    /// other calls would go first for longer than this one may take.
+    #[error("{} is to be asked again in {} s", provider.title(), retry_after.as_secs())]
     RateLimited {
-        /// Who said so.
+        /// Whose limit it is.
         provider: Provider,
         /// How long to wait.
         retry_after: Duration,
+        /// Whether it was the tenant's other calls that stood before it, not the provider's word.
+        queued: bool,
     },
     /// The app's quota is used up, which waiting a moment does not mend.
     #[error("the app's quota at {} is used up", provider.title())]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use chrono::DateTime;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Method, StatusCode, redirect};
@@ -14,7 +14,8 @@ use serde::de::DeserializeOwned;
 use stagedoor_domain::{Clock, Entropy, Provider, TenantContext};
 use url::{Host, Url};
 
-use crate::breaker::{BreakerKey, Breakers, jitter};
+use crate::answer::{Answer, failure};
+use crate::broker::{Broker, BrokerOptions, SharedPauses, Turn, jitter};
 use crate::call::{Authorization, Call};
 use crate::error::{MalformedAnswer, ProviderError, TransportError};
 use crate::observer::{AttemptOutcome, Observer};
@@ -37,8 +38,12 @@ pub struct HttpOptions {
     pub clock: Arc<dyn Clock>,
     /// For jitter.
     pub entropy: Arc<dyn Entropy>,
-    /// Told of every request that was sent, and of those that the breaker kept back.
+    /// Told of every request that was sent, and of those that the broker kept back.
     pub observer: Option<Observer>,
+    /// How many requests go out, and wait, at a time.
+    pub broker: BrokerOptions,
+    /// Where replicas share pauses; `None` keeps them here.
+    pub shared_pauses: Option<Arc<dyn SharedPauses>>,
 }
 
 impl HttpOptions {
@@ -53,6 +58,8 @@ impl HttpOptions {
             clock,
             entropy,
             observer: None,
+            broker: BrokerOptions::default(),
+            shared_pauses: None,
         }
     }
 }
@@ -73,15 +80,9 @@ pub enum HttpSetupError {
 pub struct ProviderHttp {
     client: Client,
     options: HttpOptions,
-    breakers: Breakers,
+    broker: Broker,
     spotify_retries: RetryBudget,
     tidal_retries: RetryBudget,
-}
-
-struct Answer {
-    status: StatusCode,
-    retry_after: Option<Duration>,
-    body: Bytes,
 }
 
 impl ProviderHttp {
@@ -99,13 +100,19 @@ impl ProviderHttp {
             .gzip(true)
             .build()
             .map_err(HttpSetupError::Client)?;
+        let (clock, entropy) = (Arc::clone(&options.clock), Arc::clone(&options.entropy));
+        let broker = Broker::new(options.broker, options.shared_pauses.clone(), clock, entropy);
         Ok(Self {
             client,
             options,
-            breakers: Breakers::default(),
+            broker,
             spotify_retries: RetryBudget::default(),
             tidal_retries: RetryBudget::default(),
         })
+    }
+
+    pub(crate) fn broker(&self) -> &Broker {
+        &self.broker
     }
 
     /// Sends `call` and reads its JSON answer.
@@ -117,7 +124,7 @@ impl ProviderHttp {
         let provider = call.app.provider;
         let answer = self.send(ctx, call).await?;
         if !answer.status.is_success() {
-            return Err(self.failure(call, &answer));
+            return Err(failure(call, &answer));
         }
         serde_json::from_slice(&answer.body).map_err(|error| ProviderError::InvalidAnswer {
             provider,
@@ -133,33 +140,30 @@ impl ProviderHttp {
         call: &Call<'_>,
     ) -> Result<(), ProviderError> {
         let answer = self.send(ctx, call).await?;
-        if answer.status.is_success() { Ok(()) } else { Err(self.failure(call, &answer)) }
+        if answer.status.is_success() { Ok(()) } else { Err(failure(call, &answer)) }
     }
 
-    /// One request, and a second one if the first was a read that failed in passing and the budget allows.
+    /// One request, and a second one if the first was a read that failed in passing and the budget allows. The second
+    /// waits for a turn like any other.
     async fn send(&self, ctx: &TenantContext, call: &Call<'_>) -> Result<Answer, ProviderError> {
         let provider = call.app.provider;
         self.check_base(provider, &call.url)?;
-        let key = breaker_key(call);
-        if let Some(retry_after) = self.breakers.remaining(&key, self.options.clock.elapsed()) {
-            self.observe(provider, AttemptOutcome::KeptBack, Duration::ZERO);
-            return Err(ProviderError::RateLimited { provider, retry_after });
-        }
+        let turn = self.turn(ctx, call).await?;
         let budget = match provider {
             Provider::Spotify => &self.spotify_retries,
             Provider::Tidal => &self.tidal_retries,
         };
         budget.earn();
-        let mut outcome = self.observed_attempt(call).await;
+        let mut outcome = self.attempt_in(turn, call).await;
         let mut retried = false;
-        if call.method == Method::GET && is_passing(&outcome) && budget.spend() && self.pause(call).await {
-            retried = true;
-            outcome = self.observed_attempt(call).await;
-        }
-        if let Ok(answer) = &outcome
-            && answer.status != StatusCode::TOO_MANY_REQUESTS
+        if call.method == Method::GET
+            && is_passing(&outcome)
+            && budget.spend()
+            && self.pause(call).await
+            && let Ok(turn) = self.turn(ctx, call).await
         {
-            self.breakers.close(&key, self.options.clock.elapsed());
+            retried = true;
+            outcome = self.attempt_in(turn, call).await;
         }
         tracing::debug!(
             tenant = %ctx.tenant_id(),
@@ -170,6 +174,27 @@ impl ProviderHttp {
             retried,
             "provider request"
         );
+        outcome
+    }
+
+    async fn turn<'a>(&'a self, ctx: &'a TenantContext, call: &Call<'_>) -> Result<Turn<'a>, ProviderError> {
+        let turn = self.broker.turn(ctx, call).await;
+        if turn.is_err() {
+            self.observe(call.app.provider, AttemptOutcome::KeptBack, Duration::ZERO);
+        }
+        turn
+    }
+
+    /// One request, and what its answer means for those behind it.
+    async fn attempt_in(&self, turn: Turn<'_>, call: &Call<'_>) -> Result<Answer, ProviderError> {
+        let mut outcome = self.observed_attempt(call).await;
+        match &mut outcome {
+            Ok(answer) if answer.status == StatusCode::TOO_MANY_REQUESTS => {
+                answer.pause = turn.refused(answer.retry_after).await;
+            }
+            Ok(_) => turn.answered(),
+            Err(_) => drop(turn),
+        }
         outcome
     }
 
@@ -241,54 +266,7 @@ impl ProviderHttp {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, retry_after, body: body.freeze() })
-    }
-
-    /// What an answer that is no success means. Opens the breaker on a 429.
-    fn failure(&self, call: &Call<'_>, answer: &Answer) -> ProviderError {
-        let provider = call.app.provider;
-        let status = answer.status.as_u16();
-        let explained = (call.explain)(&answer.body, call.scopes);
-        if explained.invalid_grant {
-            return ProviderError::InvalidGrant { provider };
-        }
-        if explained.invalid_client {
-            return ProviderError::Misconfigured {
-                provider,
-                what: "the provider refused the client id or secret",
-            };
-        }
-        let message = explained.message.filter(|message| !call.authorization.is_revealed_by(message));
-        match status {
-            401 if explained.forbidden.is_none() => ProviderError::Unauthorized { provider },
-            401 | 403 => ProviderError::Forbidden {
-                provider,
-                reason: explained.forbidden.unwrap_or(call.forbidden),
-                message,
-            },
-            404 => ProviderError::NotFound { provider },
-            429 => {
-                let now = self.options.clock.elapsed();
-                let entropy = &*self.options.entropy;
-                let wait = self.breakers.open(breaker_key(call), answer.retry_after, now, entropy);
-                if explained.quota {
-                    ProviderError::QuotaExceeded { provider, retry_after: answer.retry_after.map(|_| wait) }
-                } else {
-                    ProviderError::RateLimited { provider, retry_after: wait }
-                }
-            }
-            400..=499 => ProviderError::Rejected { provider, status, message },
-            500..=599 => ProviderError::Unavailable {
-                provider,
-                uncertain: !call.repeatable,
-                cause: TransportError::Status(status),
-            },
-            _ => ProviderError::InvalidAnswer {
-                provider,
-                uncertain: !call.repeatable,
-                cause: MalformedAnswer::Status(status),
-            },
-        }
+        Ok(Answer { status, retry_after, pause: Duration::ZERO, body: body.freeze() })
     }
 
     /// Waits a moment before a retry; false if there is no time for it.
@@ -342,14 +320,6 @@ fn is_passing(outcome: &Result<Answer, ProviderError>) -> bool {
         Ok(answer) => matches!(answer.status.as_u16(), 502..=504),
         Err(ProviderError::Unavailable { cause: TransportError::Connect(_), .. }) => true,
         Err(_) => false,
-    }
-}
-
-fn breaker_key(call: &Call<'_>) -> BreakerKey {
-    BreakerKey {
-        provider: call.app.provider,
-        origin: call.url.origin().ascii_serialization(),
-        client_id: call.app.client_id.clone(),
     }
 }
 

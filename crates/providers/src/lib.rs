@@ -3,8 +3,9 @@
 #![warn(missing_docs)]
 
 mod account;
+mod answer;
 mod authorization;
-mod breaker;
+mod broker;
 mod call;
 mod error;
 mod http;
@@ -20,11 +21,12 @@ mod types;
 
 pub use account::{Profile, Revocation, grant_end};
 pub use authorization::AuthorizationRequest;
+pub use broker::{BrokerCounters, BrokerOptions, Endpoint, QuotaKey, SharedPauses, Standing};
 pub use error::{ForbiddenReason, MalformedAnswer, ProviderError, TransportError};
 pub use http::{HttpOptions, HttpSetupError, ProviderHttp};
 pub use observer::{AttemptOutcome, Observer};
 pub use provider::{MusicProvider, Providers};
 pub use types::{
     Access, Added, Deadline, NewPlaylist, ProviderApp, SearchQuery, SearchResults, Skipped, SpotifyMode,
-    TokenGrant,
+    TokenGrant, Urgency,
 };

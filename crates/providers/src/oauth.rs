@@ -10,11 +10,12 @@ use stagedoor_domain::{TenantContext, text::clean};
 use url::{Url, form_urlencoded};
 
 use crate::account::Revocation;
+use crate::broker::Endpoint;
 use crate::call::{Authorization, Call, Explanation};
 use crate::error::{ForbiddenReason, MalformedAnswer, ProviderError, TransportError};
 use crate::http::ProviderHttp;
 use crate::text;
-use crate::types::{ProviderApp, TokenGrant};
+use crate::types::{ProviderApp, TokenGrant, Urgency};
 
 /// The most scopes of an answer that are kept.
 const MOST_SCOPES: usize = 64;
@@ -116,6 +117,7 @@ fn post<'a>(
     };
     Call {
         app,
+        endpoint: Endpoint::Token,
         operation,
         method: Method::POST,
         url,
@@ -125,6 +127,7 @@ fn post<'a>(
         idempotency_key: None,
         repeatable: true,
         deadline: None,
+        urgency: Urgency::Call,
         scopes: &[],
         forbidden: ForbiddenReason::Unknown,
         explain,

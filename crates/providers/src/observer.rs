@@ -19,7 +19,7 @@ pub enum AttemptOutcome {
     Unreachable,
     /// Answered with more than the limit, or with something that is not HTTP.
     Garbage,
-    /// Not sent: the provider's wait has not passed.
+    /// Not sent: the provider's wait has not passed, or its turn would have come too late.
     KeptBack,
 }
 

@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::account::{Profile, Revocation};
 use crate::authorization::AuthorizationRequest;
+use crate::broker::{BrokerCounters, Standing};
 use crate::error::ProviderError;
 use crate::http::ProviderHttp;
 use crate::spotify::Spotify;
@@ -160,6 +161,7 @@ pub trait MusicProvider: Send + Sync {
 /// Every provider there is, over one HTTP client. Cheap to clone.
 #[derive(Clone)]
 pub struct Providers {
+    http: Arc<ProviderHttp>,
     spotify: Arc<dyn MusicProvider>,
     tidal: Arc<dyn MusicProvider>,
 }
@@ -168,7 +170,9 @@ impl Providers {
     /// The providers over `http`.
     pub fn new(http: ProviderHttp) -> Self {
         let http = Arc::new(http);
-        Self { spotify: Arc::new(Spotify::new(Arc::clone(&http))), tidal: Arc::new(Tidal::new(http)) }
+        let spotify = Arc::new(Spotify::new(Arc::clone(&http)));
+        let tidal = Arc::new(Tidal::new(Arc::clone(&http)));
+        Self { http, spotify, tidal }
     }
 
     /// The one of that name.
@@ -177,6 +181,23 @@ impl Providers {
             Provider::Spotify => self.spotify.as_ref(),
             Provider::Tidal => self.tidal.as_ref(),
         }
+    }
+
+    /// Whether work that nobody waits for should leave the app alone: the provider asked to wait, its refusals taught a
+    /// pace, or calls are waiting.
+    pub fn pressed(&self, ctx: &TenantContext, app: &ProviderApp) -> bool {
+        let standing = self.standing(ctx, app);
+        standing.waiting > 0 || standing.pace_per_second.is_some() || standing.paused_for.is_some()
+    }
+
+    /// What the line of the app's calls to the API is like, in this replica.
+    pub fn standing(&self, ctx: &TenantContext, app: &ProviderApp) -> Standing {
+        self.http.broker().standing(ctx, app).unwrap_or_default()
+    }
+
+    /// What the quota broker did for all apps of a provider.
+    pub fn broker_counters(&self, provider: Provider) -> BrokerCounters {
+        self.http.broker().counters(provider)
     }
 }
 

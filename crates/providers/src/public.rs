@@ -41,7 +41,12 @@ impl ProviderError {
                 format!("The tenant's {name} app is not set up right: {what}.")
             }
             Self::Forbidden { reason, message, .. } => forbidden_sentence(name, *reason, message.as_deref()),
-            Self::RateLimited { .. } => format!("{name} asks to wait before the next request."),
+            Self::RateLimited { queued: false, .. } => {
+                format!("{name} asks to wait before the next request.")
+            }
+            Self::RateLimited { queued: true, .. } => format!(
+                "More of the tenant's calls are waiting for {name} than it takes in the time this call may last."
+            ),
             Self::QuotaExceeded { .. } => format!("The tenant's quota at {name} is used up."),
             Self::Rejected { status, message, .. } => match message {
                 Some(message) => format!("{name} refused the request ({status}): {message}"),
@@ -171,6 +176,7 @@ mod tests {
         let cause = ProviderError::RateLimited {
             provider: Provider::Spotify,
             retry_after: Duration::from_secs(80_000),
+            queued: false,
         };
         let error = ProviderError::PartlyDone {
             provider: Provider::Spotify,

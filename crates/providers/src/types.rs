@@ -68,10 +68,25 @@ impl Deadline {
         Self(elapsed)
     }
 
+    /// When that is, in `Clock::elapsed` time.
+    pub(crate) const fn elapsed(self) -> Duration {
+        self.0
+    }
+
     /// What is left; zero when it has passed.
     pub fn remaining(self, clock: &dyn Clock) -> Duration {
         self.0.saturating_sub(clock.elapsed())
     }
+}
+
+/// How much a call matters beside others of the same client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Urgency {
+    /// Someone waits for the answer.
+    #[default]
+    Call,
+    /// Nobody waits: it is refused, and never queued, while the client is under any pressure.
+    Background,
 }
 
 /// On whose behalf a call goes out, and until when it may take.
@@ -85,6 +100,8 @@ pub struct Access<'a> {
     pub country: Option<&'a str>,
     /// When the answer is no longer wanted.
     pub deadline: Option<Deadline>,
+    /// Whether someone waits for the answer.
+    pub urgency: Urgency,
 }
 
 impl fmt::Debug for Access<'_> {

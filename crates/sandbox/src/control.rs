@@ -1,5 +1,7 @@
 //! `/_sandbox`: set-up, faults and counters over HTTP, for tests in other processes and languages.
 
+use std::collections::BTreeMap;
+
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
@@ -11,6 +13,7 @@ use stagedoor_domain::Provider;
 
 use crate::faults::{FaultId, FaultRule};
 use crate::journal::LoggedRequest;
+use crate::quota::{RequestQuota, Traffic};
 use crate::sandbox::Sandbox;
 use crate::tokens::Grant;
 
@@ -20,6 +23,8 @@ pub(crate) fn router(sandbox: &Sandbox) -> Router {
         .route("/faults/{id}", delete(remove_fault))
         .route("/requests", get(counts).delete(reset))
         .route("/token_requests", get(token_requests))
+        .route("/quota/{provider}/{client_id}", put(limit_requests).delete(unlimit_requests))
+        .route("/traffic/{provider}/{client_id}", get(traffic))
         .route("/log", get(log))
         .route("/apps", post(register_app))
         .route("/accounts", post(create_account))
@@ -105,6 +110,30 @@ async fn counts(State(sandbox): State<Sandbox>) -> Json<Value> {
 async fn reset(State(sandbox): State<Sandbox>) -> StatusCode {
     sandbox.reset_requests();
     StatusCode::NO_CONTENT
+}
+
+async fn limit_requests(
+    State(sandbox): State<Sandbox>,
+    Path((provider, client_id)): Path<(Provider, String)>,
+    Json(quota): Json<RequestQuota>,
+) -> StatusCode {
+    sandbox.limit_requests(provider, &client_id, Some(quota));
+    StatusCode::NO_CONTENT
+}
+
+async fn unlimit_requests(
+    State(sandbox): State<Sandbox>,
+    Path((provider, client_id)): Path<(Provider, String)>,
+) -> StatusCode {
+    sandbox.limit_requests(provider, &client_id, None);
+    StatusCode::NO_CONTENT
+}
+
+async fn traffic(
+    State(sandbox): State<Sandbox>,
+    Path((provider, client_id)): Path<(Provider, String)>,
+) -> Json<BTreeMap<String, Traffic>> {
+    Json(sandbox.traffic(provider, &client_id))
 }
 
 async fn log(State(sandbox): State<Sandbox>) -> Json<Vec<LoggedRequest>> {

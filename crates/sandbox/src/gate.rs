@@ -1,4 +1,5 @@
-//! What every provider request passes first and its answer last: the journal, idempotency (Tidal), the faults.
+//! What every provider request passes first and its answer last: the journal, the quota, idempotency (Tidal), the
+//! faults.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -9,12 +10,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::stream;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use stagedoor_domain::Provider;
 
 use crate::faults::{Effect, Stage};
 use crate::journal::LoggedRequest;
+use crate::quota::OverQuota;
 use crate::sandbox::Sandbox;
 use crate::{spotify, tidal};
 
@@ -41,7 +43,7 @@ pub(crate) struct Gate {
     pub(crate) provider: Provider,
 }
 
-/// Journal, then idempotency, then faults around the work.
+/// Journal, then quota, then idempotency, then faults around the work.
 pub(crate) async fn pass(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let Gate { sandbox, provider } = gate;
     let (parts, body) = request.into_parts();
@@ -66,6 +68,10 @@ pub(crate) async fn pass(State(gate): State<Gate>, request: Request, next: Next)
         body: loggable(path, &body, grant_type.as_deref()),
         headers: parts.headers.keys().map(ToString::to_string).collect(),
     });
+    let authorization = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    if let Err(OverQuota { retry_after }) = sandbox.count_request(provider, authorization) {
+        return spoil(provider, Effect::Status { status: 429, retry_after }).await;
+    }
     let struck = sandbox.faults().strike(provider, &operation, path, grant_type.as_deref());
     let reservation = match provider {
         Provider::Tidal => tidal::reserve(&sandbox, &parts, &body),

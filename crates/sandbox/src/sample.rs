@@ -17,6 +17,8 @@ pub struct SampleTrack {
     pub version: Option<String>,
     /// Names, main artist first.
     pub artists: Vec<String>,
+    /// Their ids.
+    pub artist_ids: Vec<String>,
     /// The album's id.
     pub album_id: String,
     /// The album's UPC.
@@ -39,6 +41,7 @@ impl<'a> CatalogueView<'a> {
             title: track.title.clone(),
             version: track.version.clone(),
             artists: track.artists.iter().map(|at| self.0.artists[*at].name.clone()).collect(),
+            artist_ids: track.artists.iter().map(|at| self.0.artists[*at].id.clone()).collect(),
             album_id: self.0.albums[track.album].id.clone(),
             upc: self.0.albums[track.album].upc.clone(),
             isrc: track.isrc.clone(),

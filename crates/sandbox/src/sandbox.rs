@@ -14,6 +14,7 @@ use crate::faults::Faults;
 use crate::journal::{Journal, LoggedRequest};
 use crate::model::{Account, Model, Side};
 use crate::playlist::{Entry, Playlist};
+use crate::quota::{OverQuota, Quotas, RequestQuota, Traffic};
 use crate::sample::CatalogueView;
 use crate::text::{base62, uuid_text};
 use crate::tidal::Idempotency;
@@ -33,6 +34,7 @@ struct Inner {
     model: Mutex<Model>,
     faults: Faults,
     journal: Journal,
+    quotas: Quotas,
     idempotency: Idempotency,
 }
 
@@ -49,6 +51,7 @@ impl Sandbox {
             inner: Arc::new(Inner {
                 faults: Faults::default(),
                 journal: Journal::default(),
+                quotas: Quotas::default(),
                 idempotency: Idempotency::default(),
                 model: Mutex::new(model),
                 config,
@@ -162,6 +165,18 @@ impl Sandbox {
     /// Forgets counters and log.
     pub fn reset_requests(&self) {
         self.inner.journal.reset();
+        self.inner.quotas.reset_traffic();
+    }
+
+    /// Lets `client_id` send no more requests to the API than `quota`; `None` lets it send any number.
+    pub fn limit_requests(&self, provider: Provider, client_id: &str, quota: Option<RequestQuota>) {
+        self.inner.quotas.set(provider, client_id, quota);
+    }
+
+    /// What each account sent to the API under `client_id` since the start or the last reset, by account id; `client` is
+    /// what the client sent with its own token.
+    pub fn traffic(&self, provider: Provider, client_id: &str) -> BTreeMap<String, Traffic> {
+        self.inner.quotas.traffic(provider, client_id)
     }
 
     /// Tracks of the provider's catalogue, in catalogue order, for tests that need a known one.
@@ -189,6 +204,20 @@ impl Sandbox {
 
     pub(crate) fn journal(&self) -> &Journal {
         &self.inner.journal
+    }
+
+    /// Counts a request to the API with this `Authorization`. What is no token is the API's to refuse.
+    pub(crate) fn count_request(&self, provider: Provider, header: Option<&str>) -> Result<(), OverQuota> {
+        let token = header.and_then(|header| header.split_once(' ')).map(|(_, token)| token.trim());
+        let holder = token.and_then(|token| {
+            self.read(|model| {
+                let held = model.side(provider).access_tokens.get(token)?;
+                Some((held.client_id.clone(), held.account_id.clone()))
+            })
+        });
+        let Some((client_id, account)) = holder else { return Ok(()) };
+        let account = account.as_deref().unwrap_or("client");
+        self.inner.quotas.pass(provider, &client_id, account, self.inner.config.clock.elapsed())
     }
 
     pub(crate) fn idempotency(&self) -> &Idempotency {

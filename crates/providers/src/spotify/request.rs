@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use stagedoor_domain::Provider;
 
+use crate::broker::Endpoint;
 use crate::call::{Authorization, Call, Explanation, address};
 use crate::error::{ForbiddenReason, MalformedAnswer, ProviderError};
 use crate::text;
@@ -23,6 +24,7 @@ pub(super) fn get<'a>(
 ) -> Call<'a> {
     Call {
         app: access.app,
+        endpoint: Endpoint::Api,
         operation,
         method: Method::GET,
         url: address(&access.app.api_base, segments, query),
@@ -32,6 +34,7 @@ pub(super) fn get<'a>(
         idempotency_key: None,
         repeatable: true,
         deadline: access.deadline,
+        urgency: access.urgency,
         scopes: &[],
         forbidden: ForbiddenReason::Unknown,
         explain,

@@ -13,14 +13,14 @@ use stagedoor_domain::{
 };
 use stagedoor_providers::{
     Access, AuthorizationRequest, HttpOptions, MusicProvider, ProviderApp, ProviderHttp, Providers,
-    SpotifyMode,
+    SpotifyMode, Urgency,
 };
 use stagedoor_sandbox::{Sandbox, SandboxConfig};
 use tokio::net::TcpListener;
 use url::Url;
 use uuid::Uuid;
 
-const CLIENT_ID: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const CLIENT_ID: &str = "0123456789abcdef0123456789abcdef";
 const CLIENT_SECRET: &str = "sandbox-client-secret";
 /// RFC 7636 Appendix B.
 pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
@@ -169,7 +169,13 @@ impl Fixture {
     }
 
     pub(crate) fn access(&self) -> Access<'_> {
-        Access { app: &self.app, token: &self.token, country: Some("DE"), deadline: None }
+        Access {
+            app: &self.app,
+            token: &self.token,
+            country: Some("DE"),
+            deadline: None,
+            urgency: Urgency::Call,
+        }
     }
 
     /// A token of the same account with other scopes.

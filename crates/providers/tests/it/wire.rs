@@ -8,7 +8,7 @@ use stagedoor_domain::reference::EntityKindSet;
 use stagedoor_domain::{EntityKind, ErrorCode, Fault, ItemRef, Provider, TenantContext};
 use stagedoor_providers::{
     Access, Deadline, HttpOptions, MalformedAnswer, NewPlaylist, ProviderApp, ProviderError, ProviderHttp,
-    Providers, SearchQuery, SpotifyMode, TransportError,
+    Providers, SearchQuery, SpotifyMode, TransportError, Urgency,
 };
 
 use crate::fixture::{FrozenClock, app, context, options};
@@ -42,7 +42,7 @@ impl Wire {
     }
 
     fn access(&self) -> Access<'_> {
-        Access { app: &self.app, token: &self.token, country: None, deadline: None }
+        Access { app: &self.app, token: &self.token, country: None, deadline: None, urgency: Urgency::Call }
     }
 
     async fn read(&self) -> Result<String, ProviderError> {

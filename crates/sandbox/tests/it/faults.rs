@@ -153,3 +153,25 @@ async fn other_processes_script_it_over_http() {
     assert_eq!(send(control(Method::POST, "/expire/tidal")).await.0, StatusCode::NO_CONTENT);
     assert_eq!(send(stage.tidal(Method::GET, "/users/me")).await.0, StatusCode::UNAUTHORIZED);
 }
+
+#[tokio::test]
+async fn a_quota_counts_what_a_client_sends_with_any_token() {
+    let stage = Stage::new().await;
+    let quota = json!({ "requests": 2, "window_seconds": 3_600, "tells_wait": true });
+    let control = |method, path: &str| stage.client.request(method, format!("{}/_sandbox{path}", stage.base));
+    let answer = control(Method::PUT, "/quota/spotify/app").json(&quota).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    for _ in 0..2 {
+        assert_eq!(send(stage.spotify(Method::GET, "/me")).await.0, StatusCode::OK);
+    }
+    let refused = stage.spotify(Method::GET, "/me").send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    let wait: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((3_500..=3_600).contains(&wait), "{wait}");
+    assert_eq!(send(stage.tidal(Method::GET, "/users/me")).await.0, StatusCode::OK);
+    let (_, traffic) = send(control(Method::GET, "/traffic/spotify/app")).await;
+    let counts: Vec<&Value> = traffic.as_object().unwrap().values().collect();
+    assert_eq!(counts, [&json!({ "passed": 2, "refused": 1 })]);
+    control(Method::DELETE, "/quota/spotify/app").send().await.unwrap();
+    assert_eq!(send(stage.spotify(Method::GET, "/me")).await.0, StatusCode::OK);
+}
