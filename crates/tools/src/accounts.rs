@@ -5,8 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stagedoor_domain::{ErrorCode, LinkedAccountId, Provider, PublicError, TenantContext, ToolName, UserId};
 
-use crate::desk::{Desk, Produced};
+use crate::desk::Desk;
 use crate::foresight::{self, Outlook};
+use crate::reuse::Produced;
 
 /// A person's account at a provider, as calls need it.
 #[derive(Debug, Clone)]

@@ -1,5 +1,7 @@
 //! Arguments of a call read into a tool's own type; what is wrong is said by field.
 
+use std::fmt::Display;
+
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use stagedoor_domain::{EntityKind, ErrorCode, ItemRef, PublicError};
@@ -16,11 +18,22 @@ pub(crate) fn read<T: DeserializeOwned>(arguments: Option<&RawValue>) -> Result<
 /// Reads once more and keeps track of where it is, which only an error is worth.
 fn read_with_path<T: DeserializeOwned>(text: &str) -> Result<T, PublicError> {
     let deserializer = &mut serde_json::Deserializer::from_str(text);
-    serde_path_to_error::deserialize(deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        let cause = without_position(&error.inner().to_string());
-        if path == "." { invalid(format!("{cause}.")) } else { invalid(format!("`{path}`: {cause}.")) }
-    })
+    serde_path_to_error::deserialize(deserializer).map_err(|error| located(None, &error))
+}
+
+/// What is wrong, by field; `within` is the argument that was read, if not all of them.
+pub(crate) fn located<E: Display>(
+    within: Option<&str>,
+    error: &serde_path_to_error::Error<E>,
+) -> PublicError {
+    let path = error.path().to_string();
+    let cause = without_position(&error.inner().to_string());
+    match (within, path.as_str()) {
+        (None, ".") => invalid(format!("{cause}.")),
+        (None, path) => invalid(format!("`{path}`: {cause}.")),
+        (Some(within), ".") => invalid(format!("`{within}`: {cause}.")),
+        (Some(within), path) => invalid(format!("`{within}.{path}`: {cause}.")),
+    }
 }
 
 /// An `invalid_arguments` error.

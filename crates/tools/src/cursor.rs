@@ -10,6 +10,7 @@ use stagedoor_domain::{ErrorCode, PublicError, TenantContext, ToolName};
 use uuid::Uuid;
 
 use crate::desk::{Desk, internal};
+use crate::origin::Origin;
 
 /// How long a cursor can be used.
 const LIFE: TimeDelta = TimeDelta::hours(24);
@@ -40,10 +41,11 @@ pub(crate) async fn seal(
 pub(crate) async fn open(
     desk: &Desk,
     ctx: &TenantContext,
-    tool: ToolName,
-    binding: &str,
+    origin: &Origin,
+    (tool, binding): (ToolName, &str),
     cursor: &str,
 ) -> Result<String, PublicError> {
+    origin.pages_on(cursor);
     let envelope = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| invalid("was not given out here"))?;
     let key = desk.tenant_key(ctx).await?;
     let plaintext = key

@@ -11,6 +11,7 @@ use crate::linking::tool::LinkArguments;
 use crate::linking::unlink::{UnlinkArguments, UnlinkOutput};
 use crate::playlist_reads::{GetArguments, GetOutput, ListArguments, ListOutput};
 use crate::playlist_writes::{AddArguments, AddOutput, CreateArguments, CreateOutput};
+use crate::preferences::{PreferencesOutput, SetArguments};
 use crate::resolve::{ResolveArguments, ResolveOutput};
 use crate::schema;
 use crate::search::{SearchArguments, SearchOutput};
@@ -49,8 +50,14 @@ fn descriptor(name: ToolName) -> Descriptor {
         description,
         input_schema,
         output_schema,
-        idempotent: !name.writes(),
-        open_world: !matches!(name, ToolName::AccountsList | ToolName::UsageStatus),
+        idempotent: !name.writes() || name == ToolName::PreferencesSet,
+        open_world: !matches!(
+            name,
+            ToolName::AccountsList
+                | ToolName::PreferencesGet
+                | ToolName::PreferencesSet
+                | ToolName::UsageStatus
+        ),
     }
 }
 
@@ -92,9 +99,20 @@ fn texts(name: ToolName) -> (&'static str, &'static str) {
             "Unlink account",
             "End the access to a linked account for good and delete what is stored of it. Only when the person asks.",
         ),
-        ToolName::UsageStatus => {
-            ("Show usage", "Show what this key may do and how many calls are left. Costs one call itself.")
-        }
+        ToolName::PreferencesGet => (
+            "Get preferences",
+            "Show what the person prefers, such as whether answers may come from the cache.",
+        ),
+        ToolName::PreferencesSet => (
+            "Set preferences",
+            "Change what the person prefers, only when they ask. Members that are left out stay as they are; null \
+             restores a default.",
+        ),
+        ToolName::UsageStatus => (
+            "Show usage",
+            "Show what this key may do, how many calls are left, what was refused, and what the cache saved. Costs one \
+             call itself.",
+        ),
     }
 }
 
@@ -116,6 +134,12 @@ fn schemas(name: ToolName) -> (Map<String, Value>, Map<String, Value>) {
         ToolName::AccountUnlink => {
             (schema::of_input::<UnlinkArguments>(), schema::of_output::<UnlinkOutput>())
         }
+        ToolName::PreferencesGet => {
+            (schema::of_input::<NoArguments>(), schema::of_output::<PreferencesOutput>())
+        }
+        ToolName::PreferencesSet => {
+            (schema::of_patch::<SetArguments>(), schema::of_output::<PreferencesOutput>())
+        }
         ToolName::UsageStatus => (schema::of_input::<NoArguments>(), schema::of_output::<UsageOutput>()),
     }
 }
@@ -130,8 +154,13 @@ mod tests {
             for schema in [&tool.input_schema, &tool.output_schema] {
                 let text = Value::Object(schema.clone()).to_string();
                 assert_eq!(schema["type"], "object", "{}", tool.name);
-                assert!(!text.contains("\"format\"") && !text.contains("null"), "{}: {text}", tool.name);
+                assert!(!text.contains("\"format\""), "{}: {text}", tool.name);
             }
+            let nulls =
+                |schema: &Map<String, Value>| Value::Object(schema.clone()).to_string().contains("null");
+            assert!(!nulls(&tool.output_schema), "{}", tool.name);
+            // In a merge patch, null is a value of its own.
+            assert_eq!(nulls(&tool.input_schema), tool.name == ToolName::PreferencesSet, "{}", tool.name);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What every use-case works with: the cache around a fetch, the account and token of a provider call, keys.
+//! What every use-case works with: the app and token of a provider call, keys, rendering. The cache around a fetch is
+//! in `reuse`, what is about a person's own account in `personal`.
 
 use std::fmt;
 use std::future::Future;
@@ -9,24 +10,25 @@ use bytes::Bytes;
 use secrecy::SecretString;
 use serde::Serialize;
 use stagedoor_audit::AuditLog;
-use stagedoor_cache::{Cache, CacheKey, DataScope, Level, Reader};
+use stagedoor_cache::Cache;
 use stagedoor_crypto::DataKey;
-use stagedoor_domain::{Clock, Entropy, ErrorCode, Provider, PublicError, TenantContext, ToolName, UserId};
+use stagedoor_domain::{Clock, Entropy, ErrorCode, Provider, PublicError, TenantContext, UserId};
 use stagedoor_limits::Limiter;
-use stagedoor_providers::{Access, Deadline, MusicProvider, ProviderApp, ProviderError, Providers};
+use stagedoor_providers::{Access, Deadline, MusicProvider, ProviderApp, ProviderError, Providers, Urgency};
 use stagedoor_storage::KeyVault;
 
 use crate::access::Tokens;
-use crate::accounts::Account;
+use crate::beside::Beside;
 use crate::devices::Devices;
 use crate::opening::Opener;
+use crate::origin::Origin;
 use crate::records::Records;
 use crate::refresh::{Refresher, Spawn};
 use crate::sessions::SessionsInUse;
 use crate::trail::Trail;
 
-/// A finished answer and where it came from, or what went wrong.
-pub(crate) type Produced = Result<(Bytes, Level), PublicError>;
+/// Turns the JSON of an answer into the form that is cached and written out.
+pub type Render = fn(&[u8]) -> Bytes;
 
 /// How long a provider call may take, all retries included.
 pub(crate) const PROVIDER_DEADLINE: Duration = Duration::from_secs(10);
@@ -47,6 +49,8 @@ pub struct DeskOptions {
     pub audit: AuditLog,
     /// Opened sessions in memory.
     pub sessions: Arc<SessionsInUse>,
+    /// What is fetched beside calls.
+    pub beside: Arc<Beside>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -54,7 +58,7 @@ pub struct DeskOptions {
     /// Runs what must not end with its caller.
     pub spawn: Spawn,
     /// Turns the JSON of an answer into the form that is cached and written out.
-    pub render: fn(&[u8]) -> Bytes,
+    pub render: Render,
 }
 
 /// On whose behalf one provider call goes out; owned, so that the call's future may hold it.
@@ -64,6 +68,7 @@ pub(crate) struct CallAccess {
     pub(crate) token: SecretString,
     pub(crate) country: Option<String>,
     pub(crate) deadline: Deadline,
+    pub(crate) urgency: Urgency,
 }
 
 impl CallAccess {
@@ -74,11 +79,12 @@ impl CallAccess {
             token: &self.token,
             country: self.country.as_deref(),
             deadline: Some(self.deadline),
+            urgency: self.urgency,
         }
     }
 }
 
-/// What every use-case works with. What is about a person's own account is in `personal`.
+/// What every use-case works with.
 pub struct Desk {
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -89,12 +95,13 @@ pub struct Desk {
     pub(crate) devices: Devices,
     pub(crate) sessions: Arc<SessionsInUse>,
     pub(crate) opener: Arc<Opener>,
+    pub(crate) beside: Arc<Beside>,
     reuse_answers: bool,
     providers: Providers,
     vault: Arc<KeyVault>,
     trail: Arc<Trail>,
     spawn: Spawn,
-    render: fn(&[u8]) -> Bytes,
+    render: Render,
 }
 
 impl fmt::Debug for Desk {
@@ -135,6 +142,7 @@ impl Desk {
             devices,
             sessions,
             opener,
+            beside: options.beside,
             reuse_answers: options.reuse_answers,
             providers,
             vault,
@@ -164,43 +172,34 @@ impl Desk {
         &self.spawn
     }
 
+    /// What gives answers their form.
+    pub(crate) fn renderer(&self) -> Render {
+        self.render
+    }
+
+    /// Whether answers are given again at all.
+    pub(crate) fn reuses_answers(&self) -> bool {
+        self.reuse_answers
+    }
+
+    /// Whether the tenant's client at a service has no call to spare: it waits, it is paced, or calls queue for it.
+    pub(crate) async fn is_pressed(&self, ctx: &TenantContext, provider: Provider) -> bool {
+        match self.app(ctx, provider).await {
+            Ok(app) => self.providers.pressed(ctx, &app),
+            Err(_) => true,
+        }
+    }
+
     /// A music service.
     pub(crate) fn music(&self, provider: Provider) -> &dyn MusicProvider {
         self.providers.get(provider)
-    }
-
-    /// The answer from the cache, or made by `fetch` and kept as long as the tool's class says.
-    pub(crate) async fn cached<T, F, Fut>(
-        &self,
-        ctx: &TenantContext,
-        tool: ToolName,
-        key: &CacheKey,
-        fetch: F,
-    ) -> Produced
-    where
-        T: Serialize + Send,
-        F: FnOnce() -> Fut + Send,
-        Fut: Future<Output = Result<T, PublicError>> + Send,
-    {
-        let ttl = ctx.tenant().settings.cache_ttl(tool.cache_class()).filter(|_| self.reuse_answers);
-        let fetch = async move {
-            // On the heap, and only on a miss: a hit should not carry the weight of a provider call.
-            let answer = Box::pin(fetch()).await?;
-            self.rendered(&answer)
-        };
-        let cached = self.cache.get_or_fetch(ctx, key, ttl, fetch).await?;
-        Ok((cached.body, cached.level))
-    }
-
-    /// An answer that is not reused.
-    pub(crate) fn fresh<T: Serialize>(&self, answer: &T) -> Produced {
-        Ok((self.rendered(answer)?, Level::Bypassed))
     }
 
     /// A catalogue call with the tenant's own client, for everyone in the tenant. A refused token is replaced once.
     pub(crate) async fn catalogue<'a, T, F, Fut>(
         &'a self,
         ctx: &TenantContext,
+        origin: &Origin,
         provider: Provider,
         country: Option<&str>,
         call: F,
@@ -216,6 +215,7 @@ impl Desk {
             app,
             country: country.map(str::to_owned),
             deadline: Deadline::after(self.clock.as_ref(), PROVIDER_DEADLINE),
+            urgency: origin.purpose().urgency(),
         };
         let result = match call(music, access.clone()).await {
             Err(ProviderError::Unauthorized { .. }) => {
@@ -278,42 +278,11 @@ impl Desk {
         app.ok_or_else(|| crate::records::not_configured(Some(provider)))
     }
 
-    fn rendered<T: Serialize>(&self, answer: &T) -> Result<Bytes, PublicError> {
+    /// An answer in the form that is written out.
+    pub(crate) fn rendered<T: Serialize>(&self, answer: &T) -> Result<Bytes, PublicError> {
         let json = serde_json::to_vec(answer).map_err(|error| internal(&error))?;
         Ok((self.render)(&json))
     }
-}
-
-/// The key of a catalogue answer: the same for everyone in the tenant who asks for the same market.
-pub(crate) fn catalogue_key(
-    ctx: &TenantContext,
-    tool: ToolName,
-    provider: Provider,
-    parameters: &impl Serialize,
-) -> Result<CacheKey, PublicError> {
-    key(ctx, tool, provider, parameters, Reader::Tenant)
-}
-
-/// The key of an answer that a person's own token fetched.
-pub(crate) fn personal_key(
-    ctx: &TenantContext,
-    tool: ToolName,
-    account: &Account,
-    parameters: &impl Serialize,
-) -> Result<CacheKey, PublicError> {
-    let reader = Reader::User { user: account.user, scope: DataScope::Playlists };
-    key(ctx, tool, account.provider, parameters, reader)
-}
-
-fn key(
-    ctx: &TenantContext,
-    tool: ToolName,
-    provider: Provider,
-    parameters: &impl Serialize,
-    reader: Reader,
-) -> Result<CacheKey, PublicError> {
-    let domain = tool.cache_class().as_str();
-    CacheKey::new(ctx, domain, tool.as_str(), parameters, reader, provider).map_err(|error| internal(&error))
 }
 
 /// The person that a call acts for.

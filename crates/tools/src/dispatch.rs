@@ -11,14 +11,17 @@ use serde_json::value::RawValue;
 use stagedoor_audit::{AuditAction, AuditClient, AuditLog, AuditOpening, AuditOutcome, AuditResource};
 use stagedoor_cache::Level;
 use stagedoor_domain::{ErrorCode, ItemRef, PublicError, ScopeSet, TenantContext, ToolName};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::arguments;
-use crate::desk::{Desk, Produced};
+use crate::beside::Beside;
+use crate::desk::Desk;
 use crate::linking::tool::Step;
 use crate::linking::{Linking, LinkingOptions, unlink};
-use crate::origin::Origin;
-use crate::{accounts, items, playlist_reads, playlist_writes, resolve, search, usage};
+use crate::origin::{Origin, Purpose};
+use crate::reuse::Produced;
+use crate::{accounts, items, playlist_reads, playlist_writes, preferences, resolve, search, usage};
 
 /// A tool call.
 #[derive(Debug)]
@@ -96,13 +99,16 @@ impl Outcome {
             error,
             response_code: error.map_or(200, ErrorCode::http_status),
             duration,
-            cached: matches!(self, Self::Answered { level: Level::L1 | Level::L2 | Level::Coalesced, .. }),
+            cached: matches!(
+                self,
+                Self::Answered { level: Level::L1 | Level::L2 | Level::Coalesced | Level::Stale, .. }
+            ),
         }
     }
 }
 
 /// What a call says that it is about; a reference that is none is no resource.
-fn resource(arguments: Option<&RawValue>) -> Option<AuditResource> {
+pub(crate) fn resource(arguments: Option<&RawValue>) -> Option<AuditResource> {
     #[derive(Deserialize)]
     struct About<'a> {
         #[serde(borrow, rename = "ref")]
@@ -129,14 +135,15 @@ pub struct Dispatcher {
     desk: Arc<Desk>,
     audit: AuditLog,
     linking: Arc<Linking>,
+    stop: CancellationToken,
 }
 
 impl Dispatcher {
     /// A dispatcher over a desk, recording into `audit`.
     pub fn new(desk: Desk, audit: AuditLog, linking: LinkingOptions) -> Self {
-        let desk = Arc::new(desk);
+        let (desk, stop) = (Arc::new(desk), linking.stop.clone());
         let linking = Linking::new(Arc::clone(&desk), linking);
-        Self { desk, audit, linking }
+        Self { desk, audit, linking, stop }
     }
 
     /// What the pages of a link work with.
@@ -149,15 +156,25 @@ impl Dispatcher {
         &self.desk
     }
 
+    /// What is fetched beside calls.
+    pub(crate) fn beside(&self) -> &Beside {
+        &self.desk.beside
+    }
+
+    /// Ends what nobody waits for, because the process is about to end.
+    pub(crate) fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
     /// Runs one call, and says how it ended and how long it took.
-    pub async fn call(&self, ctx: &TenantContext, call: Call<'_>) -> (Outcome, Duration) {
+    pub async fn call(self: &Arc<Self>, ctx: &TenantContext, call: Call<'_>) -> (Outcome, Duration) {
         let started = self.desk.clock.elapsed();
         let outcome = self.audited(ctx, &call, started).await;
         (outcome, self.desk.clock.elapsed().saturating_sub(started))
     }
 
     /// The bracket around every call: nothing happens if its record cannot be opened.
-    async fn audited(&self, ctx: &TenantContext, call: &Call<'_>, started: Duration) -> Outcome {
+    async fn audited(self: &Arc<Self>, ctx: &TenantContext, call: &Call<'_>, started: Duration) -> Outcome {
         let opening = AuditOpening {
             resource: resource(call.arguments),
             ..AuditOpening::new(AuditAction::Tool(call.tool), call.client.clone())
@@ -172,7 +189,7 @@ impl Dispatcher {
                 return Outcome::Failed(error.public());
             }
         };
-        let origin = Origin::new(call.client.clone());
+        let origin = Origin::new(call.client.clone(), Purpose::Call);
         let outcome = self.run(ctx, &origin, call).await;
         if let Some(resource) = origin.take_resource() {
             entry.set_resource(resource);
@@ -182,7 +199,13 @@ impl Dispatcher {
         outcome
     }
 
-    async fn run(&self, ctx: &TenantContext, origin: &Origin, call: &Call<'_>) -> Outcome {
+    /// One call within its bracket.
+    pub(crate) async fn run(
+        self: &Arc<Self>,
+        ctx: &TenantContext,
+        origin: &Origin,
+        call: &Call<'_>,
+    ) -> Outcome {
         if let Some(scope) = call.tool.scope()
             && !ctx.principal().scopes.contains(scope)
         {
@@ -195,7 +218,10 @@ impl Dispatcher {
         let produced: Pin<Box<dyn Future<Output = Produced> + Send + '_>> =
             Box::pin(self.produce(ctx, origin, call));
         match produced.await {
-            Ok((body, level)) => Outcome::Answered { body, level, warnings: origin.take_warnings() },
+            Ok(answer) => {
+                self.look_beside(ctx, origin, call, &answer);
+                Outcome::Answered { body: answer.body, level: answer.level, warnings: origin.take_warnings() }
+            }
             Err(error) => Outcome::Failed(error),
         }
     }
@@ -212,7 +238,9 @@ impl Dispatcher {
             Err(error) => Err(error),
         };
         match answered {
-            Ok((body, level)) => Outcome::Answered { body, level, warnings: origin.take_warnings() },
+            Ok(answer) => {
+                Outcome::Answered { body: answer.body, level: answer.level, warnings: origin.take_warnings() }
+            }
             Err(error) => Outcome::Failed(error),
         }
     }
@@ -220,11 +248,11 @@ impl Dispatcher {
     async fn produce(&self, ctx: &TenantContext, origin: &Origin, call: &Call<'_>) -> Produced {
         let (desk, given) = (&*self.desk, call.arguments);
         match call.tool {
-            ToolName::Search => search::run(desk, ctx, arguments::read(given)?).await,
-            ToolName::TrackGet => items::track(desk, ctx, arguments::read(given)?).await,
-            ToolName::AlbumGet => items::album(desk, ctx, arguments::read(given)?).await,
-            ToolName::ArtistGet => items::artist(desk, ctx, arguments::read(given)?).await,
-            ToolName::Resolve => resolve::run(desk, ctx, arguments::read(given)?).await,
+            ToolName::Search => search::run(desk, ctx, origin, arguments::read(given)?).await,
+            ToolName::TrackGet => items::track(desk, ctx, origin, arguments::read(given)?).await,
+            ToolName::AlbumGet => items::album(desk, ctx, origin, arguments::read(given)?).await,
+            ToolName::ArtistGet => items::artist(desk, ctx, origin, arguments::read(given)?).await,
+            ToolName::Resolve => resolve::run(desk, ctx, origin, arguments::read(given)?).await,
             ToolName::PlaylistsList => playlist_reads::list(desk, ctx, origin, arguments::read(given)?).await,
             ToolName::PlaylistGet => playlist_reads::get(desk, ctx, origin, arguments::read(given)?).await,
             ToolName::PlaylistCreate => {
@@ -239,7 +267,9 @@ impl Dispatcher {
             }
             // It may ask instead of answering: `link`.
             ToolName::AccountLink => Err(PublicError::internal()),
-            ToolName::UsageStatus => usage::status(desk, ctx, arguments::read(given)?).await,
+            ToolName::PreferencesGet => Box::pin(preferences::get(desk, ctx, arguments::read(given)?)).await,
+            ToolName::PreferencesSet => Box::pin(preferences::set(desk, ctx, arguments::read(given)?)).await,
+            ToolName::UsageStatus => usage::status(desk, ctx, origin, arguments::read(given)?).await,
         }
     }
 }

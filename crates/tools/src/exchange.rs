@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use stagedoor_audit::AuditAction;
 use stagedoor_domain::error::Chain;
 use stagedoor_domain::{ErrorCode, PublicError};
-use stagedoor_providers::{Access, Deadline, ProviderError, TokenGrant};
+use stagedoor_providers::{Access, Deadline, ProviderError, TokenGrant, Urgency};
 use stagedoor_storage::StoreError;
 use stagedoor_storage::provider_sessions::{self, OpenedSession, RefreshedTokens, SaveOutcome};
 
@@ -227,6 +227,7 @@ impl Refresher {
             token: &session.access_token,
             country: None,
             deadline: Some(Deadline::after(self.clock.as_ref(), PROVIDER_DEADLINE)),
+            urgency: Urgency::Call,
         };
         let provider = errand.account.provider;
         match self.providers.get(provider).profile(&errand.ctx, &access).await {

@@ -21,6 +21,7 @@ use crate::opening::unreadable;
 use crate::origin::Origin;
 use crate::records::store_failure;
 use crate::refresh::Errand;
+use crate::settling::Settling;
 use crate::trail::of_account;
 
 impl Desk {
@@ -103,12 +104,12 @@ impl Desk {
             Errand { ctx: ctx.clone(), client: origin.client().clone(), app, account: account.clone() };
         let music = self.music(account.provider);
         let session = self.tokens.of_account(&errand).await?;
-        match call(music, self.access(&errand, &session)).await {
+        match call(music, self.access(origin, &errand, &session)).await {
             Err(ProviderError::Unauthorized { .. }) => {}
             outcome => return outcome.map_err(|error| report(&error)),
         }
         let session = self.tokens.refreshed(&errand, &session).await?;
-        match call(music, self.access(&errand, &session)).await {
+        match call(music, self.access(origin, &errand, &session)).await {
             Err(error @ ProviderError::Unauthorized { .. }) => {
                 report(&error);
                 Err(self.tokens.refused(&errand, &session).await)
@@ -117,12 +118,13 @@ impl Desk {
         }
     }
 
-    fn access(&self, errand: &Errand, session: &OpenedSession) -> CallAccess {
+    fn access(&self, origin: &Origin, errand: &Errand, session: &OpenedSession) -> CallAccess {
         CallAccess {
             app: Arc::clone(&errand.app),
             token: session.access_token.clone(),
             country: errand.account.country.clone(),
             deadline: Deadline::after(self.clock.as_ref(), PROVIDER_DEADLINE),
+            urgency: origin.purpose().urgency(),
         }
     }
 
@@ -137,27 +139,48 @@ impl Desk {
         Ok(self.opener.open(ctx, &AuditClient::default(), account).await?.id)
     }
 
-    /// Makes what was fetched of the account's playlists unfindable, before a write is answered.
-    pub(crate) async fn after_write(&self, ctx: &TenantContext, account: &Account) {
-        let bumped = self.cache.bump(ctx, account.user, account.provider, DataScope::Playlists).await;
-        if let Err(error) = bumped {
-            tracing::warn!(error = %Chain(&error), "other replicas may serve playlists from before a write");
-        }
+    /// A call that changes something of the account's, of this scope. Whatever becomes of it, what was fetched of that
+    /// before cannot be found on any replica when it is answered; if it is dropped or panics, a moment later.
+    pub(crate) async fn write<'a, T, F, Fut>(
+        &'a self,
+        ctx: &TenantContext,
+        origin: &Origin,
+        (account, scope): (&Account, DataScope),
+        call: F,
+    ) -> Result<T, PublicError>
+    where
+        F: Fn(&'a dyn MusicProvider, CallAccess) -> Fut,
+        Fut: Future<Output = Result<T, ProviderError>>,
+    {
+        let (cache, of, user, provider) =
+            (Arc::clone(&self.cache), ctx.clone(), account.user, account.provider);
+        let settling = Settling::new(self.spawn(), async move {
+            if let Err(error) = cache.bump(&of, user, provider, scope).await {
+                tracing::warn!(error = %Chain(&error), "other replicas may serve playlists from before a write");
+            }
+        });
+        let written = self.personal(ctx, origin, account, call).await;
+        settling.now().await;
+        written
     }
 
-    /// An account was linked, linked again or unlinked: nothing that was known of it counts any more, here at once and
-    /// on other replicas within two seconds.
+    /// An account was linked, linked again or unlinked, or may have been: nothing that was known of the person's
+    /// accounts at the provider counts any more, on any replica. `account` is the one, where that is known.
     pub(crate) async fn account_changed(
         &self,
         ctx: &TenantContext,
         user: UserId,
         provider: Provider,
-        account: LinkedAccountId,
+        account: Option<LinkedAccountId>,
     ) {
+        // What is remembered here goes first, so that nothing is read anew under the generation of before.
+        self.records.forget_accounts(ctx, user).await;
+        if let Some(account) = account {
+            self.sessions.forget(ctx, account);
+            self.devices.forget(ctx, account);
+        }
         let bumped = self.cache.bump(ctx, user, provider, DataScope::Account).await;
         self.records.forget_accounts(ctx, user).await;
-        self.sessions.forget(ctx, account);
-        self.devices.forget(ctx, account);
         if let Err(error) = bumped {
             tracing::warn!(error = %Chain(&error), "other replicas may use an account as it was for up to a minute");
         }

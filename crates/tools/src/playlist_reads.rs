@@ -2,13 +2,16 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use stagedoor_cache::{DataScope, PlaylistSlot};
 use stagedoor_domain::music::{Playlist, PlaylistItem};
 use stagedoor_domain::{EntityKind, Provider, TenantContext, ToolName};
 
 use crate::arguments::{bounded, item};
 use crate::cursor;
-use crate::desk::{Desk, Produced, personal_key};
+use crate::desk::Desk;
 use crate::origin::Origin;
+use crate::passing::InPassing;
+use crate::reuse::{Produced, Question, personal_key};
 
 /// Whose playlists.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -66,6 +69,9 @@ pub(crate) struct GetOutput {
     cached_at: String,
 }
 
+impl InPassing for ListOutput {}
+impl InPassing for GetOutput {}
+
 /// What an answer depends on.
 #[derive(Serialize)]
 struct Parameters<'a> {
@@ -85,13 +91,16 @@ pub(crate) async fn list(
     let account = desk.account(ctx, origin, arguments.provider, arguments.account.as_deref()).await?;
     let binding = account.id.to_string();
     let page = match &arguments.cursor {
-        Some(sealed) => Some(cursor::open(desk, ctx, ToolName::PlaylistsList, &binding, sealed).await?),
+        Some(sealed) => {
+            Some(cursor::open(desk, ctx, origin, (ToolName::PlaylistsList, &binding), sealed).await?)
+        }
         None => None,
     };
     let page = page.as_deref();
     let parameters = Parameters { account: binding.clone(), id: None, limit, page };
-    let key = personal_key(ctx, ToolName::PlaylistsList, &account, &parameters)?;
-    desk.cached(ctx, ToolName::PlaylistsList, &key, || async {
+    let key = &personal_key(ctx, (ToolName::PlaylistsList, DataScope::Playlists), &account, &parameters)?;
+    let question = Question { tool: ToolName::PlaylistsList, key, country: None };
+    desk.cached(ctx, origin, question, || async {
         let found = desk
             .personal(ctx, origin, &account, |music, access| async move {
                 music.playlists(ctx, &access.borrow(), limit, page).await
@@ -123,13 +132,17 @@ pub(crate) async fn get(
     let account = desk.account(ctx, origin, Some(playlist.provider()), arguments.account.as_deref()).await?;
     let binding = format!("{} {playlist}", account.id);
     let page = match &arguments.cursor {
-        Some(sealed) => Some(cursor::open(desk, ctx, ToolName::PlaylistGet, &binding, sealed).await?),
+        Some(sealed) => {
+            Some(cursor::open(desk, ctx, origin, (ToolName::PlaylistGet, &binding), sealed).await?)
+        }
         None => None,
     };
     let page = page.as_deref();
     let parameters = Parameters { account: account.id.to_string(), id: Some(playlist.id()), limit, page };
-    let key = personal_key(ctx, ToolName::PlaylistGet, &account, &parameters)?;
-    desk.cached(ctx, ToolName::PlaylistGet, &key, || async {
+    let scope = DataScope::Playlist(PlaylistSlot::of(playlist.id()));
+    let key = &personal_key(ctx, (ToolName::PlaylistGet, scope), &account, &parameters)?;
+    let question = Question { tool: ToolName::PlaylistGet, key, country: None };
+    desk.cached(ctx, origin, question, || async {
         let (found, items) = desk
             .personal(ctx, origin, &account, |music, access| async move {
                 music.playlist(ctx, &access.borrow(), playlist, limit, page).await

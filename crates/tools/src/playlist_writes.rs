@@ -1,16 +1,18 @@
-//! `playlist_create` and `playlist_add`. A write bumps the generation of the person's playlists before its
-//! reply, so that no replica answers a later read from before it.
+//! `playlist_create` and `playlist_add`. What they owe the cache is in `Desk::write`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use stagedoor_cache::{DataScope, PlaylistSlot};
 use stagedoor_domain::music::Playlist;
-use stagedoor_domain::{EntityKind, ItemRef, Provider, PublicError, TenantContext};
+use stagedoor_domain::{EntityKind, ItemRef, Provider, PublicError, TenantContext, ToolName};
 use stagedoor_providers::NewPlaylist;
 
 use crate::accounts::Account;
 use crate::arguments::{invalid, item, text};
-use crate::desk::{Desk, Produced};
+use crate::desk::Desk;
 use crate::origin::Origin;
+use crate::reuse::{Afterwards, Answer, Produced};
 
 /// The most tracks of one `playlist_add`; a longer list is several calls.
 const MAX_TRACKS: usize = 500;
@@ -91,12 +93,11 @@ pub(crate) async fn create(
     let account = desk.account(ctx, origin, arguments.provider, arguments.account.as_deref()).await?;
     let playlist = NewPlaylist { name, description, public: arguments.public.unwrap_or(false) };
     let written = desk
-        .personal(ctx, origin, &account, |music, access| async move {
+        .write(ctx, origin, (&account, DataScope::Playlists), |music, access| async move {
             music.create_playlist(ctx, &access.borrow(), &playlist, &ctx.call().to_string()).await
         })
-        .await;
-    desk.after_write(ctx, &account).await;
-    desk.fresh(&CreateOutput { playlist: written? })
+        .await?;
+    desk.fresh(&CreateOutput { playlist: written })
 }
 
 pub(crate) async fn add(
@@ -110,25 +111,34 @@ pub(crate) async fn add(
     let tracks = &*tracks(&arguments.tracks, playlist.provider())?;
     let account: Account =
         desk.account(ctx, origin, Some(playlist.provider()), arguments.account.as_deref()).await?;
+    let scope = DataScope::Playlist(PlaylistSlot::of(playlist.id()));
     let written = desk
-        .personal(ctx, origin, &account, |music, access| async move {
+        .write(ctx, origin, (&account, scope), |music, access| async move {
             let key = ctx.call().to_string();
             music.add_to_playlist(ctx, &access.borrow(), playlist, tracks, position, &key).await
         })
-        .await;
-    desk.after_write(ctx, &account).await;
-    let written = written?;
+        .await?;
     let skipped = written
         .skipped
         .into_iter()
         .map(|skipped| SkippedTrack { reference: skipped.item, reason: skipped.reason })
         .collect();
-    desk.fresh(&AddOutput {
+    let answer = desk.fresh(&AddOutput {
         reference: playlist.clone(),
         added: written.added.len(),
         skipped,
         version: written.version,
-    })
+    })?;
+    // Whoever has added something mostly looks at what came of it.
+    let afterwards = Afterwards {
+        tool: ToolName::PlaylistGet,
+        provider: playlist.provider(),
+        arguments: match &arguments.account {
+            Some(account) => json!({ "ref": playlist, "account": account }),
+            None => json!({ "ref": playlist }),
+        },
+    };
+    Ok(Answer { afterwards: Some(Box::new(afterwards)), ..answer })
 }
 
 fn tracks(given: &[String], provider: Provider) -> Result<Vec<ItemRef>, PublicError> {

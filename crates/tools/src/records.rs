@@ -1,4 +1,4 @@
-//! Rows that tool calls need again and again, remembered for half a minute: a person's linked accounts, a
+//! Rows that tool calls need again and again, remembered for half a minute: a person's linked accounts and wishes, a
 //! tenant's clients at the services.
 
 use std::sync::Arc;
@@ -7,11 +7,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use moka::future::Cache;
 use stagedoor_cache::Cache as Answers;
+use stagedoor_domain::policy::CachePreferences;
 use stagedoor_domain::{ErrorCode, Provider, PublicError, TenantContext, TenantId, UserId};
 use stagedoor_providers::{ProviderApp, SpotifyMode, grant_end};
 use stagedoor_storage::linked_accounts::{self, AccountStatus, LinkedAccount};
 use stagedoor_storage::provider_apps::{self, OpenedProviderApp, ProviderAppMode};
-use stagedoor_storage::{KeyVault, StoreError};
+use stagedoor_storage::{KeyVault, StoreError, preferences};
 use url::Url;
 
 use crate::accounts::Account;
@@ -28,7 +29,12 @@ pub(crate) struct Records {
     answers: Arc<Answers>,
     accounts: Cache<(TenantId, UserId), Remembered>,
     apps: Cache<TenantId, Arc<[Arc<ProviderApp>]>>,
+    wishes: Cache<Wisher, CachePreferences>,
 }
+
+/// A person, and the generation that their preferences had before they were read: what was read under an older one is
+/// not found.
+type Wisher = (TenantId, UserId, Option<u64>);
 
 /// A person's accounts, and the generations that they had before they were read, in the order of `Provider::ALL`.
 #[derive(Clone)]
@@ -44,6 +50,7 @@ impl Records {
             answers,
             accounts: Cache::builder().max_capacity(OWNERS).time_to_live(REMEMBERED_FOR).build(),
             apps: Cache::builder().max_capacity(OWNERS).time_to_live(REMEMBERED_FOR).build(),
+            wishes: Cache::builder().max_capacity(OWNERS).time_to_live(REMEMBERED_FOR).build(),
         }
     }
 
@@ -110,6 +117,38 @@ impl Records {
     /// Forgets a person's accounts, so that a change shows at once.
     pub(crate) async fn forget_accounts(&self, ctx: &TenantContext, user: UserId) {
         self.accounts.invalidate(&(ctx.tenant_id(), user)).await;
+    }
+
+    /// What a person wants of the cache, as it was last set on any replica. While generations are out of reach, it may
+    /// be as old as anything here.
+    pub(crate) async fn cache_preferences(
+        &self,
+        ctx: &TenantContext,
+        user: UserId,
+    ) -> Result<CachePreferences, PublicError> {
+        let wisher = (ctx.tenant_id(), user, self.answers.preferences_generation(ctx, user).await);
+        if let Some(known) = self.wishes.get(&wisher).await {
+            return Ok(known);
+        }
+        let found = Box::pin(self.wishes.try_get_with(wisher, self.load_wishes(ctx, user))).await;
+        found.map_err(|error: Arc<PublicError>| PublicError::clone(&error))
+    }
+
+    /// Forgets what a person wanted while generations were out of reach.
+    pub(crate) async fn forget_preferences(&self, ctx: &TenantContext, user: UserId) {
+        self.wishes.invalidate(&(ctx.tenant_id(), user, None)).await;
+    }
+
+    async fn load_wishes(&self, ctx: &TenantContext, user: UserId) -> Result<CachePreferences, PublicError> {
+        match preferences::load(&self.vault, ctx, user).await {
+            Ok(stored) => Ok(stored.preferences.cache_preferences),
+            Err(error) if error.is_transient() => Err(store_failure(&error)),
+            // Fetching anew fits whatever the person wants.
+            Err(error) => {
+                store_failure(&error);
+                Ok(CachePreferences { enable_cache: false, ..CachePreferences::default() })
+            }
+        }
     }
 
     /// The tenant's clients at the services.

@@ -6,7 +6,10 @@ use stagedoor_domain::music::{Album, Artist, Track};
 use stagedoor_domain::{EntityKind, Provider, PublicError, Reference, TenantContext, ToolName};
 
 use crate::arguments::invalid;
-use crate::desk::{Desk, Produced, catalogue_key};
+use crate::desk::Desk;
+use crate::origin::Origin;
+use crate::passing::{InPassing, Passing};
+use crate::reuse::{Produced, Question, catalogue_key};
 
 /// What to resolve.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -35,6 +38,13 @@ pub(crate) struct ResolveOutput {
     cached_at: String,
 }
 
+/// Albums do not come in the form of `album_get`, which has their tracks.
+impl InPassing for ResolveOutput {
+    fn in_passing(&self) -> Passing {
+        Passing { tracks: self.tracks.clone(), artists: self.artists.clone() }
+    }
+}
+
 /// What the answer depends on.
 #[derive(Serialize)]
 struct Parameters<'a> {
@@ -42,7 +52,12 @@ struct Parameters<'a> {
     country: Option<&'a str>,
 }
 
-pub(crate) async fn run(desk: &Desk, ctx: &TenantContext, arguments: ResolveArguments) -> Produced {
+pub(crate) async fn run(
+    desk: &Desk,
+    ctx: &TenantContext,
+    origin: &Origin,
+    arguments: ResolveArguments,
+) -> Produced {
     let reference: Reference =
         arguments.reference.parse().map_err(|error| invalid(format!("`ref`: {error}.")))?;
     let provider = match (&reference, arguments.provider) {
@@ -58,14 +73,16 @@ pub(crate) async fn run(desk: &Desk, ctx: &TenantContext, arguments: ResolveArgu
     let country = desk.country(ctx, provider).await?;
     let text = reference.to_string();
     let parameters = Parameters { reference: &text, country: country.as_deref() };
-    let key = catalogue_key(ctx, ToolName::Resolve, provider, &parameters)?;
-    desk.cached(ctx, ToolName::Resolve, &key, || look_up(desk, ctx, provider, country.as_deref(), &reference))
-        .await
+    let key = &catalogue_key(ctx, ToolName::Resolve, provider, &parameters)?;
+    let question = Question { tool: ToolName::Resolve, key, country: country.as_deref() };
+    let look_up = || look_up(desk, ctx, origin, provider, country.as_deref(), &reference);
+    desk.cached(ctx, origin, question, look_up).await
 }
 
 async fn look_up(
     desk: &Desk,
     ctx: &TenantContext,
+    origin: &Origin,
     provider: Provider,
     country: Option<&str>,
     reference: &Reference,
@@ -75,14 +92,14 @@ async fn look_up(
     match reference {
         Reference::Isrc(code) => {
             output.tracks = desk
-                .catalogue(ctx, provider, country, |music, access| async move {
+                .catalogue(ctx, origin, provider, country, |music, access| async move {
                     music.tracks_by_isrc(ctx, &access.borrow(), code).await
                 })
                 .await?;
         }
         Reference::Upc(code) => {
             output.albums = desk
-                .catalogue(ctx, provider, country, |music, access| async move {
+                .catalogue(ctx, origin, provider, country, |music, access| async move {
                     music.albums_by_upc(ctx, &access.borrow(), code).await
                 })
                 .await?;
@@ -90,7 +107,7 @@ async fn look_up(
         Reference::Item(item) => match item.kind() {
             EntityKind::Track => {
                 let found = desk
-                    .catalogue(ctx, provider, country, async |music, access| {
+                    .catalogue(ctx, origin, provider, country, async |music, access| {
                         music.track(ctx, &access.borrow(), item).await
                     })
                     .await?;
@@ -98,7 +115,7 @@ async fn look_up(
             }
             EntityKind::Album => {
                 let found = desk
-                    .catalogue(ctx, provider, country, async |music, access| {
+                    .catalogue(ctx, origin, provider, country, async |music, access| {
                         music.album(ctx, &access.borrow(), item).await
                     })
                     .await?;
@@ -106,7 +123,7 @@ async fn look_up(
             }
             EntityKind::Artist => {
                 let found = desk
-                    .catalogue(ctx, provider, country, async |music, access| {
+                    .catalogue(ctx, origin, provider, country, async |music, access| {
                         music.artist(ctx, &access.borrow(), item).await
                     })
                     .await?;

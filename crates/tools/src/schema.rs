@@ -9,48 +9,65 @@ use serde_json::{Map, Value};
 pub(crate) fn of_input<T: JsonSchema>() -> Map<String, Value> {
     of::<T>(
         SchemaSettings::draft2020_12().for_deserialize().with(|settings| settings.inline_subschemas = true),
-        true,
+        Shape { described: true, nulls: false },
+    )
+}
+
+/// The same of arguments in which null is not the same as nothing (RFC 7396).
+pub(crate) fn of_patch<T: JsonSchema>() -> Map<String, Value> {
+    of::<T>(
+        SchemaSettings::draft2020_12().for_deserialize().with(|settings| settings.inline_subschemas = true),
+        Shape { described: true, nulls: true },
     )
 }
 
 /// The schema of an answer: what is left out when empty is not required. No descriptions, because answers
 /// speak for themselves and every agent pays for the list; each type stands once.
 pub(crate) fn of_output<T: JsonSchema>() -> Map<String, Value> {
-    of::<T>(SchemaSettings::draft2020_12().for_serialize(), false)
+    of::<T>(SchemaSettings::draft2020_12().for_serialize(), Shape { described: false, nulls: false })
 }
 
-fn of<T: JsonSchema>(settings: SchemaSettings, described: bool) -> Map<String, Value> {
+/// What is left in.
+#[derive(Clone, Copy)]
+struct Shape {
+    described: bool,
+    nulls: bool,
+}
+
+fn of<T: JsonSchema>(settings: SchemaSettings, shape: Shape) -> Map<String, Value> {
     let settings = settings.with(|settings| settings.meta_schema = None);
     let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
-    tidy(&mut schema, described);
+    tidy(&mut schema, shape);
     match schema {
         Value::Object(object) => object,
         _ => Map::new(),
     }
 }
 
-fn tidy(schema: &mut Value, described: bool) {
+fn tidy(schema: &mut Value, shape: Shape) {
     match schema {
         Value::Object(object) => {
             object.remove("title");
             object.remove("format");
-            if !described {
+            if !shape.described {
                 object.remove("description");
                 object.remove("minimum");
             }
-            nullable_to_optional(object);
+            if !shape.nulls {
+                nullable_to_optional(object);
+            }
             for (name, value) in object.iter_mut() {
                 match name.as_str() {
                     "properties" | "$defs" => {
                         let members = value.as_object_mut().into_iter().flat_map(Map::values_mut);
-                        members.for_each(|member| tidy(member, described));
+                        members.for_each(|member| tidy(member, shape));
                     }
                     "description" | "enum" | "const" | "default" | "required" => {}
-                    _ => tidy(value, described),
+                    _ => tidy(value, shape),
                 }
             }
         }
-        Value::Array(values) => values.iter_mut().for_each(|value| tidy(value, described)),
+        Value::Array(values) => values.iter_mut().for_each(|value| tidy(value, shape)),
         _ => {}
     }
 }

@@ -4,12 +4,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stagedoor_domain::music::{Album, Artist, Page, Playlist, Track};
 use stagedoor_domain::reference::EntityKindSet;
+use stagedoor_domain::text::{folded, joined};
 use stagedoor_domain::{EntityKind, Provider, PublicError, TenantContext, ToolName};
 use stagedoor_providers::SearchQuery;
 
 use crate::arguments::{bounded, invalid, text};
 use crate::cursor;
-use crate::desk::{Desk, Produced, catalogue_key};
+use crate::desk::Desk;
+use crate::origin::Origin;
+use crate::passing::{InPassing, Passing};
+use crate::reuse::{Produced, Question, catalogue_key};
 
 /// What to search for.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -69,9 +73,20 @@ struct Section<T> {
     total: Option<u32>,
 }
 
+/// Albums and playlists do not come in the form of a call for one of them.
+impl InPassing for SearchOutput {
+    fn in_passing(&self) -> Passing {
+        Passing {
+            tracks: self.tracks.as_ref().map(|section| section.items.clone()).unwrap_or_default(),
+            artists: self.artists.as_ref().map(|section| section.items.clone()).unwrap_or_default(),
+        }
+    }
+}
+
 /// What the answer depends on.
 #[derive(Serialize)]
 struct Parameters<'a> {
+    /// Folded: what people write in capitals, or with two blanks, is the same question.
     query: &'a str,
     kinds: u32,
     limit: u32,
@@ -79,15 +94,21 @@ struct Parameters<'a> {
     country: Option<&'a str>,
 }
 
-pub(crate) async fn run(desk: &Desk, ctx: &TenantContext, arguments: SearchArguments) -> Produced {
-    let query = text("query", &arguments.query, 250)?;
+pub(crate) async fn run(
+    desk: &Desk,
+    ctx: &TenantContext,
+    origin: &Origin,
+    arguments: SearchArguments,
+) -> Produced {
+    let query = &joined(text("query", &arguments.query, 250)?);
+    let folded = &folded(query);
     let limit = bounded("limit", arguments.limit, 10, 50)?;
     let provider = desk.choose_provider(ctx, arguments.provider).await?;
     let mut kinds = wanted(arguments.kinds.as_deref())?;
-    let binding = format!("{provider} {query}");
+    let binding = format!("{provider} {folded}");
     let page = match &arguments.cursor {
         Some(sealed) => {
-            let (kind, page) = open_page(desk, ctx, &binding, sealed).await?;
+            let (kind, page) = open_page(desk, ctx, origin, &binding, sealed).await?;
             if arguments.kinds.is_some() && !kinds.contains(kind) {
                 return Err(cursor::invalid("is one of another kind than those asked for"));
             }
@@ -97,13 +118,19 @@ pub(crate) async fn run(desk: &Desk, ctx: &TenantContext, arguments: SearchArgum
         None => None,
     };
     let country = desk.country(ctx, provider).await?;
-    let parameters =
-        Parameters { query, kinds: kinds.bits(), limit, page: page.as_deref(), country: country.as_deref() };
-    let key = catalogue_key(ctx, ToolName::Search, provider, &parameters)?;
-    desk.cached(ctx, ToolName::Search, &key, || async {
+    let parameters = Parameters {
+        query: folded,
+        kinds: kinds.bits(),
+        limit,
+        page: page.as_deref(),
+        country: country.as_deref(),
+    };
+    let key = &catalogue_key(ctx, ToolName::Search, provider, &parameters)?;
+    let question = Question { tool: ToolName::Search, key, country: country.as_deref() };
+    desk.cached(ctx, origin, question, || async {
         let query = SearchQuery { text: query, kinds, limit, page: page.as_deref() };
         let found = desk
-            .catalogue(ctx, provider, country.as_deref(), |music, access| async move {
+            .catalogue(ctx, origin, provider, country.as_deref(), |music, access| async move {
                 music.search(ctx, &access.borrow(), &query).await
             })
             .await?;
@@ -127,10 +154,11 @@ const KIND_END: char = ' ';
 async fn open_page(
     desk: &Desk,
     ctx: &TenantContext,
+    origin: &Origin,
     binding: &str,
     sealed: &str,
 ) -> Result<(EntityKind, String), PublicError> {
-    let opened = cursor::open(desk, ctx, ToolName::Search, binding, sealed).await?;
+    let opened = cursor::open(desk, ctx, origin, (ToolName::Search, binding), sealed).await?;
     let parsed =
         opened.split_once(KIND_END).and_then(|(kind, page)| Some((kind.parse().ok()?, page.to_owned())));
     parsed.ok_or_else(|| cursor::invalid("is of a form that is no longer known"))

@@ -160,7 +160,9 @@ mod tests {
             };
             let clock = Arc::new(ManualClock::default());
             let shared: Arc<dyn Clock> = clock.clone();
-            let cache = Arc::new(Cache::new(&CacheOptions::default(), None, Arc::clone(&shared)).unwrap());
+            let entropy = Arc::new(stagedoor_crypto::SystemEntropy);
+            let cache = Cache::new(&CacheOptions::default(), None, Arc::clone(&shared), entropy);
+            let cache = Arc::new(cache.unwrap());
             Self {
                 ctx: TenantContext::for_job(Arc::new(tenant), "test", CallId(Uuid::nil())),
                 sessions: SessionsInUse::new(Arc::clone(&cache), shared),

@@ -1,13 +1,28 @@
-//! `usage_status`: what the caller is, what it may do, and what is left of each quota.
+//! `usage_status`: what the caller is, what it may do, what is left of each quota, what was refused, and what the cache
+//! did for its tenant.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
-use stagedoor_domain::error::ceil_seconds;
-use stagedoor_domain::{LimitClass, TenantContext};
-use stagedoor_limits::Bucket;
+use serde_json::{Map, Value};
+use stagedoor_cache::{CacheUsage, ClassCounts, Outcome};
+use stagedoor_domain::error::{Chain, ceil_seconds};
+use stagedoor_domain::{LimitClass, LimitScope, TenantContext};
+use stagedoor_limits::{Bucket, Penalty};
+use stagedoor_storage::limit_violations::{self, LimitViolation};
 
 use crate::accounts::NoArguments;
-use crate::desk::{Desk, Produced};
+use crate::desk::Desk;
+use crate::origin::Origin;
+use crate::reuse::Produced;
+
+/// How far back refusals are told.
+const REFUSALS_OF: TimeDelta = TimeDelta::hours(24);
+/// How many are told at most.
+const MOST_REFUSALS: u16 = 20;
 
 /// The caller and its quotas.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -24,11 +39,23 @@ pub(crate) struct UsageOutput {
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
     limits: Vec<LimitOutput>,
+    /// Every call is refused until this is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    penalty: Option<PenaltyOutput>,
+    /// Calls of this key that were refused within the last 24 hours, the newest first; at most 20 entries.
+    refused: Vec<RefusalOutput>,
+    // Its members say what they are; a schema of them would cost every agent that lists the tools.
+    #[schemars(with = "Map<String, Value>")]
+    cache: CacheOutput,
 }
 
 /// One quota.
 #[derive(Debug, Serialize, JsonSchema)]
 struct LimitOutput {
+    /// As the `RateLimit` header names it.
+    name: String,
+    /// Whose calls it counts: those of this key (`principal`) or of the whole `tenant`.
+    scope: &'static str,
     /// `api` counts every call; the others count their own kind besides, `auth` links begun and accounts unlinked.
     class: String,
     /// Calls per window.
@@ -40,16 +67,61 @@ struct LimitOutput {
     full_in_seconds: u64,
 }
 
+#[derive(Debug, Serialize, JsonSchema)]
+struct PenaltyOutput {
+    seconds: u64,
+    remaining_seconds: u64,
+}
+
+/// What was refused within one minute.
+#[derive(Debug, Serialize, JsonSchema)]
+struct RefusalOutput {
+    limit: String,
+    calls: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    penalty_seconds: Option<u64>,
+    /// When the last of them was refused (RFC 3339).
+    last_at: String,
+}
+
+/// What the cache did for the tenant.
+#[derive(Debug, Serialize)]
+struct CacheOutput {
+    /// Counted from then on (RFC 3339).
+    since: String,
+    /// Whether the calls are those of all replicas; otherwise of the one that answers.
+    all_replicas: bool,
+    /// Calls to music services that were not needed.
+    saved_calls: u64,
+    /// The part of the calls that needed none, from 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hit_ratio: Option<f64>,
+    /// Calls by class of data and by how they were answered; what is 0 is left out. `hit_l1`: from the replica's memory,
+    /// `hit_l2`: from Redis, `stale`: with what was due while it was fetched again, `negative`: that there is no such
+    /// thing, as was known, `coalesced`: by the fetch of another call, `fetched`, `rescued`: with something old because
+    /// the fetch failed, `refreshed`: fetched again beside a call, `bypassed`: fetched past the cache.
+    calls: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
+    /// The same part by class of data.
+    hit_ratios: BTreeMap<&'static str, f64>,
+    /// Answers of the tenant in the memory of the replica that answers.
+    entries: u64,
+    bytes: u64,
+    /// Answers that made room for others there.
+    evictions: u64,
+}
+
 /// The classes that tool calls count on.
 const SHOWN: [LimitClass; 4] = [LimitClass::Api, LimitClass::Search, LimitClass::Playlist, LimitClass::Auth];
 
-pub(crate) async fn status(desk: &Desk, ctx: &TenantContext, _arguments: NoArguments) -> Produced {
+pub(crate) async fn status(
+    desk: &Desk,
+    ctx: &TenantContext,
+    origin: &Origin,
+    _arguments: NoArguments,
+) -> Produced {
     let principal = ctx.principal();
-    let mut limits: Vec<LimitOutput> = Vec::new();
-    for class in SHOWN {
-        let buckets = desk.limiter.look(ctx, class).await;
-        limits.extend(buckets.iter().filter(|bucket| bucket.class == class).map(shown));
-    }
+    let look = desk.limiter.look(ctx).await;
+    let refused = refusals(desk, ctx, origin).await;
     desk.fresh(&UsageOutput {
         tenant: ctx.tenant().slug.to_string(),
         principal: principal.label(),
@@ -57,16 +129,90 @@ pub(crate) async fn status(desk: &Desk, ctx: &TenantContext, _arguments: NoArgum
         toolsets: principal.toolsets.iter().map(|toolset| toolset.to_string()).collect(),
         read_only: principal.read_only,
         expires_at: principal.expires_at.map(|at| at.to_rfc3339()),
-        limits,
+        limits: look.buckets.iter().filter(|bucket| SHOWN.contains(&bucket.class)).map(limit).collect(),
+        penalty: look.penalty.map(penalty),
+        refused: refused.iter().map(refusal).collect(),
+        cache: cache(&desk.cache.usage(ctx).await),
     })
 }
 
-fn shown(bucket: &Bucket) -> LimitOutput {
+/// What was refused lately. The rest of the answer does not depend on the database.
+async fn refusals(desk: &Desk, ctx: &TenantContext, origin: &Origin) -> Vec<LimitViolation> {
+    let (principal, since) = (ctx.principal().label(), desk.clock.now() - REFUSALS_OF);
+    let read = desk.vault().store().with_tenant(ctx, async |tx| {
+        limit_violations::of_principal(tx, &principal, since, MOST_REFUSALS).await
+    });
+    match Box::pin(read).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::warn!(error = %Chain(&error), "usage is told without what was refused");
+            origin.warn("What was refused could not be read: the gateway's database is out of reach.");
+            Vec::new()
+        }
+    }
+}
+
+fn limit(bucket: &Bucket) -> LimitOutput {
     LimitOutput {
+        name: bucket.name(),
+        scope: match bucket.scope {
+            LimitScope::Principal => "principal",
+            LimitScope::Tenant => "tenant",
+        },
         class: bucket.class.to_string(),
         capacity: bucket.quota.capacity,
         window_seconds: bucket.quota.window.as_secs(),
         remaining: bucket.remaining,
-        full_in_seconds: if bucket.reset_after.is_zero() { 0 } else { ceil_seconds(bucket.reset_after) },
+        full_in_seconds: seconds(bucket.reset_after),
     }
+}
+
+fn penalty(penalty: Penalty) -> PenaltyOutput {
+    PenaltyOutput { seconds: penalty.length.as_secs(), remaining_seconds: seconds(penalty.remaining) }
+}
+
+fn refusal(violation: &LimitViolation) -> RefusalOutput {
+    RefusalOutput {
+        limit: violation.limit.clone(),
+        calls: violation.attempted_calls,
+        penalty_seconds: violation.penalty.map(|penalty| penalty.as_secs()),
+        last_at: text(violation.last_at),
+    }
+}
+
+fn cache(usage: &CacheUsage) -> CacheOutput {
+    let total = usage.calls.total();
+    let classes = || usage.calls.iter().map(|(class, counts)| (class.as_str(), counts));
+    CacheOutput {
+        since: text(usage.since),
+        all_replicas: usage.replicas,
+        saved_calls: total.saved(),
+        hit_ratio: ratio(&total),
+        calls: classes()
+            .map(|(class, counts)| (class, calls(&counts)))
+            .filter(|(_, calls)| !calls.is_empty())
+            .collect(),
+        hit_ratios: classes().filter_map(|(class, counts)| Some((class, ratio(&counts)?))).collect(),
+        entries: usage.l1_entries,
+        bytes: usage.l1_bytes,
+        evictions: usage.l1_evictions,
+    }
+}
+
+fn calls(counts: &ClassCounts) -> BTreeMap<&'static str, u64> {
+    let counted = Outcome::ALL.iter().map(|outcome| (outcome.as_str(), counts.get(*outcome)));
+    counted.filter(|(_, count)| *count > 0).collect()
+}
+
+/// To three digits: more would be noise.
+fn ratio(counts: &ClassCounts) -> Option<f64> {
+    counts.ratio().map(|ratio| (ratio * 1_000.0).round() / 1_000.0)
+}
+
+fn seconds(time: Duration) -> u64 {
+    if time.is_zero() { 0 } else { ceil_seconds(time) }
+}
+
+fn text(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -9,7 +9,7 @@ use stagedoor_domain::TenantContext;
 use stagedoor_domain::error::Chain;
 use stagedoor_legacy_sessions::Session;
 use stagedoor_providers::{
-    Access, Deadline, ForbiddenReason, Profile, ProviderApp, ProviderError, TokenGrant,
+    Access, Deadline, ForbiddenReason, Profile, ProviderApp, ProviderError, TokenGrant, Urgency,
 };
 use stagedoor_storage::provider_sessions::RefreshedTokens;
 
@@ -155,7 +155,7 @@ impl Importer {
         token: &SecretString,
     ) -> Result<Profile, ProviderError> {
         let deadline = Some(Deadline::after(self.clock.as_ref(), PROFILE_DEADLINE));
-        let access = Access { app, token, country: None, deadline };
+        let access = Access { app, token, country: None, deadline, urgency: Urgency::Call };
         self.providers.get(app.provider).profile(ctx, &access).await
     }
 

@@ -10,7 +10,7 @@ use stagedoor_crypto::digest::constant_time_eq;
 use stagedoor_domain::error::Chain;
 use stagedoor_domain::text::clean;
 use stagedoor_domain::{ErrorCode, LinkAttemptId, Provider, PublicError, TenantContext};
-use stagedoor_providers::{Access, Deadline, Profile, ProviderApp, ProviderError, TokenGrant};
+use stagedoor_providers::{Access, Deadline, Profile, ProviderApp, ProviderError, TokenGrant, Urgency};
 use stagedoor_storage::link_attempts::{self, LinkAttempt, LinkOutcome, LinkStage, Taken};
 use stagedoor_storage::linked_accounts::{self, Link, LinkOptions, NewLinkedAccount};
 use stagedoor_storage::provider_sessions::RefreshedTokens;
@@ -196,6 +196,7 @@ impl Linking {
             token: &grant.access_token,
             country: None,
             deadline: Some(Deadline::after(self.desk.clock.as_ref(), PROFILE_DEADLINE)),
+            urgency: Urgency::Call,
         };
         let profile = self.desk.music(app.provider).profile(ctx, &access).await;
         profile.map_err(|error| failed(&error))
@@ -234,9 +235,11 @@ impl Linking {
             import: None,
             authorized_at: asked_at,
         };
-        let (linked, missing_scopes) =
-            self.store(ctx, attempt, &account, (&tokens, &scopes), &options).await?;
-        self.desk.account_changed(ctx, attempt.user, attempt.provider, linked.account).await;
+        let stored = self.store(ctx, attempt, &account, (&tokens, &scopes), &options).await;
+        // Also if it failed: the answer to a commit may have got lost.
+        let changed = stored.as_ref().ok().map(|(linked, _)| linked.account);
+        self.desk.account_changed(ctx, attempt.user, attempt.provider, changed).await;
+        let (_, missing_scopes) = stored?;
         Ok(LinkedPage { provider: attempt.provider, account: name, missing_scopes })
     }
 

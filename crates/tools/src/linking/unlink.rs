@@ -14,10 +14,11 @@ use tokio::time::Instant;
 
 use crate::accounts::{self, Account};
 use crate::arguments::invalid;
-use crate::desk::{Desk, Produced, acting_for, report};
+use crate::desk::{Desk, acting_for, report};
 use crate::origin::Origin;
 use crate::records::store_failure;
 use crate::refresh::LEASE;
+use crate::reuse::Produced;
 use crate::trail::of_account;
 
 /// How long it is waited for someone who is renewing the grant.
@@ -119,7 +120,7 @@ pub(crate) async fn run(
     let account = choose(desk, ctx, origin, &arguments).await?;
     origin.about(of_account(account.id));
     let ended = end(desk, ctx, origin, &account).await;
-    desk.account_changed(ctx, account.user, account.provider, account.id).await;
+    desk.account_changed(ctx, account.user, account.provider, Some(account.id)).await;
     let (ending, unlinked) = ended?;
     let unlinked = unlinked
         .ok_or_else(|| accounts::not_linked(Some(account.provider), Some(&account.id.to_string())))?;
