@@ -248,6 +248,44 @@ fn places_of_keys_must_fit_together() {
 }
 
 #[test]
+fn a_cluster_needs_servers_and_several_servers_a_cluster() {
+    let yaml = format!(
+        "{VALID}
+cache:
+  redis_cluster: true
+  stale_if_error_seconds: 604801
+rate_limiting:
+  redis_url: redis://:pa55@a:6379/,redis://:pa55@b:6379/
+  minimum_replicas: 0
+server:
+  max_in_flight: 3
+  tenant_share_percent: 101
+"
+    );
+    let refusal = setting(&yaml, &[]).refusal();
+    assert!(!refusal.contains("pa55"), "{refusal}");
+    assert_snapshot!(refusal, @r#"
+    the configuration has 6 problems:
+      - cache.stale_if_error_seconds: 604801 is out of range (from /etc/stagedoor/stagedoor.yaml); wanted: Seconds after its life in which an answer is given, marked as stale, when the provider fails; 0 never does (from 0 to 604800)
+      - rate_limiting.minimum_replicas: 0 is out of range (from /etc/stagedoor/stagedoor.yaml); wanted: Replicas among which a quota is divided at least while the shared limiter is out of reach (from 1 to 10000)
+      - server.max_in_flight: 3 is out of range (from /etc/stagedoor/stagedoor.yaml); wanted: Requests under way at a time in one process, open streams among them; one more is refused at once (from 4 to 1000000)
+      - server.tenant_share_percent: 101 is out of range (from /etc/stagedoor/stagedoor.yaml); wanted: The share of these, in percent, that one tenant may have under way; a tenant's own `concurrent_calls` goes first (from 1 to 100)
+      - cache.redis_url: it is required by cache.redis_cluster; wanted: an address of one of its servers, such as `redis://cache-0:6379/`
+      - rate_limiting.redis_url: several servers are named that are no cluster (from /etc/stagedoor/stagedoor.yaml); wanted: one address, or `rate_limiting.redis_cluster: true`
+    "#);
+
+    let environment = [
+        ("STAGEDOOR_RATE_LIMITING__REDIS_CLUSTER", "true"),
+        ("STAGEDOOR_RATE_LIMITING__REDIS_URL", "redis://:pa55@a:6379/,redis://:pa55@b:6379/"),
+    ];
+    let config = setting(VALID, &environment).load();
+    assert!(config.rate_limiting.redis_cluster && !config.cache.redis_cluster);
+    assert!(!config.show().contains("pa55") && config.show().contains("b:6379"), "{}", config.show());
+    let broken = [environment[0], ("STAGEDOOR_RATE_LIMITING__REDIS_URL", "redis://a:6379/,http://b:6379/")];
+    assert!(setting(VALID, &broken).refusal().contains("it is no address of a Redis server"));
+}
+
+#[test]
 fn a_key_service_may_come_by_variable() {
     let transit = "{address: 'https://vault:8200', key: stagedoor, kubernetes: {role: gateway}}";
     let environment =
@@ -275,7 +313,12 @@ fn a_configuration_is_shown_with_origins_and_loads_again() {
       command_timeout_ms: 50  # default
       enabled: false  # STAGEDOOR_CACHE__ENABLED
       l1_max_bytes: 104857600  # default
+      prefetch: true  # default
+      redis_cluster: false  # default
       redis_url: null  # default
+      stale_if_error_seconds: 86400  # default
+      stale_while_revalidate_seconds: 60  # default
+      warm_up: true  # default
     encryption:
       api_key_pepper_file: "/keys/pepper"  # /etc/stagedoor/stagedoor.yaml
       key_directory: null  # default
@@ -295,13 +338,17 @@ fn a_configuration_is_shown_with_origins_and_loads_again() {
       allow_plain_http_loopback: false  # default
       body_limit_bytes: 4194304  # default
       connect_timeout_ms: 2000  # default
+      in_flight_per_client: 16  # default
+      queue_per_client: 1024  # default
       request_timeout_ms: 10000  # default
     rate_limiting:
       command_timeout_ms: 50  # default
       enabled: true  # default
-      lease_tokens: 10  # default
+      lease_tokens: 100  # default
+      minimum_replicas: 1  # default
       per_ip_burst: 200  # default
       per_ip_per_second: 100  # default
+      redis_cluster: false  # default
       redis_url: null  # default
     server:
       allowed_hosts: []  # default
@@ -312,8 +359,10 @@ fn a_configuration_is_shown_with_origins_and_loads_again() {
       drain_grace_ms: 5000  # default
       listen: "127.0.0.1:8080"  # default
       max_depth: 64  # default
+      max_in_flight: 1024  # default
       public_url: "http://127.0.0.1:8080/"  # default
       request_deadline_ms: 30000  # default
+      tenant_share_percent: 25  # default
       trusted_proxies: []  # default
     storage:
       acquire_timeout_ms: 250  # default

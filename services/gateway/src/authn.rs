@@ -13,11 +13,12 @@ use stagedoor_crypto::{ApiKeyDigest, Peppers, PlainApiKey};
 use stagedoor_domain::{
     ApiKeyId, Clock, ErrorCode, Principal, PublicError, Tenant, TenantId, TenantSlug, TenantStatus,
 };
-use stagedoor_limits::{AttemptGuard, AttemptSubject, Attempts};
+use stagedoor_limits::{AttemptGuard, Attempts};
 use stagedoor_storage::{Store, StoreError};
 use uuid::Uuid;
 
 use crate::problem::Problem;
+use crate::tenant_watch::TenantWatch;
 
 /// How long a key that was found is not looked up again (SECURITY §2).
 const FOUND_FOR: Duration = Duration::from_secs(30);
@@ -26,13 +27,20 @@ const MISSING_FOR: Duration = Duration::from_secs(2);
 /// Keys remembered at most.
 const REMEMBERED: u64 = 100_000;
 
-/// A key that exists, with its tenant and what it may do.
+/// Who signed in.
 #[derive(Debug)]
 pub struct SignIn {
-    /// The tenant.
+    /// The tenant as it is now.
     pub tenant: Arc<Tenant>,
     /// The principal behind the key.
     pub principal: Arc<Principal>,
+}
+
+/// A key that exists, as it is remembered.
+#[derive(Debug)]
+struct KnownKey {
+    tenant: Arc<Tenant>,
+    principal: Arc<Principal>,
     digest: ApiKeyDigest,
 }
 
@@ -59,39 +67,42 @@ pub struct Authenticator {
     peppers: Arc<Peppers>,
     attempts: AttemptGuard,
     clock: Arc<dyn Clock>,
-    known: Cache<(TenantSlug, ApiKeyId), Option<Arc<SignIn>>>,
+    watch: Arc<TenantWatch>,
+    known: Cache<(TenantSlug, ApiKeyId), Option<Arc<KnownKey>>>,
 }
 
 impl Authenticator {
-    /// Checks keys against `store`.
-    pub fn new(store: Store, peppers: Arc<Peppers>, attempts: AttemptGuard, clock: Arc<dyn Clock>) -> Self {
+    /// Checks keys against `store`; `watch` knows what became of their tenants since.
+    pub fn new(
+        store: Store,
+        peppers: Arc<Peppers>,
+        attempts: AttemptGuard,
+        clock: Arc<dyn Clock>,
+        watch: Arc<TenantWatch>,
+    ) -> Self {
         let known = Cache::builder().max_capacity(REMEMBERED).expire_after(Expiry).build();
-        Self { store, peppers, attempts, clock, known }
+        Self { store, peppers, attempts, clock, watch, known }
     }
 
     /// The tenant and principal of a request to the tenant that `slug` names.
-    pub async fn sign_in(
-        &self,
-        slug: &str,
-        headers: &HeaderMap,
-        address: IpAddr,
-    ) -> Result<Arc<SignIn>, Refused> {
+    pub async fn sign_in(&self, slug: &str, headers: &HeaderMap, address: IpAddr) -> Result<SignIn, Refused> {
         // The checksum refuses made-up keys before anything is looked up.
         let key = bearer(headers).map_err(|reason| Refused::of(None, reason))?;
         let Ok(slug) = slug.parse::<TenantSlug>() else {
             return Err(Refused::of(None, AuthFailure::Unknown));
         };
         let found = self.find(slug, &key).await.map_err(Refused::Unavailable)?;
-        let Some(sign_in) = found else {
+        let Some(known) = found else {
             return Err(self.count_failure(None, AuthFailure::Unknown, address).await);
         };
-        let tenant = || Some(Arc::clone(&sign_in.tenant));
-        if !key.verify(&sign_in.digest, &self.peppers) {
-            return Err(self.count_failure(tenant(), AuthFailure::WrongSecret, address).await);
+        let tenant = self.watch.newest(&known.tenant);
+        if !key.verify(&known.digest, &self.peppers) {
+            return Err(self.count_failure(Some(tenant), AuthFailure::WrongSecret, address).await);
         }
+        let sign_in = SignIn { tenant, principal: Arc::clone(&known.principal) };
         match self.obstacle(&sign_in, address) {
             None => Ok(sign_in),
-            Some(reason) => Err(Refused::of(tenant(), reason)),
+            Some(reason) => Err(Refused::of(Some(sign_in.tenant), reason)),
         }
     }
 
@@ -104,7 +115,7 @@ impl Authenticator {
         &self,
         slug: TenantSlug,
         key: &PlainApiKey,
-    ) -> Result<Option<Arc<SignIn>>, Arc<StoreError>> {
+    ) -> Result<Option<Arc<KnownKey>>, Arc<StoreError>> {
         let name = (slug, key.id().clone());
         if let Some(known) = self.known.get(&name).await {
             return Ok(known);
@@ -112,7 +123,7 @@ impl Authenticator {
         let look_up = async {
             let stored = self.store.find_api_key(&name.0, &name.1).await?;
             Ok::<_, StoreError>(stored.map(|stored| {
-                Arc::new(SignIn {
+                Arc::new(KnownKey {
                     tenant: Arc::new(stored.tenant),
                     principal: Arc::new(stored.principal),
                     digest: stored.digest,
@@ -152,7 +163,7 @@ impl Authenticator {
 
     /// Counts a wrong guess of any secret, a key's or a link's; fails if its network has made too many.
     pub async fn record_guess(&self, address: IpAddr) -> Result<(), PublicError> {
-        let guesses = Attempts::new(TenantId(Uuid::nil()), AttemptSubject::Unknown, address);
+        let guesses = Attempts::new(TenantId(Uuid::nil()), address);
         self.attempts.record_failure(&guesses).await
     }
 }
@@ -191,11 +202,11 @@ fn bearer(headers: &HeaderMap) -> Result<PlainApiKey, AuthFailure> {
 
 struct Expiry;
 
-impl moka::Expiry<(TenantSlug, ApiKeyId), Option<Arc<SignIn>>> for Expiry {
+impl moka::Expiry<(TenantSlug, ApiKeyId), Option<Arc<KnownKey>>> for Expiry {
     fn expire_after_create(
         &self,
         _key: &(TenantSlug, ApiKeyId),
-        value: &Option<Arc<SignIn>>,
+        value: &Option<Arc<KnownKey>>,
         _created_at: std::time::Instant,
     ) -> Option<Duration> {
         Some(if value.is_some() { FOUND_FOR } else { MISSING_FOR })

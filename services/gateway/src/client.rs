@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::ConnectInfo;
 use http::header::USER_AGENT;
 use http::{Extensions, HeaderMap};
-use ipnet::{IpNet, Ipv6Net};
+use ipnet::IpNet;
 
 /// The client of one request.
 #[derive(Debug, Clone)]
@@ -82,14 +82,6 @@ pub fn of(proxies: &TrustedProxies, extensions: &Extensions, headers: &HeaderMap
     Client { address, user_agent }
 }
 
-/// The network that counts as one client: an IPv4 address, or the /64 that an IPv6 host has to itself.
-pub fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => Ipv6Net::new(address, 64).map_or(address, |network| network.network()).into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,11 +107,5 @@ mod tests {
         assert_eq!(client("10.0.0.2", &["9.9.9.9, 198.51.100.7, 10.0.0.3"]), "198.51.100.7");
         assert_eq!(client("10.0.0.2", &["9.9.9.9", "198.51.100.7:4711"]), "198.51.100.7");
         assert_eq!(client("10.0.0.2", &["9.9.9.9, nonsense"]), "10.0.0.2");
-    }
-
-    #[test]
-    fn an_ipv6_host_cannot_count_as_many() {
-        assert_eq!(network("2001:db8:1:2:3:4:5:6".parse().unwrap()).to_string(), "2001:db8:1:2::");
-        assert_eq!(network("192.0.2.7".parse().unwrap()).to_string(), "192.0.2.7");
     }
 }

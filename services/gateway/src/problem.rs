@@ -77,6 +77,9 @@ impl IntoResponse for Problem {
         if let Some(hint) = &self.error.hint {
             body["hint"] = json!(hint);
         }
+        if let Some(limit) = &self.error.limit {
+            body["limit"] = json!(limit);
+        }
         let mut response = Response::new(Body::from(body.to_string()));
         *response.status_mut() = status;
         *response.headers_mut() = self.headers;

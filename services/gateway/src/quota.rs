@@ -8,6 +8,8 @@ use stagedoor_domain::error::ceil_seconds;
 use stagedoor_domain::{LimitClass, PublicError, TenantContext};
 use stagedoor_limits::{Decision, Limiter};
 
+use crate::violations::Violations;
+
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
@@ -15,6 +17,7 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 #[derive(Debug, Clone)]
 pub struct Quota {
     limiter: Option<Arc<Limiter>>,
+    violations: Arc<Violations>,
 }
 
 /// Whether a request may go on, and what its answer's headers say of the limits.
@@ -27,28 +30,32 @@ pub struct Admission {
 }
 
 impl Quota {
-    /// `None` admits everything, which configuration may ask for and then says so at start.
-    pub fn new(limiter: Option<Arc<Limiter>>) -> Self {
-        Self { limiter }
+    /// `None` admits everything, which configuration may ask for and then says so at start. What is refused is noted
+    /// in `violations`.
+    pub fn new(limiter: Option<Arc<Limiter>>, violations: Arc<Violations>) -> Self {
+        Self { limiter, violations }
     }
 
     /// Counts one request.
     pub async fn admit(&self, ctx: &TenantContext, class: LimitClass) -> Admission {
         let Some(limiter) = &self.limiter else { return Admission::default() };
         let decision = limiter.admit(ctx, class).await;
+        if let Some(violation) = decision.violation() {
+            self.violations.note(ctx, &violation.limit, violation.penalty);
+        }
         Admission { headers: headers(&decision), refused: decision.refusal() }
     }
 }
 
 fn headers(decision: &Decision) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(6);
-    let mut insert = |name: HeaderName, text: Option<String>| {
-        if let Some(value) = text.and_then(|text| HeaderValue::try_from(text).ok()) {
+    let policy = decision.policy_header().map(HeaderValue::from_str);
+    let limit = decision.limit_header().map(HeaderValue::try_from);
+    for (name, value) in [(POLICY, policy), (LIMIT, limit)] {
+        if let Some(Ok(value)) = value {
             headers.insert(name, value);
         }
-    };
-    insert(POLICY, decision.policy_header());
-    insert(LIMIT, decision.limit_header());
+    }
     if let Some(wait) = decision.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(ceil_seconds(wait)));
     }

@@ -14,12 +14,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use stagedoor_bootstrap::tasks;
+use stagedoor_domain::network::client_network;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::client::{self, TrustedProxies};
+use crate::client::TrustedProxies;
 
 /// The bounds of one listener.
 #[derive(Debug, Clone)]
@@ -112,7 +113,7 @@ impl Networks {
         if self.proxies.trusts(peer) {
             return Some(Place { network: None, open });
         }
-        let network = client::network(peer.to_canonical());
+        let network = client_network(peer);
         let mut counts = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(network).or_default();
         if *count >= self.most {

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use governor::middleware::NoOpMiddleware;
 use http::header::{HOST, ORIGIN};
 use http::{HeaderMap, Request};
+use stagedoor_domain::network::client_network;
 use stagedoor_domain::{ErrorCode, PublicError};
 use tower_governor::GovernorLayer;
 use tower_governor::errors::GovernorError;
@@ -30,7 +31,7 @@ impl KeyExtractor for ByNetwork {
 
     fn extract<T>(&self, request: &Request<T>) -> Result<Self::Key, GovernorError> {
         let peer = client::peer(request.extensions());
-        Ok(client::network(self.0.client(peer, request.headers())))
+        Ok(client_network(self.0.client(peer, request.headers())))
     }
 }
 

@@ -10,10 +10,12 @@ use stagedoor_tools::Dispatcher;
 use crate::authn::Authenticator;
 use crate::background::Background;
 use crate::client::TrustedProxies;
+use crate::concurrency::Concurrency;
 use crate::connect::LinkPages;
 use crate::mcp::Endpoint;
 use crate::quota::Quota;
 use crate::shield::{Doors, Shield};
+use crate::violations::Violations;
 
 /// The gateway's state.
 #[derive(Debug)]
@@ -26,8 +28,12 @@ pub struct AppState {
     pub shield: Option<Shield>,
     /// Who is calling.
     pub authenticator: Authenticator,
+    /// How many requests are under way.
+    pub concurrency: Arc<Concurrency>,
     /// The tenants' limits.
     pub quota: Quota,
+    /// The calls that limits refused.
+    pub violations: Arc<Violations>,
     /// MCP and what it serves.
     pub mcp: Endpoint,
     /// The pages on which people link accounts.

@@ -1,9 +1,9 @@
 //! `Principal` + path → `TenantContext`: the one place where a request gets its context, an agent's call as well as a
-//! person's visit to a link page.
+//! person's visit to a link page, or a job of the gateway's own.
 
 use std::sync::Arc;
 
-use stagedoor_domain::{CallId, Clock, Entropy, TenantContext};
+use stagedoor_domain::{CallId, Clock, Entropy, Tenant, TenantContext};
 
 use stagedoor_storage::link_attempts::LinkSignIn;
 
@@ -14,6 +14,17 @@ use crate::authn::SignIn;
 pub fn establish(sign_in: &SignIn, clock: &dyn Clock, entropy: &dyn Entropy) -> TenantContext {
     let call = CallId::generate(clock, entropy);
     TenantContext::for_request(Arc::clone(&sign_in.tenant), Arc::clone(&sign_in.principal), call)
+}
+
+/// The context of a job of the gateway's own inside one tenant.
+#[expect(clippy::disallowed_methods, reason = "this is the place that the rule names")]
+pub fn establish_job(
+    tenant: Arc<Tenant>,
+    job: &'static str,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+) -> TenantContext {
+    TenantContext::for_job(tenant, job, CallId::generate(clock, entropy))
 }
 
 /// The context of one visit to the pages of a link: whoever holds the link's address may finish or decline it.

@@ -1,6 +1,17 @@
 //! The configuration: one YAML file, `STAGEDOOR_SECTION__KEY` overrides, `…_FILE` for secrets. Everything is
 //! checked before it is used, and every problem is told at once.
 
+macro_rules! milliseconds {
+    ($section:ident { $($method:ident = $field:ident),+ $(,)? }) => {
+        impl $section {
+            $(#[doc = concat!("`", stringify!($field), "` as a duration.")]
+            pub const fn $method(&self) -> Duration {
+                Duration::from_millis(self.$field)
+            })+
+        }
+    };
+}
+
 mod encryption;
 mod environment;
 mod error;
@@ -8,6 +19,7 @@ mod layers;
 mod schema;
 mod secret;
 mod sections;
+mod shared;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -24,9 +36,10 @@ pub use environment::{environment, variable};
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use secret::SecretUrl;
 pub use sections::{
-    AuditConfig, CacheConfig, LinkingConfig, LogFormat, MetricsConfig, OpsConfig, ProvidersConfig,
-    RateLimitingConfig, ServerConfig, StorageConfig, TelemetryConfig,
+    AuditConfig, LinkingConfig, LogFormat, MetricsConfig, OpsConfig, ProvidersConfig, ServerConfig,
+    StorageConfig, TelemetryConfig,
 };
+pub use shared::{CacheConfig, RateLimitingConfig};
 
 use layers::Layers;
 use schema::ConfigSchema;

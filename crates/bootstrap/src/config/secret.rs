@@ -30,21 +30,31 @@ impl SecretUrl {
         self.expose().is_empty()
     }
 
+    /// The addresses of a list with commas between, such as those of a cluster; one that is no list is one address.
+    pub fn each(&self) -> impl Iterator<Item = &str> {
+        let listed = self.expose().matches("://").count() > 1;
+        self.expose().split(move |mark| listed && mark == ',')
+    }
+
     /// The address without what is secret in it.
     pub fn redacted(&self) -> String {
-        if self.is_empty() {
-            return String::new();
-        }
-        let Ok(mut address) = Url::parse(self.expose()) else { return HIDDEN.to_owned() };
-        if address.password().is_some() && address.set_password(Some(HIDDEN)).is_err() {
-            return HIDDEN.to_owned();
-        }
-        // Drivers take passwords as parameters too, under names of their own.
-        if address.query().is_some() {
-            address.set_query(Some(HIDDEN));
-        }
-        address.to_string()
+        self.each().map(redacted).collect::<Vec<_>>().join(",")
     }
+}
+
+fn redacted(address: &str) -> String {
+    if address.is_empty() {
+        return String::new();
+    }
+    let Ok(mut address) = Url::parse(address) else { return HIDDEN.to_owned() };
+    if address.password().is_some() && address.set_password(Some(HIDDEN)).is_err() {
+        return HIDDEN.to_owned();
+    }
+    // Drivers take passwords as parameters too, under names of their own.
+    if address.query().is_some() {
+        address.set_query(Some(HIDDEN));
+    }
+    address.to_string()
 }
 
 impl From<&str> for SecretUrl {
@@ -104,6 +114,12 @@ mod tests {
             ("postgres://app:pa55@db:5432/stagedoor", "postgres://app:***@db:5432/stagedoor"),
             ("postgres://db/stagedoor?user=app&password=pa55", "postgres://db/stagedoor?***"),
             ("redis://:pa55@cache:6379/", "redis://:***@cache:6379/"),
+            (
+                "redis://:pa55@a:6379/,rediss://b:6379/,redis://u:pa55@c/",
+                "redis://:***@a:6379/,rediss://b:6379/,redis://u:***@c/",
+            ),
+            ("redis://:pa55,55@a:6379/", "redis://:***@a:6379/"),
+            ("redis://a/,pa55@b://x", "redis://a/,***"),
             ("pa55 without any form", "***"),
             ("", ""),
         ] {

@@ -14,17 +14,6 @@ use super::secret::SecretUrl;
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-macro_rules! milliseconds {
-    ($section:ident { $($method:ident = $field:ident),+ $(,)? }) => {
-        impl $section {
-            $(#[doc = concat!("`", stringify!($field), "` as a duration.")]
-            pub const fn $method(&self) -> Duration {
-                Duration::from_millis(self.$field)
-            })+
-        }
-    };
-}
-
 /// The public endpoint.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -53,6 +42,12 @@ pub struct ServerConfig {
     /// Deepest nesting of a JSON body.
     #[schemars(range(min = 8, max = 120))]
     pub max_depth: usize,
+    /// Requests under way at a time in one process, open streams among them; one more is refused at once.
+    #[schemars(range(min = 4, max = 1_000_000))]
+    pub max_in_flight: u32,
+    /// The share of these, in percent, that one tenant may have under way; a tenant's own `concurrent_calls` goes first.
+    #[schemars(range(min = 1, max = 100))]
+    pub tenant_share_percent: u32,
     /// Milliseconds between "not ready" and closing the listener, for load balancers to notice.
     #[schemars(range(max = 120_000))]
     pub drain_grace_ms: u64,
@@ -80,6 +75,8 @@ impl Default for ServerConfig {
             body_timeout_ms: 10_000,
             request_deadline_ms: 30_000,
             max_depth: 64,
+            max_in_flight: 1_024,
+            tenant_share_percent: 25,
             drain_grace_ms: 5_000,
             drain_finish_ms: 20_000,
         }
@@ -129,67 +126,6 @@ impl Default for StorageConfig {
             max_connections: 10,
             acquire_timeout_ms: 250,
             statement_cache: 100,
-        }
-    }
-}
-
-/// The cache of answers.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct CacheConfig {
-    /// Whether answers are reused: true or false.
-    pub enabled: bool,
-    /// Bytes of answers kept in the process.
-    #[schemars(range(max = 68_719_476_736_u64))]
-    pub l1_max_bytes: u64,
-    /// The evicting Redis that replicas share, such as `redis://cache:6379/`; without it each process caches alone. A secret.
-    pub redis_url: Option<SecretUrl>,
-    /// Milliseconds that a command of the shared cache may take.
-    #[schemars(range(min = 1, max = 5_000))]
-    pub command_timeout_ms: u64,
-}
-
-milliseconds!(CacheConfig { command_timeout = command_timeout_ms });
-
-impl Default for CacheConfig {
-    fn default() -> Self {
-        Self { enabled: true, l1_max_bytes: 100 * MIB as u64, redis_url: None, command_timeout_ms: 50 }
-    }
-}
-
-/// Limits of calls.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct RateLimitingConfig {
-    /// Whether quotas are enforced: true or false.
-    pub enabled: bool,
-    /// The Redis (`noeviction`) that replicas share, such as `redis://limits:6379/`; without it only one replica may run. A secret.
-    pub redis_url: Option<SecretUrl>,
-    /// Milliseconds that a command of the shared limiter may take.
-    #[schemars(range(min = 1, max = 5_000))]
-    pub command_timeout_ms: u64,
-    /// Requests a second of one client address, before authentication.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub per_ip_per_second: u32,
-    /// Requests of one client address at once, before authentication.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub per_ip_burst: u32,
-    /// Tokens that a replica takes ahead from the shared limiter; 0 asks it at each call.
-    #[schemars(range(max = 10_000))]
-    pub lease_tokens: u32,
-}
-
-milliseconds!(RateLimitingConfig { command_timeout = command_timeout_ms });
-
-impl Default for RateLimitingConfig {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            redis_url: None,
-            command_timeout_ms: 50,
-            per_ip_per_second: 100,
-            per_ip_burst: 200,
-            lease_tokens: 10,
         }
     }
 }
@@ -304,6 +240,12 @@ pub struct ProvidersConfig {
     /// Longest answer in bytes.
     #[schemars(range(min = 1024, max = 268_435_456))]
     pub body_limit_bytes: usize,
+    /// Requests under way at a time to one client id of a tenant, of all its people together.
+    #[schemars(range(min = 1, max = 1_024))]
+    pub in_flight_per_client: usize,
+    /// Calls that may wait for their turn at one client id of a tenant; one more is refused at once.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub queue_per_client: usize,
     /// Whether tenants' apps may name plain `http` addresses on this machine: for the sandbox only, true or false.
     pub allow_plain_http_loopback: bool,
 }
@@ -316,6 +258,8 @@ impl Default for ProvidersConfig {
             connect_timeout_ms: 2_000,
             request_timeout_ms: 10_000,
             body_limit_bytes: 4 * MIB,
+            in_flight_per_client: 16,
+            queue_per_client: 1_024,
             allow_plain_http_loopback: false,
         }
     }

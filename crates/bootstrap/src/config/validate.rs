@@ -15,8 +15,9 @@ pub(super) fn problems(config: &Config, schema: &ConfigSchema) -> Vec<ConfigErro
     problems.server();
     problems.storage();
     problems.encryption();
-    problems.redis("cache.redis_url", config.cache.redis_url.as_ref());
-    problems.redis("rate_limiting.redis_url", config.rate_limiting.redis_url.as_ref());
+    let (cache, limits) = (&config.cache, &config.rate_limiting);
+    problems.redis("cache", cache.redis_url.as_ref(), cache.redis_cluster);
+    problems.redis("rate_limiting", limits.redis_url.as_ref(), limits.redis_cluster);
     problems.telemetry();
     problems.found
 }
@@ -84,11 +85,11 @@ impl Problems<'_> {
         if storage.database_url.is_empty() {
             let advice = format!("{advice}, best given by STAGEDOOR_STORAGE__DATABASE_URL_FILE");
             self.add("storage.database_url", "it is required", &advice);
-        } else if !has_scheme(&storage.database_url, &["postgres", "postgresql"]) {
+        } else if !has_scheme(storage.database_url.expose(), &["postgres", "postgresql"]) {
             self.add("storage.database_url", "it is no address of a PostgreSQL database", advice);
         }
         if let Some(address) = &storage.owner_database_url
-            && !has_scheme(address, &["postgres", "postgresql"])
+            && !has_scheme(address.expose(), &["postgres", "postgresql"])
         {
             self.add("storage.owner_database_url", "it is no address of a PostgreSQL database", advice);
         }
@@ -157,13 +158,21 @@ impl Problems<'_> {
         }
     }
 
-    fn redis(&mut self, path: &str, address: Option<&SecretUrl>) {
-        if address.is_some_and(|address| !has_scheme(address, &["redis", "rediss", "redis+unix"])) {
-            self.add(
-                path,
-                "it is no address of a Redis server",
-                "wanted: an address such as `redis://cache:6379/`",
-            );
+    fn redis(&mut self, section: &str, address: Option<&SecretUrl>, cluster: bool) {
+        let path = format!("{section}.redis_url");
+        let Some(address) = address else {
+            if cluster {
+                let advice = "wanted: an address of one of its servers, such as `redis://cache-0:6379/`";
+                self.add(&path, format!("it is required by {section}.redis_cluster"), advice);
+            }
+            return;
+        };
+        if !address.each().all(|address| has_scheme(address, &["redis", "rediss", "redis+unix"])) {
+            let advice = "wanted: an address such as `redis://cache:6379/`";
+            self.add(&path, "it is no address of a Redis server", advice);
+        } else if address.each().count() > 1 && !cluster {
+            let advice = format!("wanted: one address, or `{section}.redis_cluster: true`");
+            self.add(&path, "several servers are named that are no cluster", &advice);
         }
     }
 
@@ -179,8 +188,8 @@ impl Problems<'_> {
     }
 }
 
-fn has_scheme(address: &SecretUrl, schemes: &[&str]) -> bool {
-    Url::parse(address.expose()).is_ok_and(|url| schemes.contains(&url.scheme()))
+fn has_scheme(address: &str, schemes: &[&str]) -> bool {
+    Url::parse(address).is_ok_and(|url| schemes.contains(&url.scheme()))
 }
 
 fn is_loopback(address: &Url) -> bool {

@@ -3,24 +3,26 @@
 mod parts;
 mod run;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use stagedoor_audit::{AuditLog, AuditOptions, AuditWorker};
 use stagedoor_bootstrap::config::Config;
 use stagedoor_bootstrap::{Health, Metrics};
+use stagedoor_cache::Cache;
 use stagedoor_crypto::KekProvider;
 use stagedoor_domain::{Clock, Entropy};
 use stagedoor_key_encryption::KeyRing;
-use stagedoor_limits::{AttemptGuard, AttemptPolicy};
+use stagedoor_limits::{AttemptGuard, AttemptPolicy, Replicas};
 use stagedoor_storage::{KeyVault, Store};
 use stagedoor_tools::{Desk, DeskOptions, Dispatcher, SessionsInUse};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::parts::{cache, doors, limiter, linking, providers, redis_link, shield};
+use self::parts::{beside, cache, doors, limiter, limits_link, linking, providers, shield};
 use crate::authn::Authenticator;
 use crate::background::Background;
 use crate::client::TrustedProxies;
+use crate::concurrency::Concurrency;
 use crate::connect::LinkPages;
 use crate::gauges::Gauges;
 use crate::keys;
@@ -31,6 +33,9 @@ use crate::mcp::surface::Surface;
 use crate::quota::Quota;
 use crate::server::Bounds;
 use crate::state::AppState;
+use crate::tenant_watch::TenantWatch;
+use crate::violations::Violations;
+use crate::warm_up::WarmUp;
 
 pub(crate) use parts::open_store;
 pub use run::{bind, shutdown_options};
@@ -43,6 +48,10 @@ pub struct Gateway {
     vault: Arc<KeyVault>,
     sessions: Arc<SessionsInUse>,
     keys: Arc<KeyRing>,
+    cache: Arc<Cache>,
+    warm_up: Option<WarmUp>,
+    replicas: Option<Replicas>,
+    tenants: Arc<TenantWatch>,
     audit_writer: AuditWorker,
     stop_streams: CancellationToken,
     bounds: Bounds,
@@ -67,10 +76,14 @@ pub async fn assemble(
     let (keys, peppers) = keys::open(&config.encryption, &clock, &*entropy).await?;
     let provider: Arc<dyn KekProvider> = Arc::<KeyRing>::clone(&keys);
     let vault = Arc::new(KeyVault::new(store.clone(), provider, Arc::clone(&clock), Arc::clone(&entropy)));
-    let limits_link =
-        redis_link(config.rate_limiting.redis_url.as_ref(), config.rate_limiting.command_timeout(), &clock)?;
+    let limits_link = limits_link(config, &clock)?;
     let limiter = Arc::new(limiter(config, limits_link.clone(), &clock));
-    let cache = Arc::new(cache(config, &vault, &clock)?);
+    let replicas = limiter.replicas(&*entropy);
+    let cache = Arc::new(cache(config, &vault, &clock, &entropy)?);
+    let concurrency =
+        Arc::new(Concurrency::new(config.server.max_in_flight, config.server.tenant_share_percent));
+    let tenants = Arc::new(TenantWatch::new(store.clone()));
+    let violations = Arc::new(Violations::new(store.clone(), Arc::clone(&clock)));
     if !config.audit.enabled {
         tracing::warn!("audit.enabled is false: no call is recorded");
     }
@@ -84,22 +97,33 @@ pub async fn assemble(
         },
     );
     let sessions = Arc::new(SessionsInUse::new(Arc::clone(&cache), Arc::clone(&clock)));
+    let beside = beside(config, &concurrency);
+    // The providers count into the metrics, which show what the providers' broker counts.
+    let brokers = Arc::new(OnceLock::new());
     let gauges = Gauges {
         cache: Arc::clone(&cache),
+        beside: Arc::clone(&beside),
         limiter: Arc::clone(&limiter),
+        concurrency: Arc::clone(&concurrency),
+        violations: Arc::clone(&violations),
+        tenants: Arc::clone(&tenants),
+        providers: Arc::clone(&brokers),
         audit: audit.clone(),
         sessions: Arc::clone(&sessions),
         store: store.clone(),
         keys: Arc::clone(&keys),
     };
     let metrics = Arc::new(Metrics::with(|registry| registry.register_collector(Box::new(gauges))));
+    let providers = providers(config, &clock, &entropy, &metrics, limits_link.as_ref())?;
+    let providers = brokers.get_or_init(|| providers).clone();
     let background = Background::default();
     let stop_streams = CancellationToken::new();
     let desk = Desk::new(DeskOptions {
         vault: Arc::clone(&vault),
-        providers: providers(config, &clock, &entropy, &metrics)?,
+        providers,
         cache: Arc::clone(&cache),
         reuse_answers: config.cache.enabled,
+        beside,
         limiter: Arc::clone(&limiter),
         audit: audit.clone(),
         sessions: Arc::clone(&sessions),
@@ -129,13 +153,29 @@ pub async fn assemble(
         Some(link) => AttemptGuard::redis(link, AttemptPolicy::default(), Arc::clone(&clock)),
         None => AttemptGuard::local(AttemptPolicy::default(), Arc::clone(&clock)),
     };
+    let warm_up = (config.cache.enabled && config.cache.warm_up).then(|| WarmUp {
+        cache: Arc::clone(&cache),
+        l1_max_bytes: config.cache.l1_max_bytes,
+        store: store.clone(),
+        concurrency: Arc::clone(&concurrency),
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+    });
     let proxies = TrustedProxies::new(config.server.trusted_proxies.clone());
     let state = AppState {
         doors: doors(config),
         shield: shield(config, &proxies)?,
         proxies,
-        authenticator: Authenticator::new(store.clone(), Arc::new(peppers), attempts, Arc::clone(&clock)),
-        quota: Quota::new(config.rate_limiting.enabled.then_some(limiter)),
+        authenticator: Authenticator::new(
+            store.clone(),
+            Arc::new(peppers),
+            attempts,
+            Arc::clone(&clock),
+            Arc::clone(&tenants),
+        ),
+        concurrency: Arc::clone(&concurrency),
+        quota: Quota::new(config.rate_limiting.enabled.then_some(limiter), Arc::clone(&violations)),
+        violations,
         mcp: Endpoint {
             surface,
             server_info: ServerInfo::of_this_build(),
@@ -161,5 +201,18 @@ pub async fn assemble(
         drain: config.server.drain_finish(),
         ..Bounds::default()
     };
-    Ok(Gateway { state: Arc::new(state), store, vault, sessions, keys, audit_writer, stop_streams, bounds })
+    Ok(Gateway {
+        state: Arc::new(state),
+        store,
+        vault,
+        sessions,
+        keys,
+        cache,
+        warm_up,
+        replicas,
+        tenants,
+        audit_writer,
+        stop_streams,
+        bounds,
+    })
 }

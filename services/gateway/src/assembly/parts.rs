@@ -12,14 +12,18 @@ use stagedoor_bootstrap::config::{Config, SecretUrl};
 use stagedoor_bootstrap::metrics::ProviderOutcome;
 use stagedoor_cache::{Cache, CacheOptions};
 use stagedoor_domain::{Clock, Entropy};
-use stagedoor_limits::{LeaseOptions, Limiter, SharedOptions};
-use stagedoor_providers::{AttemptOutcome, HttpOptions, Observer, ProviderHttp, Providers};
+use stagedoor_limits::{LeaseOptions, Limiter, ProviderPauses, SharedOptions};
+use stagedoor_providers::{
+    AttemptOutcome, BrokerOptions, HttpOptions, Observer, ProviderHttp, Providers, SharedPauses,
+};
 use stagedoor_redis_link::{RedisLink, RedisOptions};
 use stagedoor_storage::{KeyVault, Store, StoreOptions};
-use stagedoor_tools::LinkingOptions;
+use stagedoor_tools::{Beside, BesideOptions, LinkingOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::TrustedProxies;
+use crate::concurrency::Concurrency;
+use crate::pauses::SharedProviderPauses;
 use crate::shield::{Doors, Shield};
 
 pub(super) fn linking(config: &Config, stop: &CancellationToken) -> LinkingOptions {
@@ -45,37 +49,58 @@ pub(crate) async fn open_store(config: &Config) -> anyhow::Result<Store> {
     Store::connect(&options).await.context("storage.database_url")
 }
 
-pub(super) fn redis_link(
-    url: Option<&SecretUrl>,
-    command_timeout: Duration,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Option<Arc<RedisLink>>> {
-    let Some(url) = url else { return Ok(None) };
-    let options = RedisOptions { url: SecretString::from(url.expose()), command_timeout };
+/// The connection to the limits' Redis, which failed log-ins and providers' pauses share.
+pub(super) fn limits_link(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<Arc<RedisLink>>> {
+    let limits = &config.rate_limiting;
+    let options = redis(limits.redis_url.as_ref(), limits.command_timeout(), limits.redis_cluster);
+    let Some(options) = options else { return Ok(None) };
     let link = RedisLink::new(&options, Arc::clone(clock)).context("rate_limiting.redis_url")?;
     Ok(Some(Arc::new(link)))
 }
 
+fn redis(url: Option<&SecretUrl>, command_timeout: Duration, cluster: bool) -> Option<RedisOptions> {
+    url.map(|url| RedisOptions { url: SecretString::from(url.expose()), command_timeout, cluster })
+}
+
 pub(super) fn limiter(config: &Config, link: Option<Arc<RedisLink>>, clock: &Arc<dyn Clock>) -> Limiter {
-    if !config.rate_limiting.enabled {
+    let limits = &config.rate_limiting;
+    if !limits.enabled {
         tracing::warn!("rate_limiting.enabled is false: no tenant has a limit");
     }
     let Some(link) = link else {
         tracing::info!("no Redis for limits: this must be the only replica");
         return Limiter::local(Arc::clone(clock));
     };
-    let leases = LeaseOptions::of(config.rate_limiting.lease_tokens);
-    Limiter::redis(link, SharedOptions { leases, ..SharedOptions::default() }, Arc::clone(clock))
+    let leases = LeaseOptions::of(limits.lease_tokens);
+    let options = SharedOptions { leases, minimum_replicas: limits.minimum_replicas };
+    Limiter::redis(link, options, Arc::clone(clock))
 }
 
-pub(super) fn cache(config: &Config, vault: &Arc<KeyVault>, clock: &Arc<dyn Clock>) -> anyhow::Result<Cache> {
-    let redis = config.cache.redis_url.as_ref().map(|url| RedisOptions {
-        url: SecretString::from(url.expose()),
-        command_timeout: config.cache.command_timeout(),
-    });
-    let options = CacheOptions { l1_max_bytes: config.cache.l1_max_bytes, redis };
+pub(super) fn cache(
+    config: &Config,
+    vault: &Arc<KeyVault>,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+) -> anyhow::Result<Cache> {
+    let cache = &config.cache;
+    let options = CacheOptions {
+        l1_max_bytes: cache.l1_max_bytes,
+        redis: redis(cache.redis_url.as_ref(), cache.command_timeout(), cache.redis_cluster),
+        stale_while_revalidate: cache.stale_while_revalidate(),
+        stale_if_error: cache.stale_if_error(),
+    };
     let sealer = Arc::new(crate::sealer::VaultSealer::new(Arc::clone(vault)));
-    Cache::new(&options, Some(sealer), Arc::clone(clock)).context("cache.redis_url")
+    Cache::new(&options, Some(sealer), Arc::clone(clock), Arc::clone(entropy)).context("cache.redis_url")
+}
+
+/// What is fetched beside calls: nothing while the replica is busy.
+pub(super) fn beside(config: &Config, concurrency: &Arc<Concurrency>) -> Arc<Beside> {
+    let concurrency = Arc::clone(concurrency);
+    Beside::new(BesideOptions {
+        refetch: config.cache.enabled && config.cache.stale_while_revalidate_seconds > 0,
+        prefetch: config.cache.enabled && config.cache.prefetch,
+        busy: Arc::new(move || concurrency.is_busy()),
+    })
 }
 
 pub(super) fn providers(
@@ -83,12 +108,23 @@ pub(super) fn providers(
     clock: &Arc<dyn Clock>,
     entropy: &Arc<dyn Entropy>,
     metrics: &Arc<Metrics>,
+    limits_link: Option<&Arc<RedisLink>>,
 ) -> anyhow::Result<Providers> {
+    let providers = &config.providers;
+    let shared_pauses = limits_link.map(|link| -> Arc<dyn SharedPauses> {
+        let pauses = ProviderPauses::redis(Arc::clone(link), Arc::clone(clock));
+        Arc::new(SharedProviderPauses::new(Arc::new(pauses)))
+    });
     let options = HttpOptions {
-        connect_timeout: config.providers.connect_timeout(),
-        request_timeout: config.providers.request_timeout(),
-        body_limit: config.providers.body_limit_bytes,
-        allow_plain_http_loopback: config.providers.allow_plain_http_loopback,
+        connect_timeout: providers.connect_timeout(),
+        request_timeout: providers.request_timeout(),
+        body_limit: providers.body_limit_bytes,
+        allow_plain_http_loopback: providers.allow_plain_http_loopback,
+        broker: BrokerOptions {
+            in_flight: providers.in_flight_per_client,
+            queue: providers.queue_per_client,
+        },
+        shared_pauses,
         observer: Some(provider_observer(Arc::clone(metrics))),
         ..HttpOptions::new(Arc::clone(clock), Arc::clone(entropy))
     };

@@ -8,11 +8,15 @@ use stagedoor_bootstrap::config::Config;
 use stagedoor_bootstrap::health::Importance;
 use stagedoor_bootstrap::{Shutdown, ShutdownOptions, tasks};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{Gateway, Listeners};
 use crate::state::AppState;
 use crate::{keys, router, server};
+
+/// How long what replicas share may take to say good-bye.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Binds the ports, so that a taken one is said before anything else starts.
 pub async fn bind(config: &Config) -> anyhow::Result<Listeners> {
@@ -42,7 +46,7 @@ impl Gateway {
     }
 
     /// Serves until the plan ends it.
-    pub async fn run(self, listeners: Listeners, mut shutdown: Shutdown) {
+    pub async fn run(mut self, listeners: Listeners, mut shutdown: Shutdown) {
         let tokens = shutdown.tokens();
         let audit = self.state.audit.clone();
         let (background, patience) = (self.state.background.clone(), self.bounds.drain);
@@ -59,7 +63,17 @@ impl Gateway {
                 );
             }
         });
+        let violations = Arc::clone(&self.state.violations);
+        shutdown.on_flush("violations", async move {
+            if let Err(error) = violations.flush().await {
+                tracing::error!(
+                    error = %stagedoor_domain::error::Chain(&error),
+                    "the last refused calls were not recorded"
+                );
+            }
+        });
         self.start_helpers(&tokens.finished);
+        let farewells = self.start_sharing(&tokens.finished);
         tasks::spawn("audit", self.audit_writer.run(tokens.finished.clone()));
         let stop_streams = self.stop_streams.clone();
         let begun = tokens.begun.clone();
@@ -85,10 +99,27 @@ impl Gateway {
         self.state.health.started();
         tracing::info!("serving");
         shutdown.run(public).await;
+        for farewell in farewells {
+            if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
+                tracing::warn!("the other replicas were not told of this one's end");
+            }
+        }
         self.store.close().await;
     }
 
-    /// What runs beside the requests: database check, tidying.
+    /// What replicas share: the cache's generations and counts, how many they are. Each says good-bye at its end.
+    fn start_sharing(&mut self, until: &CancellationToken) -> Vec<JoinHandle<Option<()>>> {
+        let mut farewells = vec![tasks::spawn("cache", Arc::clone(&self.cache).run(until.clone()))];
+        if let Some(replicas) = self.replicas.take() {
+            farewells.push(tasks::spawn("replicas", replicas.run(until.clone())));
+        }
+        if let Some(warm_up) = self.warm_up.take() {
+            tasks::spawn("warm-up", until.clone().run_until_cancelled_owned(warm_up.run()));
+        }
+        farewells
+    }
+
+    /// What runs beside the requests: database check, changes of tenants, records of refused calls, tidying.
     fn start_helpers(&self, until: &CancellationToken) {
         keys::watch(&self.keys, self.state.health.register("keys", Importance::Informative), until);
         let check = self.state.health.register("postgres", Importance::Required);
@@ -105,6 +136,8 @@ impl Gateway {
                 }
             }),
         );
+        tasks::spawn("tenant watch", Arc::clone(&self.tenants).run(until.clone()));
+        tasks::spawn("violations", Arc::clone(&self.state.violations).run(until.clone()));
         // Apart from the check: what is opened is wiped on time whatever the database does.
         let (vault, sessions) = (Arc::clone(&self.vault), Arc::clone(&self.sessions));
         tasks::spawn(

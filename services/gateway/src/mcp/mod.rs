@@ -21,10 +21,11 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderValue};
+use http::header::{CONNECTION, HeaderValue, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use serde_json::value::RawValue;
+use stagedoor_domain::error::ceil_seconds;
 use stagedoor_domain::{LimitClass, PublicError, TenantContext, ToolName};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +41,7 @@ use tracing::Span;
 
 use crate::access_log::RequestRecord;
 use crate::client::Client;
+use crate::concurrency::Permit;
 use crate::refusals;
 use crate::state::AppState;
 
@@ -142,25 +144,36 @@ async fn answer(
             return refusal(Some(request.id), revision, &error);
         }
     }
+    // Before the quota, so that a call for which there is no place costs none of it.
+    let permit = match state.concurrency.enter(&caller.ctx) {
+        Ok(permit) => permit,
+        Err(refused) => return no_place(state, &caller, request, *refused).await,
+    };
     let admission = state.quota.admit(&caller.ctx, limit_class(revision, request)).await;
     if let Some(refused) = admission.refused {
-        return over_quota(state, &caller, request, refused, admission.headers).await;
+        return turned_away(state, &caller, request, refused, admission.headers).await;
     }
     if revision.is_modern() && request.method == "subscriptions/listen" {
-        return listen(state, &caller, request, admission.headers);
+        return listen(state, &caller, request, admission.headers, permit);
     }
     let takes_stream = headers::accepts(headers, "text/event-stream");
     let wants_stream = request.params.meta.as_ref().is_some_and(|meta| meta.progress_token.is_some())
         || request.params.name.as_deref().is_some_and(|name| state.mcp.surface.streams(name));
     if takes_stream && wants_stream {
-        return streamed(state, caller, request, body, admission.headers).await;
+        return streamed(state, caller, request, body, admission.headers, permit).await;
     }
     let reply = methods::answer_in_time(&state.mcp, &caller, request, &Notifier::silent()).await;
     finish(&state.mcp, request.id, &caller, reply, admission.headers)
 }
 
 /// `subscriptions/listen`: acknowledged at once, then open until either side ends it.
-fn listen(state: &Arc<AppState>, caller: &Caller, request: &Request<'_>, extra: HeaderMap) -> Response {
+fn listen(
+    state: &Arc<AppState>,
+    caller: &Caller,
+    request: &Request<'_>,
+    extra: HeaderMap,
+    permit: Permit,
+) -> Response {
     let events = state.mcp.surface.events(caller);
     let capabilities = state.mcp.surface.capabilities();
     let subscription = match Subscription::agree(request.id, request.raw_params, &capabilities) {
@@ -171,6 +184,7 @@ fn listen(state: &Arc<AppState>, caller: &Caller, request: &Request<'_>, extra: 
     let (sender, receiver) = mpsc::channel(STREAM_BUFFER);
     let (id, stop) = (request.id.to_owned(), state.mcp.stop.clone());
     let answer = Box::pin(async move {
+        let _under_way = permit;
         subscription.run(events, sender, stop).await;
         let meta = Subscription::meta(&id);
         format!(
@@ -188,6 +202,7 @@ async fn streamed(
     request: &Request<'_>,
     body: &Bytes,
     extra: HeaderMap,
+    permit: Permit,
 ) -> Response {
     let meta = request.params.meta.as_ref();
     let token =
@@ -195,7 +210,7 @@ async fn streamed(
     let takes_logs = !caller.revision.is_modern() || meta.is_some_and(|meta| meta.log_level.is_some());
     let (sender, mut receiver) = mpsc::channel(STREAM_BUFFER);
     let notifier = Notifier::new(token, takes_logs, sender);
-    let answer = Box::pin(owned_answer(Arc::clone(state), caller, body.clone(), notifier));
+    let answer = Box::pin(owned_answer(Arc::clone(state), caller, body.clone(), notifier, permit));
     match stream::first(answer, &mut receiver).await {
         stream::First::Ended(rendered) => render::response(rendered, extra),
         stream::First::Streaming(first, answer) => {
@@ -206,7 +221,13 @@ async fn streamed(
 }
 
 /// Answers from the body itself, so that the stream may outlive the handler that began it.
-async fn owned_answer(state: Arc<AppState>, caller: Caller, body: Bytes, notifier: Notifier) -> Rendered {
+async fn owned_answer(
+    state: Arc<AppState>,
+    caller: Caller,
+    body: Bytes,
+    notifier: Notifier,
+    _under_way: Permit,
+) -> Rendered {
     match message::read(&body, state.mcp.max_depth) {
         Ok(Message::Request(request)) => {
             let reply = methods::answer_in_time(&state.mcp, &caller, &request, &notifier).await;
@@ -221,8 +242,22 @@ fn finish(endpoint: &Endpoint, id: &RawValue, caller: &Caller, reply: Reply, ext
     render::response(render::message(id, caller.revision, &endpoint.server_info, reply), extra)
 }
 
-/// A call over its quota is an answer that the agent reads; any other request is an HTTP refusal.
-async fn over_quota(
+/// Too many requests are under way: of the tenant, which is a violation of its limit, or in all.
+async fn no_place(
+    state: &Arc<AppState>,
+    caller: &Caller,
+    request: &Request<'_>,
+    error: PublicError,
+) -> Response {
+    if let Some(limit) = &error.limit {
+        state.violations.note(&caller.ctx, &limit.name, None);
+    }
+    let wait = error.retry_after.map(|wait| (RETRY_AFTER, HeaderValue::from(ceil_seconds(wait))));
+    turned_away(state, caller, request, error, HeaderMap::from_iter(wait)).await
+}
+
+/// A call that a limit refuses is an answer that the agent reads; any other request is an HTTP refusal.
+async fn turned_away(
     state: &Arc<AppState>,
     caller: &Caller,
     request: &Request<'_>,

@@ -195,7 +195,9 @@ fn note(metrics: &Metrics, record: &RequestRecord, tool: ToolName, outcome: &Out
 fn outcome_class(error: Option<ErrorCode>) -> CallOutcome {
     match error {
         None => CallOutcome::Success,
-        Some(ErrorCode::RateLimited | ErrorCode::ProviderRateLimited) => CallOutcome::Limited,
+        Some(ErrorCode::RateLimited | ErrorCode::ProviderRateLimited | ErrorCode::Overloaded) => {
+            CallOutcome::Limited
+        }
         Some(ErrorCode::DeadlineExceeded) => CallOutcome::DeadlineExceeded,
         Some(
             ErrorCode::ProviderUnavailable

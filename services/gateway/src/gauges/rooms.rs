@@ -1,0 +1,58 @@
+//! The smaller rooms: audit queue, sessions, database connections, keys.
+
+use std::fmt;
+
+use stagedoor_crypto::KekProvider;
+use stagedoor_tools::RefreshOutcome;
+
+use super::{Gauges, Page};
+
+pub(super) fn write(page: &mut Page<'_, '_>, gauges: &Gauges) -> fmt::Result {
+    let audit = gauges.audit.counts();
+    let sessions = gauges.sessions.counts();
+    let (open, idle) = gauges.store.connections();
+    let counters = [
+        ("audit_queued", "Audit records handed to the queue", audit.queued),
+        ("audit_written", "Audit records in the store", audit.written),
+        ("audit_dropped", "Audit records lost", audit.dropped),
+        ("audit_late_closings", "Closing records that failed at once and were queued", audit.late_closings),
+        ("audit_retries", "Batches of audit records tried again", audit.retries),
+        ("sessions_opened_cold", "Sessions opened from the database", sessions.opened_cold),
+        ("sessions_opened_memory", "Uses of sessions in memory", sessions.opened_memory),
+        ("session_rotations", "Sessions that got a new id and seal", sessions.rotations),
+        ("session_quarantines", "Sessions that did not open and were set aside", sessions.quarantines),
+        ("devices_new", "Devices that were new to an account", sessions.devices_new),
+        (
+            "devices_exceeded",
+            "Times that an account was used from too many devices",
+            sessions.devices_exceeded,
+        ),
+        ("devices_refused", "Calls refused because of the device", sessions.devices_refused),
+        ("hijack_attempts", "Handles used by someone else than their owner", sessions.hijack_attempts),
+    ];
+    for (name, help, value) in counters {
+        page.counter(name, help, value)?;
+    }
+    let refreshes = RefreshOutcome::ALL.iter().zip(sessions.refreshes);
+    page.counters(
+        "session_refreshes",
+        "Refreshes of people's tokens, by how they ended",
+        refreshes.map(|(outcome, count)| ([("outcome", outcome.as_str())], count)),
+    )?;
+    let figures = [
+        ("audit_parked", "Audit records that the store did not take yet", audit.parked),
+        ("sessions_in_memory", "Opened sessions in memory", sessions.in_memory),
+        ("store_connections_open", "Database connections open", u64::from(open)),
+        ("store_connections_idle", "Database connections idle", idle as u64),
+        ("key_encryption_keys", "Key-encryption keys that unwrap", gauges.keys.ids().len() as u64),
+        (
+            "key_encryption_trouble",
+            "1 while key-encryption keys are missing, damaged or out of reach",
+            u64::from(gauges.keys.problem().is_some()),
+        ),
+    ];
+    for (name, help, value) in figures {
+        page.gauge(name, help, value)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! Keeps what is remembered of tenants true: a change of a tenant's settings or status holds on every replica within a
+//! second. Keys are remembered with their tenant for 30 s; what is seen here goes before that.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use stagedoor_domain::error::Chain;
+use stagedoor_domain::{Tenant, TenantId};
+use stagedoor_storage::tenants::TenantChanges;
+use stagedoor_storage::{Store, StoreError};
+use tokio_util::sync::CancellationToken;
+
+/// How often the store is asked.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// How far back each question reaches, however long the last answer is ago: a change that is older than what a key is
+/// remembered for (30 s) is in every memory already, and 30 s more leave room for whoever was slow to commit it.
+const WITHIN: Duration = Duration::from_mins(1);
+
+/// For how many questions a change is remembered: at least a minute's, twice as long as a key.
+const REMEMBERED: u32 = 120;
+
+/// Sees what becomes of tenants.
+pub struct TenantWatch {
+    store: Store,
+    recent: Recent,
+    failures: AtomicU64,
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WatchCounts {
+    /// Changes of tenants that were seen.
+    pub changes: u64,
+    /// Times that the store did not answer.
+    pub failures: u64,
+}
+
+/// The tenants that were changed lately.
+#[derive(Default)]
+struct Recent {
+    changed: RwLock<HashMap<TenantId, Seen>>,
+    /// Whether there are any: the usual request looks at nothing else.
+    any: AtomicBool,
+    changes: AtomicU64,
+}
+
+struct Seen {
+    revision: i64,
+    /// `None` if its row is not understood: what is remembered stays in force.
+    tenant: Option<Arc<Tenant>>,
+    questions_left: u32,
+}
+
+impl TenantWatch {
+    /// Nothing changed yet.
+    pub fn new(store: Store) -> Self {
+        Self { store, recent: Recent::default(), failures: AtomicU64::new(0) }
+    }
+
+    /// The tenant as it is now, of which `remembered` is at most as old as a key is remembered for.
+    pub fn newest(&self, remembered: &Arc<Tenant>) -> Arc<Tenant> {
+        self.recent.newest(remembered)
+    }
+
+    /// What is counted.
+    pub fn counts(&self) -> WatchCounts {
+        WatchCounts {
+            changes: self.recent.changes.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Asks the store until `until`. While it does not answer, what is known stays in force.
+    pub async fn run(self: Arc<Self>, until: CancellationToken) {
+        let mut failing = false;
+        while let Some(outcome) = until.run_until_cancelled(self.ask()).await {
+            match &outcome {
+                Ok(()) if failing => tracing::info!("changes of tenants are seen again"),
+                Err(error) if !failing => {
+                    tracing::warn!(error = %Chain(error), "changes of tenants are not seen for now");
+                }
+                Ok(()) | Err(_) => {}
+            }
+            failing = outcome.is_err();
+            if until.run_until_cancelled(tokio::time::sleep(INTERVAL)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn ask(&self) -> Result<(), StoreError> {
+        let changes = self.store.tenants_changed_within(WITHIN, &self.recent.known()).await;
+        if changes.is_err() {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        self.recent.keep(changes?);
+        Ok(())
+    }
+}
+
+impl Recent {
+    fn newest(&self, remembered: &Arc<Tenant>) -> Arc<Tenant> {
+        if !self.any.load(Ordering::Relaxed) {
+            return Arc::clone(remembered);
+        }
+        let changed = self.changed.read().unwrap_or_else(PoisonError::into_inner);
+        let newest = changed.get(&remembered.id).and_then(|seen| seen.tenant.as_ref());
+        Arc::clone(newest.unwrap_or(remembered))
+    }
+
+    fn known(&self) -> Vec<(TenantId, i64)> {
+        let changed = self.changed.read().unwrap_or_else(PoisonError::into_inner);
+        changed.iter().map(|(tenant, seen)| (*tenant, seen.revision)).collect()
+    }
+
+    fn keep(&self, changes: TenantChanges) {
+        let seen = changes.changed.len() + changes.not_understood.len();
+        self.changes.fetch_add(seen as u64, Ordering::Relaxed);
+        let mut changed = self.changed.write().unwrap_or_else(PoisonError::into_inner);
+        changed.retain(|_, seen| {
+            seen.questions_left -= 1;
+            seen.questions_left > 0
+        });
+        for change in changes.changed {
+            let (revision, id) = (change.revision, change.tenant.id);
+            let tenant = Some(Arc::new(change.tenant));
+            changed.insert(id, Seen { revision, tenant, questions_left: REMEMBERED });
+        }
+        for (id, revision, error) in changes.not_understood {
+            tracing::error!(tenant = %id, error = %Chain(&error), "a tenant's change is not understood");
+            let before = changed.remove(&id).and_then(|seen| seen.tenant);
+            changed.insert(id, Seen { revision, tenant: before, questions_left: REMEMBERED });
+        }
+        self.any.store(!changed.is_empty(), Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for TenantWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TenantWatch").field("counts", &self.counts()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stagedoor_crypto::SystemEntropy;
+    use stagedoor_domain::{Clock as _, SystemClock, TenantSettings, TenantStatus};
+    use stagedoor_storage::tenants::ChangedTenant;
+
+    use super::*;
+
+    fn tenant() -> Tenant {
+        Tenant {
+            id: TenantId::generate(&SystemClock::new(), &SystemEntropy),
+            slug: "acme".parse().unwrap(),
+            status: TenantStatus::Active,
+            settings: TenantSettings::default(),
+        }
+    }
+
+    fn change(tenant: &Tenant, revision: i64, concurrent_calls: u32) -> TenantChanges {
+        let settings =
+            TenantSettings { concurrent_calls: Some(concurrent_calls), ..TenantSettings::default() };
+        let tenant = Tenant { settings, ..tenant.clone() };
+        let changed = ChangedTenant { tenant, revision, changed_at: SystemClock::new().now() };
+        TenantChanges { changed: vec![changed], not_understood: Vec::new() }
+    }
+
+    #[test]
+    fn a_change_goes_before_what_is_remembered_until_no_key_is_older() {
+        let (recent, remembered) = (Recent::default(), Arc::new(tenant()));
+        let calls = |recent: &Recent| recent.newest(&remembered).settings.concurrent_calls;
+        assert_eq!((calls(&recent), recent.known()), (None, vec![]));
+        recent.keep(change(&remembered, 2, 7));
+        assert_eq!((calls(&recent), recent.known()), (Some(7), vec![(remembered.id, 2)]));
+        let other = Arc::new(tenant());
+        assert!(Arc::ptr_eq(&recent.newest(&other), &other), "another tenant's change is not its own");
+        recent.keep(change(&remembered, 3, 8));
+        assert_eq!((calls(&recent), recent.known()), (Some(8), vec![(remembered.id, 3)]));
+        for _ in 1..REMEMBERED {
+            recent.keep(TenantChanges::default());
+            assert_eq!(calls(&recent), Some(8));
+        }
+        recent.keep(TenantChanges::default());
+        assert!(Arc::ptr_eq(&recent.newest(&remembered), &remembered), "every key was read again by now");
+        assert!(!recent.any.load(Ordering::Relaxed) && recent.known().is_empty());
+    }
+
+    #[test]
+    fn what_is_not_understood_leaves_in_force_what_was() {
+        let (recent, remembered) = (Recent::default(), Arc::new(tenant()));
+        let nonsense = |revision| TenantChanges {
+            changed: Vec::new(),
+            not_understood: vec![(remembered.id, revision, StoreError::Missing("sense"))],
+        };
+        recent.keep(nonsense(2));
+        assert!(Arc::ptr_eq(&recent.newest(&remembered), &remembered));
+        assert_eq!(recent.known(), [(remembered.id, 2)], "it is not told again");
+        recent.keep(change(&remembered, 3, 7));
+        recent.keep(nonsense(4));
+        assert_eq!(recent.newest(&remembered).settings.concurrent_calls, Some(7));
+        assert_eq!(recent.changes.load(Ordering::Relaxed), 3);
+    }
+}

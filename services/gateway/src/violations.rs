@@ -1,0 +1,129 @@
+//! Refused calls on their way into the store: added up in memory for each principal, limit and minute, written each
+//! second, so that whoever is refused a thousand times a second costs one row.
+
+mod waiting;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use chrono::{DurationRound, TimeDelta};
+use stagedoor_domain::error::Chain;
+use stagedoor_domain::{Clock, TenantContext};
+use stagedoor_storage::limit_violations::{self, LimitViolation};
+use stagedoor_storage::{Store, StoreError, TenantTransaction};
+use tokio_util::sync::CancellationToken;
+
+use self::waiting::{ShutOut, Waiting};
+
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Refused calls that are not in the store yet.
+#[derive(Debug)]
+pub struct Violations {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    waiting: Waiting,
+    shut_out: ShutOut,
+    recorded: AtomicU64,
+    unrecordable: AtomicU64,
+}
+
+/// What is counted, in refused calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ViolationCounts {
+    /// In the store.
+    pub recorded: u64,
+    /// Not recorded: too many at once while the store was away, or the store would not have them.
+    pub lost: u64,
+}
+
+impl Violations {
+    /// Nothing refused yet.
+    pub fn new(store: Store, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            store,
+            clock,
+            waiting: Waiting::default(),
+            shut_out: ShutOut::default(),
+            recorded: AtomicU64::new(0),
+            unrecordable: AtomicU64::new(0),
+        }
+    }
+
+    /// Notes one call that `limit` refused, and the penalty that it met or earned.
+    pub fn note(&self, ctx: &TenantContext, limit: &str, penalty: Option<Duration>) {
+        let now = self.clock.now();
+        let principal = ctx.principal().label();
+        if let Some(penalty) = penalty
+            && self.shut_out.is_news(ctx.tenant_id(), &principal, penalty, now)
+        {
+            tracing::warn!(
+                tenant = ctx.tenant().slug.as_str(),
+                principal,
+                limit,
+                penalty_seconds = penalty.as_secs(),
+                "a principal is shut out for being refused again and again"
+            );
+        }
+        let violation = LimitViolation {
+            principal,
+            limit: limit.to_owned(),
+            minute: now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(now),
+            user: ctx.user(),
+            attempted_calls: 1,
+            penalty,
+            first_at: now,
+            last_at: now,
+        };
+        self.waiting.add(ctx, violation);
+    }
+
+    /// What is counted.
+    pub fn counts(&self) -> ViolationCounts {
+        ViolationCounts {
+            recorded: self.recorded.load(Ordering::Relaxed),
+            lost: self.waiting.dropped() + self.unrecordable.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Writes what was refused each second until `until`.
+    pub async fn run(self: Arc<Self>, until: CancellationToken) {
+        let mut failing = false;
+        while until.run_until_cancelled(tokio::time::sleep(FLUSH_INTERVAL)).await.is_some() {
+            // A write is never broken off in the middle, because nobody would know whether it was counted.
+            let outcome = self.flush().await;
+            if let Err(error) = &outcome
+                && !failing
+            {
+                tracing::warn!(error = %Chain(error), "refused calls wait to be recorded");
+            }
+            failing = outcome.is_err();
+        }
+    }
+
+    /// Writes everything that waits; what the store cannot take now goes on waiting.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        let mut of_tenants = self.waiting.take().into_iter();
+        while let Some((ctx, violations)) = of_tenants.next() {
+            let calls = violations.iter().map(|violation| violation.attempted_calls).sum();
+            let write = async |tx: &mut TenantTransaction| limit_violations::add(tx, &violations).await;
+            match self.store.with_tenant(&ctx, write).await {
+                Ok(()) => {
+                    self.recorded.fetch_add(calls, Ordering::Relaxed);
+                }
+                Err(error) if error.is_transient() => {
+                    for (ctx, violations) in std::iter::once((ctx, violations)).chain(of_tenants) {
+                        violations.into_iter().for_each(|violation| self.waiting.add(&ctx, violation));
+                    }
+                    return Err(error);
+                }
+                Err(error) => {
+                    self.unrecordable.fetch_add(calls, Ordering::Relaxed);
+                    tracing::error!(error = %Chain(&error), "refused calls could not be recorded");
+                }
+            }
+        }
+        Ok(())
+    }
+}
