@@ -43,16 +43,54 @@ async fn a_known_answer_needs_neither_provider_nor_database() {
         postgres.set(Weather::Silent);
         let asked = provider_requests(&stage);
         for ((tool, arguments), first) in calls.iter().zip(&first) {
-            let trips = redis_trips(&gateway).await;
-            assert_eq!(client.call(tool, arguments.clone()).await, *first, "{tool} {provider}");
-            let trips = redis_trips(&gateway).await - trips;
-            // One to count the call; a person's own data asks for its generation besides.
-            let most = if *tool == "playlists_list" { 2 } else { 1 };
-            assert!(trips <= most, "{tool} {provider} made {trips} trips to Redis");
+            let mut fewest = u64::MAX;
+            // A heartbeat, or the renewal of what is remembered of a person for two seconds, may fall into one of them.
+            for _ in 0..5 {
+                let before = redis_trips(&gateway).await;
+                assert_eq!(client.call(tool, arguments.clone()).await, *first, "{tool} {provider}");
+                fewest = fewest.min(redis_trips(&gateway).await - before);
+            }
+            // To count the call.
+            assert!(fewest <= 1, "{tool} {provider} made {fewest} trips to Redis");
         }
         assert_eq!(provider_requests(&stage), asked);
         postgres.set(Weather::Broken);
         postgres.set(Weather::Fair);
+    }
+}
+
+#[tokio::test]
+async fn a_known_answer_needs_nothing_at_all_while_a_lease_holds() {
+    let stage = Stage::start().await;
+    let postgres = FaultProxy::to(([127, 0, 0, 1], stage.postgres().port()).into()).await;
+    let gateway = TestGateway::start_with(&stage, |config| {
+        config.storage.database_url = stage.database_url_at(postgres.address()).into();
+    })
+    .await;
+    let ada = stage.inhabit("ada").await;
+    let client = music::client(&gateway, &ada);
+    let track = format!("tidal:track:{}", music::known_tracks(&stage, Provider::Tidal)[0].id);
+    let calls = [
+        ("track_get", json!({ "ref": track })),
+        ("search", json!({ "query": "a", "provider": "spotify" })),
+        ("playlists_list", json!({ "provider": "spotify" })),
+    ];
+    for (tool, arguments) in &calls {
+        client.call(tool, arguments.clone()).await;
+    }
+    gateway.flush_audit().await;
+    // From here on a query would wait for an answer that never comes.
+    postgres.set(Weather::Silent);
+    for (tool, arguments) in &calls {
+        // A lease is taken when a key is busy, and a person's generations are remembered for two seconds: so the calls
+        // come side by side, until one of them came for nothing.
+        let mut without = 0;
+        for _ in 0..200 {
+            let trips = redis_trips(&gateway).await;
+            client.call(tool, arguments.clone()).await;
+            without += usize::from(redis_trips(&gateway).await == trips);
+        }
+        assert!(without >= 100, "{tool}: {without} of 200 calls went without Redis");
     }
 }
 
@@ -87,7 +125,7 @@ async fn another_replica_is_given_what_one_fetched() {
     let asked = provider_requests(&stage);
     assert_eq!(clients[1].call("track_get", track).await, first);
     assert_eq!(provider_requests(&stage), asked);
-    assert_eq!(gateways[1].metric("cache_hits_l2").await, 1);
+    assert_eq!(gateways[1].metrics().await.sum("cache_calls", &[("outcome", "hit_l2")]), 1);
 }
 
 #[tokio::test]

@@ -66,7 +66,10 @@ impl Music {
             ToolName::PlaylistGet => json!({ "ref": self.playlist }),
             ToolName::PlaylistCreate => json!({ "name": "One more", "provider": provider }),
             ToolName::PlaylistAdd => json!({ "ref": self.playlist, "tracks": [self.track] }),
-            ToolName::AccountsList | ToolName::UsageStatus => json!({}),
+            ToolName::PreferencesSet => {
+                json!({ "preferences": { "cache_preferences": { "cache_duration": 600 } } })
+            }
+            ToolName::AccountsList | ToolName::PreferencesGet | ToolName::UsageStatus => json!({}),
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use url::Url;
 
 use crate::client::Client;
+use crate::metrics::Metrics;
 use crate::stage::Stage;
 
 /// A gateway in this process. Dropping it ends it in the background.
@@ -99,17 +100,23 @@ impl TestGateway {
         }
     }
 
+    /// Waits until nothing is under way beside the calls: refetches, prefetches, writes whose callers have left.
+    ///
+    /// # Panics
+    /// If something never ends.
+    pub async fn settle(&self) {
+        assert!(self.state.background.finish(Duration::from_mins(1)).await, "work beside the calls goes on");
+    }
+
     /// The value of a counter or gauge at `/metrics` by its name without the prefix, such as `cache_hits_l1`; the
     /// sum of its series.
     pub async fn metric(&self, name: &str) -> u64 {
-        let text = crate::client::get(self.ops, "/metrics").await.text();
-        let wanted = format!("stagedoor_{name}");
-        let matching = text.lines().filter_map(|line| {
-            let (series, value) = line.rsplit_once(' ')?;
-            let series = series.split('{').next()?;
-            (series == wanted || series == format!("{wanted}_total")).then(|| value.parse::<u64>().ok())?
-        });
-        matching.sum()
+        self.metrics().await.sum(name, &[])
+    }
+
+    /// The values at `/metrics`.
+    pub async fn metrics(&self) -> Metrics {
+        Metrics::of(self.ops).await
     }
 
     /// Ends it as SIGTERM would, and waits for its end.

@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use url::Url;
 
 use crate::client::{self, Client};
+use crate::metrics::Metrics;
 use crate::stage::Stage;
 
 const POLL: Duration = Duration::from_millis(20);
@@ -75,6 +76,11 @@ impl Program {
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         let _ = kill_process(Pid::from_child(&self.child), signal);
+    }
+
+    /// Where standard error goes.
+    pub fn log(&self) -> &Path {
+        &self.log
     }
 
     /// How it ended, once it has.
@@ -147,6 +153,21 @@ impl GatewayProcess {
     /// A client of the tenant `slug`.
     pub fn client(&self, slug: &str, key: &str) -> Client {
         Client::new(self.address, slug, Some(key))
+    }
+
+    /// Freezes it: its connections stay open and nothing answers.
+    pub fn pause(&self) {
+        self.program.signal(Signal::STOP);
+    }
+
+    /// Lets it go on after [`Self::pause`].
+    pub fn resume(&self) {
+        self.program.signal(Signal::CONT);
+    }
+
+    /// The values at `/metrics`.
+    pub async fn metrics(&self) -> Metrics {
+        Metrics::of(self.ops).await
     }
 
     /// Kills it as a crash would.

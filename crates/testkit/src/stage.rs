@@ -102,15 +102,11 @@ impl Stage {
             rotation: options.rotation,
             ..SandboxConfig::default()
         });
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let sandbox_address = listener.local_addr()?;
-        let stop = CancellationToken::new();
-        tasks::spawn(
-            "sandbox",
-            stagedoor_sandbox::serve(sandbox.clone(), listener, stop.clone().cancelled_owned()),
-        );
-        let admin = vault(&postgres, "stagedoor_admin", Purpose::Provision, &options.clock).await?;
-        let reader = vault(&postgres, "stagedoor_app", Purpose::Serve, &options.clock).await?;
+        let (sandbox_address, sandbox_stop) = serve(&sandbox).await?;
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        let admin =
+            vault(&postgres, ("stagedoor_admin", Purpose::Provision), &options.clock, &entropy).await?;
+        let reader = vault(&postgres, ("stagedoor_app", Purpose::Serve), &options.clock, &entropy).await?;
         Ok(Self {
             postgres,
             redis,
@@ -120,7 +116,7 @@ impl Stage {
             admin,
             reader,
             peppers: Peppers::from_files([("1", KEY.as_bytes())]).context("the pepper")?,
-            _sandbox_stop: stop.drop_guard(),
+            _sandbox_stop: sandbox_stop,
             folder,
             _claim: claim,
         })
@@ -231,11 +227,21 @@ fn show_warnings() {
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
 }
 
-async fn vault(
+/// Serves a sandbox on a free port until the guard is dropped.
+pub(crate) async fn serve(sandbox: &Sandbox) -> anyhow::Result<(SocketAddr, DropGuard)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address = listener.local_addr()?;
+    let stop = CancellationToken::new();
+    let serving = stagedoor_sandbox::serve(sandbox.clone(), listener, stop.clone().cancelled_owned());
+    tasks::spawn("sandbox", serving);
+    Ok((address, stop.drop_guard()))
+}
+
+pub(crate) async fn vault(
     postgres: &PrivatePostgres,
-    role: &str,
-    purpose: Purpose,
+    (role, purpose): (&str, Purpose),
     clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
 ) -> anyhow::Result<Arc<KeyVault>> {
     let options = StoreOptions {
         purpose,
@@ -246,8 +252,7 @@ async fn vault(
     };
     let store = Store::connect(&options).await?;
     let keys = KeyEncryptionKeys::from_files([("1", KEY.as_bytes())]).context("the key")?;
-    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    Ok(Arc::new(KeyVault::new(store, Arc::new(keys), Arc::clone(clock), entropy)))
+    Ok(Arc::new(KeyVault::new(store, Arc::new(keys), Arc::clone(clock), Arc::clone(entropy))))
 }
 
 impl fmt::Debug for Stage {

@@ -13,13 +13,15 @@ use stagedoor_domain::policy::Quota;
 use stagedoor_domain::{
     LimitClass, LinkedAccountId, Provider, ScopeSet, TenantContext, TenantSettings, ToolsetSet, UserId,
 };
-use stagedoor_storage::StoreError;
+use stagedoor_sandbox::Sandbox;
 use stagedoor_storage::api_keys::NewApiKey;
 use stagedoor_storage::provider_apps::{OpenedProviderApp, ProviderAppMode};
 use stagedoor_storage::provider_sessions::RefreshedTokens;
 use stagedoor_storage::provision::{self, NewLinkedAccount};
+use stagedoor_storage::{KeyVault, StoreError};
 
 use crate::stage::Stage;
+use crate::twin::Twin;
 
 const COUNTRY: &str = "DE";
 /// More records than any test makes.
@@ -29,6 +31,7 @@ const MANY: i64 = 100_000;
 #[derive(Debug)]
 pub struct TestTenant<'a> {
     stage: &'a Stage,
+    twin: Option<&'a Twin>,
     context: TenantContext,
 }
 
@@ -85,11 +88,14 @@ impl KeySpec {
     }
 }
 
-/// Settings with limits that no test meets by accident.
+/// Settings with limits that no test meets by accident, and without penalties.
 pub fn generous() -> TenantSettings {
-    let quota = |class| (class, vec![Quota::per_minute(60_000)]);
+    let quotas = |quota| LimitClass::ALL.iter().map(|class| (*class, vec![quota])).collect();
     TenantSettings {
-        limits: LimitClass::ALL.iter().copied().map(quota).collect(),
+        limits: quotas(Quota::per_minute(60_000)),
+        tenant_limits: quotas(Quota::per_minute(6_000_000)),
+        penalties: Some(Vec::new()),
+        concurrent_calls: Some(1_000),
         ..TenantSettings::default()
     }
 }
@@ -120,7 +126,17 @@ impl Stage {
     pub async fn tenant(&self, slug: &str, settings: TenantSettings) -> TestTenant<'_> {
         let slug = slug.parse().expect("a valid slug");
         let made = provision::create_tenant(self.admin(), slug, "Test tenant", settings).await;
-        TestTenant { stage: self, context: done(made) }
+        TestTenant { stage: self, twin: None, context: done(made) }
+    }
+
+    /// A tenant whose people, accounts and playlists get the ids that a twin of the same seed gives.
+    pub async fn tenant_of<'a>(
+        &'a self,
+        twin: &'a Twin,
+        slug: &str,
+        settings: TenantSettings,
+    ) -> TestTenant<'a> {
+        TestTenant { twin: Some(twin), ..self.tenant(slug, settings).await }
     }
 }
 
@@ -142,24 +158,24 @@ impl TestTenant<'_> {
 
     /// A person.
     pub async fn person(&self, name: &str) -> UserId {
-        done(provision::create_user(self.stage.admin(), &self.context, None, name).await)
+        done(provision::create_user(self.admin(), &self.context, None, name).await)
     }
 
     /// A client of its own at a provider.
     pub async fn set_up(&self, provider: Provider) {
-        self.set_up_at(provider, &format!("http://{}", self.stage.sandbox_address())).await;
+        self.set_up_at(provider, &format!("http://{}", self.sandbox_address())).await;
     }
 
     /// The same where the provider is reached at another address, such as a fault proxy's.
     pub async fn set_up_at(&self, provider: Provider, root: &str) {
         let secret = format!("secret-of-{}", self.slug());
-        self.stage.sandbox().register_app(provider, &self.client_id(), &secret);
+        self.sandbox().register_app(provider, &self.client_id(), &secret);
         let (api, auth, authorize) = match provider {
             Provider::Spotify => ("spotify/v1", "spotify/accounts", "spotify/accounts/authorize"),
             Provider::Tidal => ("tidal/v2", "tidal/auth", "tidal/login/authorize"),
         };
         let app = OpenedProviderApp {
-            id: provision::provider_app_id(self.stage.admin()),
+            id: provision::provider_app_id(self.admin()),
             provider,
             client_id: self.client_id(),
             client_secret: Some(SecretString::from(secret)),
@@ -168,7 +184,7 @@ impl TestTenant<'_> {
             authorize_url: Some(format!("{root}/{authorize}")),
             mode: ProviderAppMode::Development,
         };
-        done(provision::create_provider_app(self.stage.admin(), &self.context, &app).await);
+        done(provision::create_provider_app(self.admin(), &self.context, &app).await);
     }
 
     /// Lets the providers send people back to the link pages of a gateway at `address`.
@@ -178,15 +194,14 @@ impl TestTenant<'_> {
     pub fn expect_people_at(&self, address: SocketAddr) {
         for provider in Provider::ALL {
             let callback = format!("http://{address}/t/{}/connect/callback/{provider}", self.slug());
-            let registered =
-                self.stage.sandbox().register_redirect_uri(*provider, &self.client_id(), &callback);
+            let registered = self.sandbox().register_redirect_uri(*provider, &self.client_id(), &callback);
             registered.unwrap_or_else(|error| panic!("{callback}: {error}"));
         }
     }
 
     /// A new account at the provider, linked to the person with every scope.
     pub async fn link(&self, user: UserId, provider: Provider) -> Linked {
-        let sandbox = self.stage.sandbox();
+        let sandbox = self.sandbox();
         let account = sandbox.create_account(provider, &format!("{} {provider}", self.slug()), COUNTRY);
         let grant = sandbox.grant(provider, &account, &self.client_id(), scopes(provider));
         let linked = NewLinkedAccount {
@@ -202,7 +217,7 @@ impl TestTenant<'_> {
             expires_at: grant.expires_at.with_timezone(&Utc),
             scopes: Some(grant.scopes),
         };
-        let id = done(provision::link_account(self.stage.admin(), &self.context, linked, &tokens).await);
+        let id = done(provision::link_account(self.admin(), &self.context, linked, &tokens).await);
         Linked { id, account }
     }
 
@@ -217,7 +232,7 @@ impl TestTenant<'_> {
             allowed_networks: spec.networks.clone(),
             expires_at: spec.expires_at,
         };
-        let (admin, peppers) = (self.stage.admin(), self.stage.peppers());
+        let (admin, peppers) = (self.admin(), self.stage.peppers());
         let made = provision::create_api_key(admin, &self.context, peppers, KeyMode::Test, &key).await;
         done(made).expose_secret().to_owned()
     }
@@ -242,6 +257,19 @@ impl TestTenant<'_> {
             whole.faults.extend(report.faults);
         }
         whole
+    }
+
+    /// The music services of its people.
+    pub fn sandbox(&self) -> &Sandbox {
+        self.twin.map_or_else(|| self.stage.sandbox(), Twin::sandbox)
+    }
+
+    fn sandbox_address(&self) -> SocketAddr {
+        self.twin.map_or_else(|| self.stage.sandbox_address(), Twin::sandbox_address)
+    }
+
+    fn admin(&self) -> &KeyVault {
+        self.twin.map_or_else(|| self.stage.admin(), Twin::admin)
     }
 
     fn days(&self) -> [NaiveDate; 2] {

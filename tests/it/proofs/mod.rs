@@ -1,3 +1,5 @@
 //! The promises in figures, by area: small in the suite, at full size by `just prove`.
 
+mod cache;
+mod limits;
 mod sessions;

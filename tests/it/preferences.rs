@@ -1,0 +1,175 @@
+//! What a person prefers: changed by merge patch, told by field where it is wrong, in effect at once on every replica,
+//! and for that person only.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use stagedoor_domain::{Provider, Scope, ScopeSet};
+use stagedoor_testkit::{FrozenClock, KeySpec, Stage, StageOptions, TestGateway};
+
+use crate::music;
+
+const TRACK: &str = "GET /tracks/{id}";
+
+fn cache(value: Value) -> Value {
+    json!({ "preferences": { "cache_preferences": value } })
+}
+
+fn track(stage: &Stage) -> Value {
+    json!({ "ref": format!("spotify:track:{}", music::known_tracks(stage, Provider::Spotify)[0].id) })
+}
+
+fn asked(stage: &Stage) -> u64 {
+    stage.sandbox().requests(Provider::Spotify).get(TRACK).copied().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn members_are_changed_one_by_one_and_wrong_ones_are_named() {
+    let stage = Stage::start().await;
+    let gateway = TestGateway::start(&stage).await;
+    let ada = stage.inhabit("ada").await;
+    let client = music::client(&gateway, &ada);
+    let unset = client.call("preferences_get", json!({})).await;
+    assert_eq!(
+        unset,
+        json!({ "preferences": { "cache_preferences": { "enable_cache": true } }, "revision": 0 })
+    );
+
+    let set = client.call("preferences_set", cache(json!({ "cache_duration": 60 }))).await;
+    assert_eq!((&set["revision"], set["updated_at"].is_string()), (&json!(1), true));
+    let off = client.call("preferences_set", cache(json!({ "enable_cache": false }))).await;
+    let wanted = json!({ "cache_preferences": { "enable_cache": false, "cache_duration": 60 } });
+    assert_eq!((&off["preferences"], &off["revision"]), (&wanted, &json!(2)));
+    assert_eq!(client.call("preferences_get", json!({})).await, off);
+    let same = client.call("preferences_set", cache(json!({ "enable_cache": false }))).await;
+    assert_eq!(same["revision"], 2, "nothing changed");
+    let back = client.call("preferences_set", cache(Value::Null)).await;
+    assert_eq!(back["preferences"], unset["preferences"], "null restores the default");
+
+    for (wrong, named) in [
+        (cache(json!({ "enable_cach": true })), "`preferences.cache_preferences.enable_cach`: unknown field"),
+        (cache(json!({ "enable_cache": 1 })), "`preferences.cache_preferences.enable_cache`: invalid type"),
+        (cache(json!({ "cache_duration": 0 })), "`preferences.cache_preferences.cache_duration` is 0"),
+        (json!({ "preferences": { "theme": "dark" } }), "`preferences.theme`: unknown field"),
+        (json!({ "preferences": [] }), "`preferences` must be an object"),
+        (json!({}), "missing field `preferences`"),
+    ] {
+        let answer = client.tool("preferences_set", wrong.clone()).await;
+        assert_eq!(answer.verdict(), "200 invalid_arguments", "{wrong}");
+        assert!(answer.message().starts_with(named), "{wrong}: {}", answer.message());
+    }
+    assert_eq!(client.call("preferences_get", json!({})).await["revision"], 3, "nothing of that was stored");
+}
+
+#[tokio::test]
+async fn a_change_for_an_older_revision_is_a_conflict_and_concurrent_ones_all_count() {
+    let stage = Stage::start().await;
+    let gateways = [TestGateway::start(&stage).await, TestGateway::start(&stage).await];
+    let ada = stage.inhabit("ada").await;
+    let clients = gateways.each_ref().map(|gateway| music::client(gateway, &ada));
+    let expecting = |revision: i64, seconds: u32| {
+        let mut arguments = cache(json!({ "cache_duration": seconds }));
+        arguments["expected_revision"] = json!(revision);
+        arguments
+    };
+    assert_eq!(clients[0].call("preferences_set", expecting(0, 10)).await["revision"], 1);
+    let late = clients[1].tool("preferences_set", expecting(0, 20)).await;
+    assert_eq!(late.verdict(), "200 conflict");
+    assert!(late.message().contains("at revision 1, not 0"), "{}", late.message());
+    assert_eq!(clients[1].call("preferences_set", expecting(1, 20)).await["revision"], 2);
+
+    // Each changes a member of its own, without saying for which revision: none undoes another.
+    let duration = clients[0].call("preferences_set", cache(json!({ "cache_duration": 30 })));
+    let enable = clients[1].call("preferences_set", cache(json!({ "enable_cache": false })));
+    futures_util::future::join(duration, enable).await;
+    let stored = clients[0].call("preferences_get", json!({})).await;
+    assert_eq!(
+        (&stored["preferences"]["cache_preferences"], &stored["revision"]),
+        (&json!({ "enable_cache": false, "cache_duration": 30 }), &json!(4))
+    );
+}
+
+#[tokio::test]
+async fn who_may_set_them_and_whose_they_are() {
+    let stage = Stage::start().await;
+    let gateway = TestGateway::start(&stage).await;
+    let ada = stage.inhabit("ada").await;
+    let spec = KeySpec::for_user(ada.user);
+    let key = async |spec: KeySpec| gateway.client("ada", &ada.tenant.key(&spec).await);
+    let nobody = key(KeySpec { user: None, ..spec.clone() }).await;
+    for (tool, arguments) in [("preferences_get", json!({})), ("preferences_set", cache(json!({})))] {
+        assert_eq!(nobody.tool(tool, arguments).await.verdict(), "200 user_required", "{tool}");
+    }
+    let scopes: ScopeSet =
+        Scope::ALL.iter().copied().filter(|scope| *scope != Scope::PreferencesWrite).collect();
+    let without = key(KeySpec { scopes, ..spec.clone() }).await;
+    assert_eq!(without.tool("preferences_set", cache(json!({}))).await.verdict(), "403 insufficient_scope");
+    without.call("preferences_get", json!({})).await;
+    let reader = key(KeySpec { read_only: true, ..spec.clone() }).await;
+    assert_eq!(reader.tool("preferences_set", cache(json!({}))).await.verdict(), "200 unknown_tool");
+
+    let eve = key(KeySpec::for_user(ada.tenant.person("Eve").await)).await;
+    music::client(&gateway, &ada).call("preferences_set", cache(json!({ "cache_duration": 7 }))).await;
+    assert_eq!(eve.call("preferences_get", json!({})).await["revision"], 0);
+    let row = stage.sql("SELECT encode(document, 'escape') FROM preferences").await;
+    assert!(!row.is_empty() && !row.contains("cache_duration"), "it lies sealed: {row}");
+}
+
+#[tokio::test]
+async fn who_wants_no_cache_has_none_at_once_and_everybody_else_keeps_it() {
+    let stage = Stage::start().await;
+    let gateways = [TestGateway::start(&stage).await, TestGateway::start(&stage).await];
+    let ada = stage.inhabit("ada").await;
+    let eve = ada.tenant.person("Eve").await;
+    ada.tenant.link(eve, Provider::Spotify).await;
+    let eves_key = ada.tenant.key(&KeySpec::for_user(eve)).await;
+    let robins = gateways.each_ref().map(|gateway| music::client(gateway, &ada));
+    let eves = gateways.each_ref().map(|gateway| gateway.client("ada", &eves_key));
+    for client in robins.iter().chain(&eves) {
+        client.call("track_get", track(&stage)).await;
+    }
+    assert_eq!(asked(&stage), 1);
+
+    robins[0].call("preferences_set", cache(json!({ "enable_cache": false }))).await;
+    let mut expected = 1;
+    for client in robins.iter().rev().chain(&robins) {
+        client.call("track_get", track(&stage)).await;
+        expected += 1;
+        assert_eq!(asked(&stage), expected, "it was answered from the cache");
+    }
+    for client in &eves {
+        client.call("track_get", track(&stage)).await;
+    }
+    assert_eq!(asked(&stage), expected, "it was not answered from the cache");
+
+    robins[1].call("preferences_set", cache(json!({ "enable_cache": null }))).await;
+    for client in &robins {
+        client.call("track_get", track(&stage)).await;
+    }
+    assert_eq!(asked(&stage), expected);
+}
+
+#[tokio::test]
+async fn who_wants_newer_answers_gets_them_and_others_are_served_as_before() {
+    let clock = Arc::new(FrozenClock::now());
+    let options = StageOptions { clock: Arc::<FrozenClock>::clone(&clock), ..StageOptions::default() };
+    let stage = Stage::start_with(options).await;
+    let gateway = TestGateway::start(&stage).await;
+    let ada = stage.inhabit("ada").await;
+    let eve = ada.tenant.person("Eve").await;
+    ada.tenant.link(eve, Provider::Spotify).await;
+    let eve = gateway.client("ada", &ada.tenant.key(&KeySpec::for_user(eve)).await);
+    let robin = music::client(&gateway, &ada);
+    robin.call("preferences_set", cache(json!({ "cache_duration": 60 }))).await;
+    eve.call("track_get", track(&stage)).await;
+    clock.advance(Duration::from_secs(59));
+    robin.call("track_get", track(&stage)).await;
+    assert_eq!(asked(&stage), 1);
+    clock.advance(Duration::from_secs(2));
+    eve.call("track_get", track(&stage)).await;
+    assert_eq!(asked(&stage), 1, "it is as good as before for whoever did not ask for more");
+    let newer = robin.call("track_get", track(&stage)).await;
+    assert_eq!(asked(&stage), 2);
+    assert_eq!(eve.call("track_get", track(&stage)).await, newer, "what was fetched anew is for all");
+}
