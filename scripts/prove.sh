@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the proofs of tests/it at full size in a release build: scripts/prove.sh [AREA…]. Prints one line for each,
+# Runs the proofs of tests/it at full size in an optimised build: scripts/prove.sh [AREA…]. Prints one line for each,
 # `PROOF area.name figure bound ok|FAIL`, and fails if one does not hold.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,9 +17,9 @@ fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 # The replicas that the proofs start are processes of their own.
-cargo build --quiet --locked --release -p stagedoor-gateway --bin stagedoor
+cargo build --quiet --locked --profile proof -p stagedoor-gateway --bin stagedoor
 status=0
-STAGEDOOR_PROOF=full cargo nextest run --locked --cargo-profile release --cargo-quiet -p stagedoor-tests \
+STAGEDOOR_PROOF=full cargo nextest run --locked --cargo-profile proof --cargo-quiet -p stagedoor-tests \
     --test-threads 1 --no-capture -E "$filter" >"$log" 2>&1 || status=$?
 grep -o 'PROOF .*' "$log" || { cat "$log" >&2; exit 1; }
 if [ "$status" != 0 ]; then
