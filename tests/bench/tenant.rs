@@ -64,11 +64,12 @@ pub(crate) async fn provision(
     Ok(key.expose_secret().to_owned())
 }
 
-/// As many buckets as a tenant has by default, and an answer that outlives the benchmark.
+/// As many buckets as a tenant has by default, its own and those of all principals together, and an answer that outlives the benchmark.
 fn settings() -> TenantSettings {
     let quotas = vec![Quota::per_minute(60_000_000), Quota::per_hour(3_600_000_000)];
     TenantSettings {
-        limits: [(LimitClass::Api, quotas.clone()), (LimitClass::Search, quotas)].into(),
+        limits: [(LimitClass::Api, quotas.clone()), (LimitClass::Search, quotas.clone())].into(),
+        tenant_limits: [(LimitClass::Api, quotas.clone()), (LimitClass::Search, quotas)].into(),
         cache_ttl_seconds: [(CacheClass::Search, 3_600)].into(),
         ..TenantSettings::default()
     }

@@ -14,7 +14,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 TOOLS = {
     "search", "track_get", "album_get", "artist_get", "resolve", "playlists_list", "playlist_get",
-    "playlist_create", "playlist_add", "accounts_list", "usage_status",
+    "playlist_create", "playlist_add", "accounts_list", "preferences_get", "preferences_set", "usage_status",
 }
 
 

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 export const TOOLS = [
   "search", "track_get", "album_get", "artist_get", "resolve", "playlists_list", "playlist_get", "playlist_create",
-  "playlist_add", "accounts_list", "usage_status",
+  "playlist_add", "accounts_list", "preferences_get", "preferences_set", "usage_status",
 ];
 
 // `listTools()` gives an array of tools, `callTool(name, arguments)` a tool result.

@@ -1,10 +1,9 @@
-//! Requests under way are bounded for each tenant and for the replica; streams count, and whoever leaves gives its
-//! place back.
+//! Requests under way are bounded for each tenant and for the replica, and whoever leaves gives its place back.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use stagedoor_bootstrap::config::Config;
 use stagedoor_domain::{Provider, TenantSettings};
 use stagedoor_sandbox::{Effect, FaultRule};
 use stagedoor_testkit::{Client, Inhabited, Stage, TestGateway, generous};
@@ -21,15 +20,46 @@ fn in_flight(gateway: &TestGateway) -> u32 {
     gateway.state().concurrency.counts().in_flight
 }
 
-/// A stream that stays open until its task ends.
-async fn listen(gateway: &TestGateway, who: &Inhabited<'_>, streams: &mut JoinSet<()>) {
-    let before = in_flight(gateway);
-    let client = Arc::new(music::client(gateway, who));
-    streams.spawn(async move {
-        let params = json!({ "notifications": {} });
-        client.rpc("subscriptions/listen", params).await;
-    });
-    until("an open stream", async || in_flight(gateway) == before + 1).await;
+/// A gateway that waits for a music service as long as a test may take.
+async fn patient(stage: &Stage, change: impl FnOnce(&mut Config)) -> TestGateway {
+    TestGateway::start_with(stage, |config| {
+        config.providers.request_timeout_ms = 300_000;
+        config.server.request_deadline_ms = 300_000;
+        change(config);
+    })
+    .await
+}
+
+/// Calls that stay under way until their tasks end: the music service does not answer. Every second one would be
+/// answered as a stream.
+#[derive(Default)]
+struct Held(JoinSet<()>);
+
+impl Held {
+    async fn one_more(&mut self, stage: &Stage, gateway: &TestGateway, who: &Inhabited<'_>) {
+        let (before, number) = (in_flight(gateway), self.0.len());
+        if number == 0 {
+            let silence = FaultRule::new(Provider::Spotify, Effect::delay(Duration::from_mins(10)));
+            stage.sandbox().faults().push(silence);
+        }
+        let client = music::client(gateway, who);
+        let arguments = json!({ "query": format!("a {number}"), "provider": "spotify" });
+        let mut params = json!({ "name": "search", "arguments": arguments });
+        if number % 2 == 1 {
+            params["_meta"]["progressToken"] = json!(number);
+        }
+        self.0.spawn(async move {
+            let answer = client.rpc("tools/call", params).await;
+            panic!("it was not held: {}", answer.text());
+        });
+        until("one more under way", async || in_flight(gateway) == before + 1).await;
+    }
+
+    /// Their callers leave, without a word.
+    async fn leave(mut self, gateway: &TestGateway) {
+        self.0.shutdown().await;
+        until("all left", async || in_flight(gateway) == 0).await;
+    }
 }
 
 async fn tool(client: &Client) -> String {
@@ -40,14 +70,14 @@ async fn tool(client: &Client) -> String {
 async fn one_call_too_many_is_told_so_and_costs_nothing() {
     let stage = Stage::start().await;
     let (ada, bob) = (stage.inhabit_with("ada", bounded(2)).await, stage.inhabit("bob").await);
-    let gateway = TestGateway::start_with(&stage, |config| config.rate_limiting.lease_tokens = 0).await;
+    let gateway = patient(&stage, |config| config.rate_limiting.lease_tokens = 0).await;
     let client = music::client(&gateway, &ada);
     assert_eq!(tool(&client).await, "200 ok");
-    let mut streams = JoinSet::new();
+    let mut held = Held::default();
     for _ in 0..2 {
-        listen(&gateway, &ada, &mut streams).await;
+        held.one_more(&stage, &gateway, &ada).await;
     }
-    let spent = gateway.metric("limiter_redis").await;
+    until("all counted", async || gateway.metric("limiter_redis").await == 3).await;
     let refused = client.tool("accounts_list", json!({})).await;
     assert_eq!((refused.verdict().as_str(), refused.header("retry-after")), ("200 overloaded", Some("1")));
     let meta = &refused.result()["_meta"]["dev.stagedoor/error"];
@@ -59,13 +89,11 @@ async fn one_call_too_many_is_told_so_and_costs_nothing() {
     assert_eq!(meta["retry_after_seconds"], 1);
     let refused = client.rpc("tools/list", json!({})).await;
     assert_eq!((refused.verdict().as_str(), refused.header("retry-after")), ("503 overloaded", Some("1")));
-    assert_eq!(gateway.metric("limiter_redis").await, spent, "it was counted on a quota all the same");
+    assert_eq!(gateway.metric("limiter_redis").await, 3, "it was counted on a quota all the same");
     assert_eq!(tool(&music::client(&gateway, &bob)).await, "200 ok", "another tenant has its own places");
     assert_eq!(gateway.metrics().await.sum("requests_overloaded", &[("scope", "tenant")]), 2);
 
-    // Whoever leaves gives the place back, without a word.
-    streams.shutdown().await;
-    until("both left", async || in_flight(&gateway) == 0).await;
+    held.leave(&gateway).await;
     assert_eq!(tool(&client).await, "200 ok");
     gateway.flush_audit().await;
     let trail = ada.tenant.audit_trail().await;
@@ -77,36 +105,15 @@ async fn one_call_too_many_is_told_so_and_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_caller_that_leaves_in_the_middle_gives_its_place_back() {
-    let stage = Stage::start().await;
-    let ada = stage.inhabit_with("ada", bounded(1)).await;
-    let gateway = TestGateway::start(&stage).await;
-    let client = Arc::new(music::client(&gateway, &ada));
-    let slow = FaultRule::new(Provider::Spotify, Effect::delay(Duration::from_secs(20)));
-    let slow = stage.sandbox().faults().push(slow);
-    let mut callers = JoinSet::new();
-    let caller = Arc::clone(&client);
-    callers.spawn(async move {
-        caller.tool("search", json!({ "query": "a", "provider": "spotify" })).await;
-    });
-    until("a call under way", async || in_flight(&gateway) == 1).await;
-    assert_eq!(tool(&client).await, "200 overloaded");
-    callers.shutdown().await;
-    until("it left", async || in_flight(&gateway) == 0).await;
-    assert_eq!(tool(&client).await, "200 ok");
-    stage.sandbox().faults().remove(slow);
-}
-
-#[tokio::test]
 async fn a_full_replica_sheds_load_and_recovers() {
     let stage = Stage::start().await;
     let (ada, bob) = (stage.inhabit("ada").await, stage.inhabit("bob").await);
-    let gateway = TestGateway::start_with(&stage, |config| config.server.max_in_flight = 4).await;
+    let gateway = patient(&stage, |config| config.server.max_in_flight = 4).await;
     let client = music::client(&gateway, &bob);
     assert_eq!(tool(&client).await, "200 ok");
-    let mut streams = JoinSet::new();
+    let mut held = Held::default();
     for _ in 0..4 {
-        listen(&gateway, &ada, &mut streams).await;
+        held.one_more(&stage, &gateway, &ada).await;
     }
     assert!(gateway.state().concurrency.is_busy());
     let refused = client.tool("accounts_list", json!({})).await;
@@ -116,8 +123,7 @@ async fn a_full_replica_sheds_load_and_recovers() {
     let metrics = gateway.metrics().await;
     assert_eq!(metrics.sum("requests_overloaded", &[("scope", "replica")]), 1);
     assert_eq!(metrics.sum("requests_in_flight", &[]), 4);
-    streams.shutdown().await;
-    until("all left", async || in_flight(&gateway) == 0).await;
+    held.leave(&gateway).await;
     assert_eq!(tool(&client).await, "200 ok");
 }
 
@@ -125,16 +131,16 @@ async fn a_full_replica_sheds_load_and_recovers() {
 async fn the_share_of_a_tenant_is_the_installations() {
     let stage = Stage::start().await;
     let ada = stage.inhabit_with("ada", TenantSettings { concurrent_calls: None, ..generous() }).await;
-    let gateway = TestGateway::start_with(&stage, |config| {
+    let gateway = patient(&stage, |config| {
         config.server.max_in_flight = 8;
         config.server.tenant_share_percent = 25;
     })
     .await;
     let client = music::client(&gateway, &ada);
-    let mut streams = JoinSet::new();
-    listen(&gateway, &ada, &mut streams).await;
+    let mut held = Held::default();
+    held.one_more(&stage, &gateway, &ada).await;
     assert_eq!(tool(&client).await, "200 ok");
-    listen(&gateway, &ada, &mut streams).await;
+    held.one_more(&stage, &gateway, &ada).await;
     assert_eq!(tool(&client).await, "200 overloaded");
     // Its own bound goes first, at once.
     let more = format!(
@@ -143,5 +149,5 @@ async fn the_share_of_a_tenant_is_the_installations() {
     );
     stage.sql(&more).await;
     until("its own bound", async || tool(&client).await == "200 ok").await;
-    streams.shutdown().await;
+    held.leave(&gateway).await;
 }

@@ -31,3 +31,4 @@ mod sessions;
 mod slow_clients;
 mod tools;
 mod violations;
+mod warm_up;

@@ -12,8 +12,9 @@ use crate::music;
 
 const TRACK: &str = "GET /tracks/{id}";
 
-fn cache(value: Value) -> Value {
-    json!({ "preferences": { "cache_preferences": value } })
+fn cache(members: impl Into<Value>) -> Value {
+    let members = members.into();
+    json!({ "preferences": { "cache_preferences": members } })
 }
 
 fn track(stage: &Stage) -> Value {

@@ -232,6 +232,9 @@ impl<'a> Call<'a> {
         };
         if worth && stored {
             self.cache.level_one.keep(Arc::clone(&self.text), Arc::clone(held)).await;
+        } else if !stored {
+            // What is here is older than what was just given and than what the other replica stores.
+            self.cache.level_one.forget(&self.text).await;
         }
     }
 

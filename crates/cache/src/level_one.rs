@@ -126,6 +126,11 @@ impl LevelOne {
         self.entries.insert(key, held).await;
     }
 
+    /// Drops an entry.
+    pub(crate) async fn forget(&self, key: &str) {
+        self.entries.invalidate(key).await;
+    }
+
     /// How many entries this process has fetched.
     pub(crate) fn landings(&self) -> u64 {
         self.landings.load(Ordering::Acquire)

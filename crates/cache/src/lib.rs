@@ -4,6 +4,9 @@
 //! A key names tenant, provider, operation, parameters and reader, and is built from types only. What a person's
 //! token fetched carries that person's *generation*, which every write raises before its reply, so that whoever
 //! reads afterwards, through any replica, cannot meet what was fetched before.
+//!
+//! An answer's life is learned from how often it was found changed. After it the answer still stands in for a while:
+//! at once while it is fetched again, and for a day instead of an error; both are told to the caller.
 #![warn(missing_docs)]
 
 mod answer;

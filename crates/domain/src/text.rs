@@ -1,6 +1,8 @@
 //! Provider and agent text made safe to hand on: control, bidirectional, zero-width and tag characters go,
 //! length is capped. What is left is still data, never instructions. Also one form for texts that ask the same.
 
+use std::borrow::Cow;
+
 use unicode_normalization::UnicodeNormalization;
 
 /// The text without invisible or reordering characters, at most `max_chars` characters long.
@@ -20,14 +22,25 @@ pub fn clean(text: &str, max_chars: usize) -> String {
 }
 
 /// The text with one blank where there were several.
-pub fn joined(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+pub fn joined(text: &str) -> Cow<'_, str> {
+    let single = |(index, character): (usize, char)| {
+        !character.is_whitespace() || (character == ' ' && index > 0 && !text[..index].ends_with(' '))
+    };
+    if text.char_indices().all(single) && !text.ends_with(' ') {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// The text as a question that is the same however it is written: composed (Unicode NFC), in lower case, with one blank
 /// where there were several.
-pub fn folded(text: &str) -> String {
-    joined(text).to_lowercase().nfc().collect()
+pub fn folded(text: &str) -> Cow<'_, str> {
+    match joined(text) {
+        Cow::Borrowed(text) if text.is_ascii() && !text.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+            Cow::Borrowed(text)
+        }
+        joined => Cow::Owned(joined.to_lowercase().nfc().collect()),
+    }
 }
 
 fn keep(character: char) -> Option<char> {
@@ -57,6 +70,8 @@ fn is_invisible(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::{clean, folded, joined};
 
     #[test]
@@ -66,6 +81,12 @@ mod tests {
         }
         assert_ne!(folded("Cafe del Mar"), "café del mar", "another letter is another question");
         assert_eq!(joined(" So  What\n"), "So What", "the case is kept");
+        for plain in ["so what", "a", "", "x y z"] {
+            assert!(matches!(folded(plain), Cow::Borrowed(same) if same == plain), "{plain:?} costs nothing");
+        }
+        for blank in [" a", "a ", "a  b", "a\u{A0}b", "a\tb"] {
+            assert_eq!(joined(blank), blank.split_whitespace().collect::<Vec<_>>().join(" "), "{blank:?}");
+        }
     }
 
     #[test]

@@ -142,6 +142,11 @@ impl Limiter {
     }
 
     #[cfg(test)]
+    pub(crate) fn begin_outage(&self) {
+        self.shared.iter().for_each(|shared| shared.outage.begin());
+    }
+
+    #[cfg(test)]
     pub(crate) fn phase(&self) -> Option<Phase> {
         self.shared.as_ref().map(|shared| shared.outage.phase())
     }

@@ -24,6 +24,8 @@ pub(crate) enum Phase {
 pub(crate) struct Outage {
     /// 0 while all is well, 1 during an outage, else the microsecond at which settling ends.
     state: AtomicU64,
+    /// When the outage began, in microseconds.
+    begun_at: AtomicU64,
     /// Failed commands of the link that are known of.
     failures: AtomicU64,
     known: AtomicU32,
@@ -39,11 +41,14 @@ const OUT: u64 = 1;
 
 impl Outage {
     /// How long after Redis is back both must agree: what it takes every replica to notice and to bring its debts.
-    pub(crate) const SETTLE: Duration = Duration::from_secs(2);
+    const SETTLE: Duration = Duration::from_secs(2);
+    /// What is so short that it needs no settling.
+    const MOMENT: Duration = Duration::from_secs(1);
 
     pub(crate) fn new(minimum: u32, clock: Arc<dyn Clock>) -> Self {
         Self {
             state: AtomicU64::new(WELL),
+            begun_at: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             known: AtomicU32::new(0),
             minimum: minimum.max(1),
@@ -64,6 +69,7 @@ impl Outage {
     /// Redis gave no answer.
     pub(crate) fn begin(&self) {
         if self.watched.load(Ordering::Acquire) && self.state.swap(OUT, Ordering::AcqRel) != OUT {
+            self.begun_at.store(self.now(), Ordering::Release);
             tracing::warn!(
                 share = self.replicas(),
                 "the limits are this replica's share until Redis is back"
@@ -86,19 +92,24 @@ impl Outage {
         }
     }
 
-    /// Redis answers again, after so many failures, and this replica's debts are there.
-    pub(crate) fn settle(&self, failures: u64) {
+    /// Redis answers again, after so many failures, and this replica's debts are there. Nothing needs to settle after a
+    /// moment in which the same server was slow: it has lost nothing, and there was no time to admit much.
+    pub(crate) fn settle(&self, failures: u64, same_server: bool) {
         self.failures.store(failures, Ordering::Release);
-        let until = self.clock.elapsed() + Self::SETTLE;
-        let until = u64::try_from(until.as_micros()).unwrap_or(u64::MAX).max(OUT + 1);
+        let lasted = self.now().saturating_sub(self.begun_at.load(Ordering::Acquire));
+        let next = if same_server && lasted < micros(Self::MOMENT) {
+            WELL
+        } else {
+            (self.now() + micros(Self::SETTLE)).max(OUT + 1)
+        };
         // A call that failed meanwhile has its own outage.
-        _ = self.state.compare_exchange(OUT, until, Ordering::AcqRel, Ordering::Acquire);
+        _ = self.state.compare_exchange(OUT, next, Ordering::AcqRel, Ordering::Acquire);
     }
 
     /// Whether settling is over but for [`Self::end`].
     pub(crate) fn is_settled(&self) -> bool {
         let until = self.state.load(Ordering::Acquire);
-        until > OUT && self.clock.elapsed().as_micros() >= u128::from(until)
+        until > OUT && self.now() >= until
     }
 
     /// Redis decides alone again; false if it failed meanwhile.
@@ -114,6 +125,10 @@ impl Outage {
         }
     }
 
+    fn now(&self) -> u64 {
+        micros(self.clock.elapsed())
+    }
+
     /// How many replicas share the quotas.
     pub(crate) fn replicas(&self) -> u32 {
         self.known.load(Ordering::Acquire).max(self.minimum)
@@ -125,4 +140,8 @@ impl Outage {
             self.known.store(replicas, Ordering::Release);
         }
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX / 2)
 }

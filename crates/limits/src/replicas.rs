@@ -24,6 +24,8 @@ pub struct Replicas {
     local: Arc<LocalBuckets>,
     heartbeat: Program,
     charge: Program,
+    /// The run of the server that was reached last.
+    server: Option<String>,
 }
 
 /// How often a replica says that it is there.
@@ -50,11 +52,12 @@ impl Replicas {
             text
         });
         let heartbeat = Program::new(include_str!("replicas.lua"));
-        Self { id, link, outage, local, heartbeat, charge: Program::new(include_str!("charge.lua")) }
+        let charge = Program::new(include_str!("charge.lua"));
+        Self { id, link, outage, local, heartbeat, charge, server: None }
     }
 
     /// Runs until `shutdown`, and then takes this replica off the count.
-    pub async fn run(self, shutdown: CancellationToken) {
+    pub async fn run(mut self, shutdown: CancellationToken) {
         self.outage.watch(true);
         let _unwatched = Unwatch(Arc::clone(&self.outage));
         loop {
@@ -70,14 +73,21 @@ impl Replicas {
         _ = self.beat(Duration::ZERO).await;
     }
 
-    async fn tick(&self) {
+    async fn tick(&mut self) {
         let failures = self.link.failures();
         let Ok(replicas) = self.beat(LIFE).await else { return self.outage.begin() };
         match self.outage.phase() {
-            Phase::Shared => self.outage.count(replicas),
+            Phase::Shared => {
+                self.outage.count(replicas);
+                if self.server.is_none() {
+                    self.server = self.run_id().await;
+                }
+            }
             Phase::Out => {
+                let server = self.run_id().await;
                 if self.pay().await.is_ok() {
-                    self.outage.settle(failures);
+                    self.outage.settle(failures, server.is_some() && server == self.server);
+                    self.server = server;
                 }
             }
             Phase::Settling if self.outage.is_settled() => match self.pay().await {
@@ -95,6 +105,15 @@ impl Replicas {
     async fn beat(&self, life: Duration) -> Result<u32, Unavailable> {
         let life = life.as_micros().to_string();
         self.heartbeat.run(&self.link, &[KEY], &[self.id.as_bytes(), life.as_bytes()]).await
+    }
+
+    /// Which run of the server this is; `None` if it does not say, or if it is a cluster.
+    async fn run_id(&self) -> Option<String> {
+        let mut ask = redis::cmd("INFO");
+        ask.arg("server");
+        let ask = |mut connection| async move { ask.query_async::<redis::Value>(&mut connection).await };
+        let info: String = redis::from_redis_value(self.link.run(ask).await.ok()?).ok()?;
+        info.lines().find_map(|line| line.strip_prefix("run_id:")).map(|id| id.trim().to_owned())
     }
 
     /// Brings to Redis what this replica admitted on its own.

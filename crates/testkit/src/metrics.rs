@@ -24,13 +24,18 @@ impl Metrics {
             let (series, value) = line.rsplit_once(' ')?;
             let name = series.split('{').next()?;
             let fits = (name == wanted || name == format!("{wanted}_total")) && has(series);
-            fits.then(|| value.parse::<u64>().ok())?
+            fits.then(|| whole(value))?
         });
         values.sum()
     }
 
-    /// All of it.
+    /// The text.
     pub fn text(&self) -> &str {
         &self.0
     }
+}
+
+/// Gauges are written as decimals.
+fn whole(value: &str) -> Option<u64> {
+    value.parse().ok().or_else(|| value.strip_suffix(".0")?.parse().ok())
 }

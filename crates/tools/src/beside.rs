@@ -217,7 +217,8 @@ impl Dispatcher {
     /// Fetches what a write's caller is likely to look at, as it is now.
     fn look_afterwards(self: &Arc<Self>, ctx: &TenantContext, call: &Call<'_>, afterwards: &Afterwards) {
         let Afterwards { tool, provider, arguments } = afterwards;
-        let may = tool.scope().is_none_or(|scope| ctx.principal().scopes.contains(scope));
+        let principal = ctx.principal();
+        let may = principal.sees(*tool) && tool.scope().is_none_or(|scope| principal.scopes.contains(scope));
         if !may || !self.beside().options.prefetch {
             return;
         }

@@ -100,8 +100,8 @@ pub(crate) async fn run(
     origin: &Origin,
     arguments: SearchArguments,
 ) -> Produced {
-    let query = &joined(text("query", &arguments.query, 250)?);
-    let folded = &folded(query);
+    let query = &*joined(text("query", &arguments.query, 250)?);
+    let folded = &*folded(query);
     let limit = bounded("limit", arguments.limit, 10, 50)?;
     let provider = desk.choose_provider(ctx, arguments.provider).await?;
     let mut kinds = wanted(arguments.kinds.as_deref())?;

@@ -62,7 +62,7 @@ async fn call(State(state): State<Arc<AppState>>, Path(slug): Path<String>, requ
         Ok(sign_in) => sign_in,
         Err(refused) => return refuse(&state, refused, client).await,
     };
-    let ctx = tenancy::establish(&sign_in, state.clock.as_ref(), state.entropy.as_ref());
+    let ctx = tenancy::establish(sign_in, state.clock.as_ref(), state.entropy.as_ref());
     let span = if state.traces { trace(&ctx, &parts) } else { Span::none() };
     mcp::serve(&state, ctx, client, &parts, body).instrument(span).await
 }

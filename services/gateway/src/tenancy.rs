@@ -11,9 +11,9 @@ use crate::authn::SignIn;
 
 /// The context of one request of an authenticated caller.
 #[expect(clippy::disallowed_methods, reason = "this is the place that the rule names")]
-pub fn establish(sign_in: &SignIn, clock: &dyn Clock, entropy: &dyn Entropy) -> TenantContext {
+pub fn establish(sign_in: SignIn, clock: &dyn Clock, entropy: &dyn Entropy) -> TenantContext {
     let call = CallId::generate(clock, entropy);
-    TenantContext::for_request(Arc::clone(&sign_in.tenant), Arc::clone(&sign_in.principal), call)
+    TenantContext::for_request(sign_in.tenant, sign_in.principal, call)
 }
 
 /// The context of a job of the gateway's own inside one tenant.

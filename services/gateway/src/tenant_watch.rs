@@ -77,7 +77,7 @@ impl TenantWatch {
     /// Asks the store until `until`. While it does not answer, what is known stays in force.
     pub async fn run(self: Arc<Self>, until: CancellationToken) {
         let mut failing = false;
-        while let Some(outcome) = until.run_until_cancelled(self.ask()).await {
+        while let Some(outcome) = until.run_until_cancelled(Box::pin(self.ask())).await {
             match &outcome {
                 Ok(()) if failing => tracing::info!("changes of tenants are seen again"),
                 Err(error) if !failing => {

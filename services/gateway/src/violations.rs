@@ -114,7 +114,9 @@ impl Violations {
                 }
                 Err(error) if error.is_transient() => {
                     for (ctx, violations) in std::iter::once((ctx, violations)).chain(of_tenants) {
-                        violations.into_iter().for_each(|violation| self.waiting.add(&ctx, violation));
+                        for violation in violations {
+                            self.waiting.add(&ctx, violation);
+                        }
                     }
                     return Err(error);
                 }

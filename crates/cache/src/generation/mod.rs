@@ -161,7 +161,7 @@ impl Generations {
     /// Listens to the other replicas and repeats what Redis did not take, until `shutdown`.
     pub(crate) async fn run(&self, shutdown: &CancellationToken) {
         if let Self::Shared(shared) = self {
-            shutdown.run_until_cancelled(shared.run()).await;
+            shutdown.run_until_cancelled(Box::pin(shared.run())).await;
         }
     }
 

@@ -56,7 +56,7 @@ async fn three_nodes_hold_what_one_server_would() {
 }
 
 #[tokio::test]
-async fn a_node_that_is_gone_takes_only_its_part_along() {
+async fn a_node_that_is_gone_and_back_fails_no_call() {
     let folder = tempfile::tempdir().unwrap();
     let cluster = PrivateRedisCluster::start(folder.path()).await.unwrap();
     let redis = RedisOptions { cluster: true, ..RedisOptions::new(cluster.urls()) };

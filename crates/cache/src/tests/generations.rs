@@ -192,6 +192,38 @@ async fn a_hash_of_another_server_hides_holders() {
 }
 
 #[tokio::test]
+async fn a_new_hash_hides_holders_while_the_server_is_new() {
+    let server = server().await;
+    let replica = Replica::real(&server);
+    let mut connection = server.connection().await;
+    loop {
+        let uptime = uptime(&mut connection).await;
+        redis::cmd("DEL").arg(key()).exec_async(&mut connection).await.unwrap();
+        replica.bump(LISTS).await;
+        let [made, unknown] = ["made", "unknown"].map(|field| server.field(field));
+        let (made, unknown) = join(made, unknown).await;
+        let hidden = unknown.parse::<u64>().unwrap() - made.parse::<u64>().unwrap();
+        // A second may have passed between the question and the bump.
+        let possible = [uptime, uptime + 1]
+            .map(|seconds| 2_000_000.min(3_000_000_u64.saturating_sub(seconds * 1_000_000)));
+        let later = self::uptime(&mut connection).await;
+        assert!(possible.contains(&hidden) || later > uptime + 1, "{hidden} µs after {uptime} s");
+        if uptime >= 3 {
+            assert_eq!(hidden, 0);
+            return;
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn uptime(connection: &mut redis::aio::MultiplexedConnection) -> u64 {
+    let mut ask = redis::cmd("INFO");
+    let information: String = ask.arg("server").query_async(connection).await.unwrap();
+    let line = information.lines().find_map(|line| line.strip_prefix("uptime_in_seconds:"));
+    line.unwrap().parse().unwrap()
+}
+
+#[tokio::test]
 async fn a_new_hash_after_a_failure_hides_holders() {
     let server = server().await;
     let (writer, deaf) = (Replica::real(&server), Replica::real(&server));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
+use stagedoor_domain::policy::TtlBounds;
 use tokio::sync::Notify;
 
 use super::{
@@ -38,6 +39,11 @@ async fn many_who_want_it_fetched_again_fetch_it_once() {
     assert_eq!(fetches.load(Ordering::SeqCst), 1);
     let calls = cache.counters().calls.total();
     assert_eq!((calls.get(Outcome::Refreshed), calls.calls()), (1, 1), "a refetch is no call");
+    for _ in 0..3 {
+        ask(&cache, &ctx, &key, "").await;
+    }
+    let calls = cache.counters().calls.total();
+    assert_eq!((calls.reused(), calls.saved()), (3, 2), "but it costs one");
 }
 
 #[tokio::test]
@@ -55,6 +61,40 @@ async fn a_refetch_takes_no_answer_of_before_from_anyone() {
     assert_eq!((found.level, &found.body[..]), (Level::L2, &b"newest"[..]));
     assert_eq!(&put(&one, &ctx, refetch(&key), "last").await.body[..], b"last", "but that counts once");
     assert_eq!(&ask(&two, &ctx, &key, "").await.body[..], b"newest");
+}
+
+#[tokio::test]
+async fn a_redis_that_fell_back_gives_nothing_older_than_what_was_given_here() {
+    let (server, clock, ctx) = (server().await, manual_clock(), context(1));
+    let cache = server.cache(&clock);
+    let key = catalogue(&ctx, "miles");
+    let of = |life| Ask { ttl: TtlBounds::set(life), ..reuse(&key) };
+    put(&cache, &ctx, of(MINUTE * 4), "old").await;
+    let [name] = &server.answer_keys().await[..] else { panic!("one entry was stored") };
+    let old = server.bytes(name).await;
+    clock.advance(Duration::from_secs(1));
+    put(&cache, &ctx, Ask { mode: Mode::Refetch, ..of(Duration::from_secs(15)) }, "new").await;
+    clock.advance(MINUTE);
+    server.overwrite(name, &old).await;
+    assert_eq!(&put(&cache, &ctx, of(MINUTE * 4), "newest").await.body[..], b"newest");
+}
+
+#[tokio::test]
+async fn what_lost_its_turn_while_it_was_fetched_is_given_once_and_not_kept() {
+    let (server, clock, ctx) = (server().await, manual_clock(), context(1));
+    let cache = server.cache(&clock);
+    let key = catalogue(&ctx, "miles");
+    let text = key.render(None);
+    ask(&cache, &ctx, &key, "old").await;
+    let slow = Box::pin(async {
+        server.overwrite(&text.replace(":cache:", ":flight:"), b"another replica:1").await;
+        Ok::<_, ()>(answer("late"))
+    });
+    let late = cache.get_or_fetch(&ctx, refetch(&key), slow, |()| false).await.unwrap();
+    assert_eq!((late.level, &late.body[..]), (Level::Fetched, &b"late"[..]));
+    assert!(cache.level_one.get(&text).await.is_none(), "the other replica's counts now");
+    assert_eq!(&peek(&cache, &ctx, &key).await.unwrap().body[..], b"old", "nothing was stored");
+    assert_eq!(cache.counters().flights.fenced_out, 1);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stagedoor_domain::{CacheClass, Clock};
+use tokio_util::sync::CancellationToken;
 
 use super::{TestSealer, ask, catalogue, context, draws, local, manual_clock, playlists, server};
 use crate::{Cache, CacheOptions, Outcome};
@@ -75,6 +76,18 @@ async fn a_lost_confirmation_does_not_count_twice() {
     }
     assert_eq!(written().await, Some(3));
     assert_eq!(cache.usage(&ctx).await.calls.total().get(Outcome::Fetched), 3);
+}
+
+#[tokio::test]
+async fn what_was_counted_last_is_written_at_the_end() {
+    let (server, clock, ctx) = (server().await, manual_clock(), context(1));
+    let (cache, shutdown) = (Arc::new(server.cache(&clock)), CancellationToken::new());
+    ask(&cache, &ctx, &catalogue(&ctx, "miles"), "").await;
+    shutdown.cancel();
+    cache.run(shutdown).await;
+    let left = server.cache(&clock);
+    assert_eq!(left.usage(&ctx).await.calls.total().get(Outcome::Fetched), 1);
+    assert_eq!(left.counters().redis_trips_beside, 0, "to be asked is no trip beside the calls");
 }
 
 #[tokio::test]

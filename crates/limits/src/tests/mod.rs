@@ -1,6 +1,7 @@
 //! The limiter against a model, a real Redis and its failures. What all of these need is here.
 
 mod attempts;
+mod cluster;
 mod faults;
 mod leases;
 mod outages;

@@ -107,6 +107,26 @@ async fn while_redis_comes_back_it_and_the_share_must_agree() {
 }
 
 #[tokio::test]
+async fn after_a_moment_of_slowness_redis_decides_at_once() {
+    let (server, clock) = (server().await, manual_clock());
+    let limiter = replica(&server, &clock, 4);
+    beside(&[&limiter], async {
+        recovered(&[&limiter], &clock).await;
+        while limiter.counters().redis_trips < 2 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        limiter.begin_outage();
+        assert_eq!(call_all(&[&limiter], &[principal(KEY)], 4).await, 4);
+        // The clock stands still, so settling would never end.
+        while limiter.phase() != Some(Phase::Shared) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(limiter.look(&principal(KEY)).await.buckets[0].remaining, u64::from(CAPACITY) - 4);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_restart_is_noticed_whoever_met_it() {
     let (server, clock) = (server().await, manual_clock());
     let link = server.link(Arc::clone(&clock) as Arc<dyn Clock>);

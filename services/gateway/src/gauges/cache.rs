@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-use stagedoor_cache::{CacheCounters, ClassCounts, Outcome};
+use stagedoor_cache::{CacheCounters, Outcome};
 use stagedoor_domain::CacheClass;
 use stagedoor_tools::BesideCounts;
 
 use super::Page;
 
 pub(super) fn write(page: &mut Page<'_, '_>, cache: &CacheCounters, beside: BesideCounts) -> fmt::Result {
-    let calls = cache.calls.iter().filter(|(class, _)| *class != CacheClass::Never);
-    let by_outcome = calls.flat_map(|(class, counts)| {
+    let calls = || cache.calls.iter().filter(|(class, _)| *class != CacheClass::Never);
+    let by_outcome = calls().flat_map(|(class, counts)| {
         let series = move |outcome: &Outcome| {
             ([("class", class.as_str()), ("outcome", outcome.as_str())], counts.get(*outcome))
         };
@@ -21,17 +21,9 @@ pub(super) fn write(page: &mut Page<'_, '_>, cache: &CacheCounters, beside: Besi
         "Calls that asked the cache, and fetches for it, by how they ended",
         by_outcome,
     )?;
-    let of_class = |figure: fn(&ClassCounts) -> Option<f64>| {
-        let calls = cache.calls.iter().filter(|(class, _)| *class != CacheClass::Never);
-        calls.filter_map(move |(class, counts)| Some(([("class", class.as_str())], figure(&counts)?)))
-    };
-    page.gauges(
-        "cache_hit_ratio",
-        "The part of calls that needed no provider, since the start",
-        of_class(ClassCounts::ratio),
-    )?;
-    #[expect(clippy::cast_precision_loss, reason = "a gauge for people; 2^53 calls are far")]
-    let saved = of_class(|counts| Some(counts.saved() as f64));
+    let ratios = calls().filter_map(|(class, counts)| Some(([("class", class.as_str())], counts.ratio()?)));
+    page.gauges("cache_hit_ratio", "The part of calls that needed no provider, since the start", ratios)?;
+    let saved = calls().map(|(class, counts)| ([("class", class.as_str())], counts.saved()));
     page.gauges("cache_saved_calls", "Calls to providers that the cache saved, since the start", saved)?;
     let (generations, flights) = (&cache.generations, &cache.flights);
     let counters = [
@@ -46,6 +38,7 @@ pub(super) fn write(page: &mut Page<'_, '_>, cache: &CacheCounters, beside: Besi
         ("cache_seeded", "Answers that came along inside others", cache.seeded),
         ("cache_evictions", "Answers that made room for others", cache.evictions),
         ("cache_redis_trips", "Round trips of the cache to Redis", cache.redis_trips),
+        ("cache_redis_trips_beside", "Of these, those that no call waited for", cache.redis_trips_beside),
         ("cache_generation_reads", "Readings of people's generations from Redis", generations.renewals),
         ("cache_generation_bumps", "Writes that raised a generation", generations.bumps),
         (

@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
@@ -81,7 +81,7 @@ impl Page<'_, '_> {
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
-        let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+        let gauge = ConstGauge::new(value);
         gauge.encode(self.0.encode_descriptor(name, help, None, MetricType::Gauge)?)
     }
 
@@ -100,11 +100,11 @@ impl Page<'_, '_> {
     }
 
     /// One gauge for each value of a label.
-    fn gauges(
+    fn gauges<T: EncodeGaugeValue>(
         &mut self,
         name: &str,
         help: &str,
-        series: impl IntoIterator<Item = ([(&'static str, &'static str); 1], f64)>,
+        series: impl IntoIterator<Item = ([(&'static str, &'static str); 1], T)>,
     ) -> fmt::Result {
         let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
         for (labels, value) in series {

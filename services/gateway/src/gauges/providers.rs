@@ -7,12 +7,13 @@ use stagedoor_providers::{BrokerCounters, Providers};
 
 use super::Page;
 
+type Figure = fn(&BrokerCounters) -> u64;
+
 pub(super) fn write(page: &mut Page<'_, '_>, providers: &Providers) -> fmt::Result {
     let all: Vec<_> = Provider::ALL
         .iter()
         .map(|provider| (provider.as_str(), providers.broker_counters(*provider)))
         .collect();
-    type Figure = fn(&BrokerCounters) -> u64;
     let counters: [(&str, &str, Figure); 6] = [
         ("provider_calls_queued", "Calls that waited for their turn", |broker| broker.queued),
         ("provider_calls_refused", "Calls refused because their turn would come too late", |broker| {
@@ -35,9 +36,7 @@ pub(super) fn write(page: &mut Page<'_, '_>, providers: &Providers) -> fmt::Resu
         ("provider_clients_paused", "Client ids that are left alone for now", |broker| broker.paused),
     ];
     for (name, help, figure) in gauges {
-        #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-        let series = all.iter().map(|(name, broker)| ([("provider", *name)], figure(broker) as f64));
-        page.gauges(name, help, series)?;
+        page.gauges(name, help, all.iter().map(|(name, broker)| ([("provider", *name)], figure(broker))))?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! MCP over HTTP, both eras on one stateless path. Thin and our own, over rmcp's model types: one POST in,
 //! one JSON answer or one event stream out, nothing kept in between. What is served is behind `Surface`.
 
+mod admission;
 mod body;
 #[cfg(feature = "conformance-fixtures")]
 pub mod fixtures;
@@ -21,12 +22,11 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderValue, RETRY_AFTER};
+use http::header::{CONNECTION, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use serde_json::value::RawValue;
-use stagedoor_domain::error::ceil_seconds;
-use stagedoor_domain::{LimitClass, PublicError, TenantContext, ToolName};
+use stagedoor_domain::TenantContext;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -35,14 +35,12 @@ use self::message::{Malformed, Message, Meta, Request};
 use self::render::{Rendered, ServerInfo};
 use self::revision::Revision;
 use self::surface::{Caller, Notifier, Reply, RpcError, Surface};
-use stagedoor_audit::AuditAction;
 use stagedoor_bootstrap::telemetry;
 use tracing::Span;
 
 use crate::access_log::RequestRecord;
 use crate::client::Client;
 use crate::concurrency::Permit;
-use crate::refusals;
 use crate::state::AppState;
 
 /// Notifications that may wait for a slow reader before the call itself waits.
@@ -144,26 +142,21 @@ async fn answer(
             return refusal(Some(request.id), revision, &error);
         }
     }
-    // Before the quota, so that a call for which there is no place costs none of it.
-    let permit = match state.concurrency.enter(&caller.ctx) {
-        Ok(permit) => permit,
-        Err(refused) => return no_place(state, &caller, request, *refused).await,
+    let (permit, extra) = match admission::admit(state, &caller, request).await {
+        Ok(admitted) => admitted,
+        Err(turned_away) => return *turned_away,
     };
-    let admission = state.quota.admit(&caller.ctx, limit_class(revision, request)).await;
-    if let Some(refused) = admission.refused {
-        return turned_away(state, &caller, request, refused, admission.headers).await;
-    }
     if revision.is_modern() && request.method == "subscriptions/listen" {
-        return listen(state, &caller, request, admission.headers, permit);
+        return listen(state, &caller, request, extra, permit);
     }
     let takes_stream = headers::accepts(headers, "text/event-stream");
     let wants_stream = request.params.meta.as_ref().is_some_and(|meta| meta.progress_token.is_some())
         || request.params.name.as_deref().is_some_and(|name| state.mcp.surface.streams(name));
     if takes_stream && wants_stream {
-        return streamed(state, caller, request, body, admission.headers, permit).await;
+        return streamed(state, caller, request, body, extra, permit).await;
     }
     let reply = methods::answer_in_time(&state.mcp, &caller, request, &Notifier::silent()).await;
-    finish(&state.mcp, request.id, &caller, reply, admission.headers)
+    finish(&state.mcp, request.id, &caller, reply, extra)
 }
 
 /// `subscriptions/listen`: acknowledged at once, then open until either side ends it.
@@ -240,51 +233,6 @@ async fn owned_answer(
 
 fn finish(endpoint: &Endpoint, id: &RawValue, caller: &Caller, reply: Reply, extra: HeaderMap) -> Response {
     render::response(render::message(id, caller.revision, &endpoint.server_info, reply), extra)
-}
-
-/// Too many requests are under way: of the tenant, which is a violation of its limit, or in all.
-async fn no_place(
-    state: &Arc<AppState>,
-    caller: &Caller,
-    request: &Request<'_>,
-    error: PublicError,
-) -> Response {
-    if let Some(limit) = &error.limit {
-        state.violations.note(&caller.ctx, &limit.name, None);
-    }
-    let wait = error.retry_after.map(|wait| (RETRY_AFTER, HeaderValue::from(ceil_seconds(wait))));
-    turned_away(state, caller, request, error, HeaderMap::from_iter(wait)).await
-}
-
-/// A call that a limit refuses is an answer that the agent reads; any other request is an HTTP refusal.
-async fn turned_away(
-    state: &Arc<AppState>,
-    caller: &Caller,
-    request: &Request<'_>,
-    error: PublicError,
-    extra: HeaderMap,
-) -> Response {
-    let action = called_tool(request).map_or(AuditAction::Request, AuditAction::Tool);
-    refusals::record(&state.audit, &caller.ctx, action, caller.audit_client(), &error).await;
-    let reply = if request.method == "tools/call" {
-        Reply::Result(music::failure(&error, caller.ctx.call()))
-    } else {
-        Reply::Error(RpcError::new(rmcp::model::ErrorCode::INVALID_REQUEST, error))
-    };
-    finish(&state.mcp, request.id, caller, reply, extra)
-}
-
-fn limit_class(revision: Revision, request: &Request<'_>) -> LimitClass {
-    called_tool(request).map_or(LimitClass::Api, |tool| {
-        let params = &request.params;
-        let state = params.request_state.as_deref().filter(|_| revision.is_modern());
-        stagedoor_tools::limit_class(tool, params.arguments, state)
-    })
-}
-
-fn called_tool(request: &Request<'_>) -> Option<ToolName> {
-    let name = request.params.name.as_deref().filter(|_| request.method == "tools/call")?;
-    name.parse().ok()
 }
 
 fn notification(headers: &HeaderMap, method: &str) -> Response {

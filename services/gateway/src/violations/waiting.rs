@@ -24,9 +24,15 @@ pub(super) struct Waiting {
     dropped: AtomicU64,
 }
 
-/// The penalties that were told of: how long each is and when it ends.
+/// The penalties that were told of, by tenant and principal.
 #[derive(Debug, Default)]
-pub(super) struct ShutOut(Mutex<HashMap<(TenantId, String), (Duration, DateTime<Utc>)>>);
+pub(super) struct ShutOut(Mutex<HashMap<(TenantId, String), Told>>);
+
+#[derive(Debug)]
+struct Told {
+    length: Duration,
+    end: DateTime<Utc>,
+}
 
 impl Waiting {
     /// Adds to what waits. What is one row too many is dropped and counted.
@@ -81,14 +87,14 @@ impl ShutOut {
     ) -> bool {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let who = (tenant, principal.to_owned());
-        if told.get(&who).is_some_and(|(length, end)| penalty <= *length && now < *end) {
+        if told.get(&who).is_some_and(|last| penalty <= last.length && now < last.end) {
             return false;
         }
         if told.len() >= CAPACITY {
-            told.retain(|_, (_, end)| now < *end);
+            told.retain(|_, last| now < last.end);
         }
         if told.len() < CAPACITY {
-            told.insert(who, (penalty, now + penalty));
+            told.insert(who, Told { length: penalty, end: now + penalty });
         }
         true
     }

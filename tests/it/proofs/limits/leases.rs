@@ -15,8 +15,8 @@ const CALLERS_OF_EACH: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn leases_admit_as_much_as_there_is() {
-    let (window, capacity) = ProofSize::wanted().of((2, 200), (20, 10_000));
-    let lasting = Duration::from_secs(ProofSize::wanted().of(4, 60));
+    let (window, capacity) = ProofSize::wanted().of((60, 600), (60, 30_000));
+    let lasting = Duration::from_secs(ProofSize::wanted().of(3, 60));
     let quota = Quota { capacity, window: Duration::from_secs(window) };
     let stage = Stage::start().await;
     let replicas = replicas(&stage, "replica", &[]).await;
@@ -26,7 +26,9 @@ async fn leases_admit_as_much_as_there_is() {
     let (clock, tally) = (stage.clock(), Tally::default());
     let began = clock.elapsed();
     let callers = (0..REPLICAS * CALLERS_OF_EACH).map(async |caller| {
-        while clock.elapsed() - began < lasting {
+        while clock.elapsed() - began < lasting
+            || tally.admitted() + tally.refused() < 2 * u64::from(capacity)
+        {
             call(&clients[caller % REPLICAS], LimitClass::Api, &tally).await;
         }
     });

@@ -1,6 +1,8 @@
 //! Redis is killed and comes back with nothing: over the whole time no more is admitted than twice the capacity and
 //! what was refilled.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use stagedoor_domain::policy::Quota;
 use stagedoor_domain::{LimitClass, TenantSettings};
@@ -38,6 +40,12 @@ async fn an_outage_and_an_empty_restart_stay_within_the_bound() {
                 });
                 join_all(callers).await;
             };
+            // The share of an outage is that of the replicas that were known when it began.
+            for replica in &replicas {
+                while replica.metrics().await.sum("limiter_replicas", &[]) < REPLICAS as u64 {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
             everyone_calls(capacity / 8).await;
             stage.redis().kill().await;
             everyone_calls(capacity / 2).await;

@@ -1,0 +1,82 @@
+//! Whether a request may go on: whether there is a place for it, and what the limits say. Whoever is turned away is on
+//! record.
+
+use std::sync::Arc;
+
+use axum::response::Response;
+use http::HeaderMap;
+use http::header::{HeaderValue, RETRY_AFTER};
+use stagedoor_audit::AuditAction;
+use stagedoor_domain::error::ceil_seconds;
+use stagedoor_domain::{LimitClass, PublicError, ToolName};
+
+use super::message::Request;
+use super::surface::{Caller, Reply, RpcError};
+use super::{finish, music};
+use crate::concurrency::Permit;
+use crate::refusals;
+use crate::state::AppState;
+
+/// A place for the request, which it holds until it ends, and what its answer's headers say of the limits; or the
+/// answer to one that is turned away.
+pub(super) async fn admit(
+    state: &Arc<AppState>,
+    caller: &Caller,
+    request: &Request<'_>,
+) -> Result<(Permit, HeaderMap), Box<Response>> {
+    // Before the quota, so that a call for which there is no place costs none of it.
+    let permit = match state.concurrency.enter(&caller.ctx) {
+        Ok(permit) => permit,
+        Err(refused) => return Err(Box::new(no_place(state, caller, request, *refused).await)),
+    };
+    let admission = state.quota.admit(&caller.ctx, limit_class(caller, request)).await;
+    match admission.refused {
+        None => Ok((permit, admission.headers)),
+        Some(refused) => Err(Box::new(turned_away(state, caller, request, refused, admission.headers).await)),
+    }
+}
+
+/// Too many requests are under way: of the tenant, which is a violation of its limit, or in all.
+async fn no_place(
+    state: &Arc<AppState>,
+    caller: &Caller,
+    request: &Request<'_>,
+    error: PublicError,
+) -> Response {
+    if let Some(limit) = &error.limit {
+        state.violations.note(&caller.ctx, &limit.name, None);
+    }
+    let wait = error.retry_after.map(|wait| (RETRY_AFTER, HeaderValue::from(ceil_seconds(wait))));
+    turned_away(state, caller, request, error, HeaderMap::from_iter(wait)).await
+}
+
+/// A call that a limit refuses is an answer that the agent reads; any other request is an HTTP refusal.
+async fn turned_away(
+    state: &Arc<AppState>,
+    caller: &Caller,
+    request: &Request<'_>,
+    error: PublicError,
+    extra: HeaderMap,
+) -> Response {
+    let action = called_tool(request).map_or(AuditAction::Request, AuditAction::Tool);
+    refusals::record(&state.audit, &caller.ctx, action, caller.audit_client(), &error).await;
+    let reply = if request.method == "tools/call" {
+        Reply::Result(music::failure(&error, caller.ctx.call()))
+    } else {
+        Reply::Error(RpcError::new(rmcp::model::ErrorCode::INVALID_REQUEST, error))
+    };
+    finish(&state.mcp, request.id, caller, reply, extra)
+}
+
+fn limit_class(caller: &Caller, request: &Request<'_>) -> LimitClass {
+    called_tool(request).map_or(LimitClass::Api, |tool| {
+        let params = &request.params;
+        let state = params.request_state.as_deref().filter(|_| caller.revision.is_modern());
+        stagedoor_tools::limit_class(tool, params.arguments, state)
+    })
+}
+
+fn called_tool(request: &Request<'_>) -> Option<ToolName> {
+    let name = request.params.name.as_deref().filter(|_| request.method == "tools/call")?;
+    name.parse().ok()
+}
