@@ -64,7 +64,8 @@ pub(crate) async fn provision(
     Ok(key.expose_secret().to_owned())
 }
 
-/// As many buckets as a tenant has by default, its own and those of all principals together, and an answer that outlives the benchmark.
+/// As many buckets as a tenant has by default, the principal's and those of all principals together, and an answer that
+/// outlives the benchmark.
 fn settings() -> TenantSettings {
     let quotas = vec![Quota::per_minute(60_000_000), Quota::per_hour(3_600_000_000)];
     TenantSettings {

@@ -85,12 +85,12 @@ async fn a_known_answer_needs_nothing_at_all_while_a_lease_holds() {
         // A lease is taken when a key is busy, and a person's generations are remembered for two seconds: so the calls
         // come side by side, until one of them came for nothing.
         let mut without = 0;
-        for _ in 0..200 {
+        for _ in 0..60 {
             let trips = redis_trips(&gateway).await;
             client.call(tool, arguments.clone()).await;
             without += usize::from(redis_trips(&gateway).await == trips);
         }
-        assert!(without >= 100, "{tool}: {without} of 200 calls went without Redis");
+        assert!(without >= 20, "{tool}: {without} of 60 calls went without Redis");
     }
 }
 

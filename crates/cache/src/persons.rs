@@ -1,7 +1,5 @@
 //! What the cache knows of persons: the generations that their writes raise.
 
-use std::time::Duration;
-
 use stagedoor_domain::{Provider, TenantContext, UserId};
 
 use crate::cache::Cache;
@@ -33,21 +31,9 @@ impl Cache {
         ctx: &TenantContext,
         user: UserId,
         provider: Provider,
-        _max_age: Duration,
     ) -> Option<u64> {
         let generation = self.generations.account(ctx, user, provider).await;
         self.counted(generation)
-    }
-
-    /// The same as this process read it last, without asking; `None` if that was a while ago.
-    #[expect(clippy::unused_async, reason = "callers await it")]
-    pub async fn account_generation_seen(
-        &self,
-        ctx: &TenantContext,
-        user: UserId,
-        provider: Provider,
-    ) -> Option<u64> {
-        self.generations.account_seen(ctx, user, provider)
     }
 
     /// A number that a change of the person's preferences changes, on whichever replica it happens. `None` if it is out

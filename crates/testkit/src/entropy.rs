@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use stagedoor_domain::Entropy;
 
-/// Randomness from a seed (SplitMix64). Nothing that must be secret may come from it.
+/// Randomness from a seed (`SplitMix64`). Nothing that must be secret may come from it.
 #[derive(Debug)]
 pub struct SeededEntropy(Mutex<u64>);
 

@@ -79,7 +79,7 @@ impl LossyBroadcast {
 }
 
 impl Losses {
-    /// Decides on the next message (SplitMix64).
+    /// Decides on the next message (`SplitMix64`).
     fn next_is_lost(&self) -> bool {
         let state = self.state.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -47,6 +47,11 @@ pub fn prove(name: &str, figure: impl Display, bound: impl Display, holds: bool)
     assert!(holds, "{name}: {figure} is not within {bound}");
 }
 
+/// Says what went otherwise than it should, for whoever reads the log of a proof that failed.
+pub fn remark(text: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 fn say(name: &str, figure: &impl Display, bound: &impl Display, verdict: &str) {
     // Past the test runner's capture, which would hold back the lines of tests that pass.
     let _ = writeln!(std::io::stdout(), "PROOF {name} {figure} {bound} {verdict}");

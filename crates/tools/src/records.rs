@@ -16,7 +16,6 @@ use stagedoor_storage::{KeyVault, StoreError, preferences};
 use url::Url;
 
 use crate::accounts::Account;
-use crate::sessions::CHANGES_SHOW_WITHIN;
 
 /// How long a row is remembered.
 const REMEMBERED_FOR: Duration = Duration::from_secs(30);
@@ -86,7 +85,7 @@ impl Records {
     async fn remember(&self, ctx: &TenantContext, user: UserId) -> Result<Remembered, PublicError> {
         let mut generations = Vec::with_capacity(Provider::ALL.len());
         for provider in Provider::ALL {
-            let generation = self.answers.account_generation(ctx, user, *provider, CHANGES_SHOW_WITHIN);
+            let generation = self.answers.account_generation(ctx, user, *provider);
             generations.push(Box::pin(generation).await);
         }
         let accounts = self.load_accounts(ctx, user).await?;
@@ -95,8 +94,8 @@ impl Records {
 
     async fn unchanged(&self, ctx: &TenantContext, user: UserId, known: &Remembered) -> bool {
         for (provider, generation) in Provider::ALL.iter().zip(known.generations.iter()) {
-            let seen = self.answers.account_generation_seen(ctx, user, *provider).await;
-            if seen.is_some() && seen != *generation {
+            let now = self.answers.account_generation(ctx, user, *provider).await;
+            if now.is_some() && now != *generation {
                 return false;
             }
         }

@@ -63,7 +63,7 @@ impl SessionsInUse {
     /// The state of the account now. To be asked for before a session is opened, so that a change in between shows.
     pub(crate) async fn standing(&self, ctx: &TenantContext, account: &Account) -> Standing {
         let Account { user, provider, .. } = *account;
-        Standing(self.cache.account_generation(ctx, user, provider, CHANGES_SHOW_WITHIN).await)
+        Standing(self.cache.account_generation(ctx, user, provider).await)
     }
 
     /// The session of the account if it is in memory and the account is still in that state. While the state cannot be

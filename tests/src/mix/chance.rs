@@ -1,7 +1,7 @@
 //! Chance that is the same on every machine and with every release of every library: the mix is compared with what
 //! is kept.
 
-/// A seeded generator (SplitMix64: Steele, Lea, Flood, OOPSLA 2014).
+/// A seeded generator (`SplitMix64`: Steele, Lea, Flood, OOPSLA 2014).
 #[derive(Debug)]
 pub(super) struct Chance(u64);
 

@@ -68,29 +68,29 @@ impl Session<'_> {
             let rank = self.topic(earlier);
             self.search_for(rank);
             if self.chance.happens(500) {
-                self.read(Call::Track(rank));
+                self.read(&Call::Track(rank));
             }
             if self.chance.happens(250) {
-                self.read(Call::Album(rank));
+                self.read(&Call::Album(rank));
             }
             if self.chance.happens(150) {
-                self.read(Call::Artist(rank));
+                self.read(&Call::Artist(rank));
             }
         }
     }
 
     fn artist(&mut self, earlier: &[u16]) {
         let rank = self.topic(earlier);
-        self.read(Call::Search(Query::Artist(rank), 0));
-        self.read(Call::Artist(rank));
+        self.read(&Call::Search(Query::Artist(rank), 0));
+        self.read(&Call::Artist(rank));
         for _ in 0..self.chance.times(500, 5) {
             if self.chance.happens(400) {
                 self.next_turn();
             }
             let rank = if self.chance.happens(600) { rank } else { self.topic(&[]) };
-            self.read(Call::Album(rank));
+            self.read(&Call::Album(rank));
             if self.chance.happens(300) {
-                self.read(Call::Track(rank));
+                self.read(&Call::Track(rank));
             }
         }
     }
@@ -102,12 +102,12 @@ impl Session<'_> {
             let rank = self.topic(earlier);
             self.search_for(rank);
             if self.chance.happens(200) {
-                self.read(Call::Track(rank));
+                self.read(&Call::Track(rank));
             }
             self.call(Call::Add(playlist, vec![rank]));
             // Models like to see that it worked.
             if self.chance.happens(600) {
-                self.read(Call::Playlist(playlist, 0));
+                self.read(&Call::Playlist(playlist, 0));
             }
         }
     }
@@ -125,7 +125,7 @@ impl Session<'_> {
             }
             if self.chance.happens(250) {
                 let rank = self.topic(&[]);
-                self.read(Call::Track(rank));
+                self.read(&Call::Track(rank));
             }
         }
     }
@@ -135,17 +135,17 @@ impl Session<'_> {
         let ranks: Vec<u16> = (0..count).map(|_| self.popularity.anything(&mut self.chance, 150)).collect();
         for rank in &ranks {
             let form = self.form();
-            self.read(Call::Search(Query::Track { rank: *rank, form, few: true }, 0));
+            self.read(&Call::Search(Query::Track { rank: *rank, form, few: true }, 0));
         }
         self.next_turn();
         self.call(Call::Create);
         let playlist = u8::try_from(self.playlists).unwrap_or(u8::MAX);
         self.playlists += 1;
         self.call(Call::Add(playlist, ranks));
-        self.read(Call::Playlist(playlist, 0));
+        self.read(&Call::Playlist(playlist, 0));
         if self.chance.happens(300) {
             self.next_turn();
-            self.read(Call::Playlist(playlist, 0));
+            self.read(&Call::Playlist(playlist, 0));
         }
     }
 
@@ -153,9 +153,9 @@ impl Session<'_> {
         let rank = self.popularity.anything(&mut self.chance, 100);
         self.topics.push(rank);
         let resolve = if self.chance.happens(800) { Call::Link(rank) } else { Call::Isrc(rank) };
-        self.read(resolve);
+        self.read(&resolve);
         let opened = if self.chance.happens(600) { Call::Album(rank) } else { Call::Artist(rank) };
-        self.read(opened);
+        self.read(&opened);
         if self.chance.happens(300) {
             let playlist = self.find_playlist();
             self.call(Call::Add(playlist, vec![rank]));
@@ -163,7 +163,7 @@ impl Session<'_> {
     }
 
     fn watch(&mut self) {
-        self.read(Call::Playlists(0));
+        self.read(&Call::Playlists(0));
         // The same ones at each run.
         for playlist in 0..self.person.playlists.len().min(2) {
             self.read_playlist(u8::try_from(playlist).unwrap_or_default());
@@ -177,7 +177,7 @@ impl Session<'_> {
 
     /// The list of playlists, and one of them read.
     fn find_playlist(&mut self) -> u8 {
-        self.read(Call::Playlists(0));
+        self.read(&Call::Playlists(0));
         if self.playlists > LISTED && self.chance.happens(500) {
             self.call(Call::Playlists(1));
         }
@@ -193,7 +193,7 @@ impl Session<'_> {
     }
 
     fn read_playlist(&mut self, playlist: u8) {
-        self.read(Call::Playlist(playlist, 0));
+        self.read(&Call::Playlist(playlist, 0));
         let tracks = self.person.playlists.get(usize::from(playlist)).copied().unwrap_or(0);
         for page in 1..=u8::try_from(tracks.saturating_sub(1) / PAGE).unwrap_or(0) {
             if !self.chance.happens(600) {
@@ -209,7 +209,7 @@ impl Session<'_> {
         } else {
             Query::Track { rank, form: self.form(), few: self.chance.happens(250) }
         };
-        self.read(Call::Search(query, 0));
+        self.read(&Call::Search(query, 0));
         let mut page = 0;
         while page < 3 && self.chance.happens(150) {
             page += 1;
@@ -236,7 +236,7 @@ impl Session<'_> {
 
     /// A call that changes nothing, and one in four times the same again later in the conversation: models do not
     /// remember lists, plans are made anew, a second worker begins from the start.
-    fn read(&mut self, call: Call) {
+    fn read(&mut self, call: &Call) {
         let mut at = self.at;
         for _ in 0..self.chance.times(250, 4) {
             self.push(at, call.clone());

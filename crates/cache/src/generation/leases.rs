@@ -15,12 +15,8 @@ pub(super) const LEASE: Duration = Duration::from_secs(2);
 /// For how long the replica itself counts on it, from before it asked: less, so that clocks may run a tenth apart.
 pub(super) const HELD_FOR: Duration = Duration::from_millis(1_800);
 
-/// For how long what was read last is known, after it has ceased to count.
-const SEEN_FOR: Duration = Duration::from_mins(2);
 const SHARDS: usize = 16;
 const FIRST_SWEEP: usize = 64;
-/// Persons in a shard of whom only what was seen is known; above this, that is forgotten at once.
-const SEEN_AT_MOST: usize = 4_096;
 
 /// The table.
 #[derive(Debug)]
@@ -38,10 +34,8 @@ struct Shard {
 
 #[derive(Debug, Default)]
 struct Slot {
-    /// What was read last, and the clock's reading from before it was asked for.
-    seen: Option<(Numbers, Duration)>,
-    /// Whether it counts as a lease.
-    held: bool,
+    /// What was read, and the clock's reading from before it was asked for.
+    lease: Option<(Numbers, Duration)>,
     /// How often the lease was dropped: a reading from before the last time makes no lease.
     drops: u64,
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -65,16 +59,8 @@ impl Leases {
         let shard = self.shard(person);
         let slot = shard.slots.get(&person)?;
         // The clock is read under the lock: an event that came before has dropped the lease by now.
-        let (numbers, _) = slot.seen.as_ref().filter(|_| slot.is_held(self.clock.elapsed()))?;
+        let (numbers, _) = slot.lease.as_ref().filter(|_| slot.is_held(self.clock.elapsed()))?;
         Some(numbers.clone())
-    }
-
-    /// What was read last, if that was within two minutes and nothing is known to have changed.
-    pub(super) fn seen(&self, person: Person) -> Option<Numbers> {
-        let now = self.clock.elapsed();
-        let shard = self.shard(person);
-        let (numbers, at) = shard.slots.get(&person)?.seen.as_ref()?;
-        (now.saturating_sub(*at) < SEEN_FOR).then(|| numbers.clone())
     }
 
     /// Where callers that find no lease line up, so that one of them reads.
@@ -101,8 +87,7 @@ impl Leases {
         if slot.drops != begun.drops {
             return false;
         }
-        slot.seen = Some((numbers, begun.at));
-        slot.held = true;
+        slot.lease = Some((numbers, begun.at));
         true
     }
 
@@ -136,24 +121,19 @@ impl Leases {
 impl Shard {
     /// Forgets persons of whom nothing counts and nobody asks.
     fn sweep(&mut self, now: Duration) {
-        let crowded = self.slots.len() > SEEN_AT_MOST;
-        self.slots.retain(|_, slot| {
-            let seen = slot.seen.as_ref().is_some_and(|(_, at)| now.saturating_sub(*at) < SEEN_FOR);
-            // A slot in whose turn somebody reads must keep its count of drops.
-            slot.is_held(now) || (seen && !crowded) || Arc::strong_count(&slot.turn) > 1
-        });
+        // A slot in whose turn somebody reads must keep its count of drops.
+        self.slots.retain(|_, slot| slot.is_held(now) || Arc::strong_count(&slot.turn) > 1);
         self.sweep_at = (self.slots.len() * 2).max(FIRST_SWEEP);
     }
 }
 
 impl Slot {
     fn is_held(&self, now: Duration) -> bool {
-        self.held && self.seen.as_ref().is_some_and(|(_, at)| now.saturating_sub(*at) < HELD_FOR)
+        self.lease.as_ref().is_some_and(|(_, at)| now.saturating_sub(*at) < HELD_FOR)
     }
 
     fn drop_lease(&mut self) {
-        self.seen = None;
-        self.held = false;
+        self.lease = None;
         self.drops += 1;
     }
 }
@@ -212,9 +192,6 @@ mod tests {
         clock.advance(1_800);
         leases.install(ada, begun, Numbers::default());
         assert!(leases.held(ada).is_none(), "frozen on the way, it is over when it comes");
-        assert!(leases.seen(ada).is_some());
-        clock.advance(120_000);
-        assert!(leases.seen(ada).is_none());
     }
 
     #[test]
@@ -224,7 +201,7 @@ mod tests {
         let (hers, his) = (leases.begin(ada), leases.begin(bob));
         leases.drop_one(ada);
         assert!(!leases.install(ada, hers, Numbers::default()));
-        assert!(leases.held(ada).is_none() && leases.seen(ada).is_none());
+        assert!(leases.held(ada).is_none());
         assert!(leases.install(bob, his, Numbers::default()), "the other's is as good as it was");
         let again = leases.begin(ada);
         assert!(leases.install(ada, again, Numbers::default()));
@@ -248,7 +225,7 @@ mod tests {
             leases.install(person(number), begun, Numbers::default());
             clock.advance(10);
         }
-        assert!(slots() < 40_000, "{}", slots());
+        assert!(slots() < 5_000, "{}", slots());
         assert!(
             !leases.install(ada, begun, Numbers::default()),
             "whoever reads is remembered, and what it missed"

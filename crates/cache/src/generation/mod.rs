@@ -127,15 +127,6 @@ impl Generations {
         self.numbers(Person::of(ctx, user), [account]).await.map(|[account]| account)
     }
 
-    /// The same as this process read it last, without asking; `None` if that was a while ago.
-    pub(crate) fn account_seen(&self, ctx: &TenantContext, user: UserId, provider: Provider) -> Option<u64> {
-        let (person, account) = (Person::of(ctx, user), Change::Of(provider, DataScope::Account));
-        match self {
-            Self::Local(local) => Some(local.current(person, account)),
-            Self::Shared(shared) => shared.seen(person, account),
-        }
-    }
-
     /// The generation of the person's preferences; `None` if it is out of reach.
     pub(crate) async fn preferences(&self, ctx: &TenantContext, user: UserId) -> Option<u64> {
         self.numbers(Person::of(ctx, user), [Change::Preferences]).await.map(|[preferences]| preferences)

@@ -70,11 +70,6 @@ impl SharedGenerations {
         self.leases.held(person)
     }
 
-    /// The number as it was read last.
-    pub(super) fn seen(&self, person: Person, change: Change) -> Option<u64> {
-        self.leases.seen(person).map(|numbers| numbers.of(change))
-    }
-
     /// The person's generations, read by one of all who find no lease; `None` if they are out of reach.
     pub(super) async fn read(&self, person: Person) -> Option<Numbers> {
         self.settle_deferred(person).await?;

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use stagedoor_domain::{Provider, TenantSettings};
 use stagedoor_sandbox::{Effect, FaultRule};
-use stagedoor_testkit::proof::{ProofSize, prove, prove_equal};
+use stagedoor_testkit::proof::{ProofSize, prove, prove_equal, remark};
 use stagedoor_testkit::{Client, GatewayProcess, Stage, generous};
 
 const REPLICAS: usize = 3;
@@ -60,7 +60,7 @@ async fn failed(client: &Client, calls: usize, arguments: &Value) -> u64 {
     let bad = |answer: &reqwest::Result<stagedoor_testkit::Answer>| match answer {
         Ok(answer) if answer.verdict() == "200 ok" => false,
         Ok(answer) => {
-            eprintln!("{}", answer.text());
+            remark(answer.text());
             true
         }
         Err(_) => true,

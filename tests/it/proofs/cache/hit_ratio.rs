@@ -47,11 +47,11 @@ async fn the_mix_is_answered_at_least_as_often_from_before_as_a_boundless_cache_
     let mut everyone = Row::default();
     for population in Population::ALL {
         let calls = part_of(&calls, population);
-        let rows = play(&calls, |_| {}).await;
+        let rows = Box::pin(play(&calls, |_| {})).await;
         let all = say(population.as_str(), &rows);
         everyone = everyone.and(all);
         if ProofSize::wanted() == ProofSize::Full {
-            let without = play(&calls, without_foresight).await;
+            let without = Box::pin(play(&calls, without_foresight)).await;
             say(&format!("{}.without_foresight", population.as_str()), &without);
         }
     }

@@ -1,6 +1,7 @@
 //! Plays a mix against real gateways: people, accounts and playlists as the mix has them, the clock moved to each
 //! call, everything that a gateway does beside a call over before the next.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,13 +65,12 @@ impl<'a> Player<'a> {
         }
         let mut tenants: BTreeMap<String, TestTenant<'_>> = BTreeMap::new();
         for agent in agents.values().map(|agents| agents[0]) {
-            let slug = agent.tenant();
-            if !tenants.contains_key(&slug) {
-                let tenant = stage.tenant(&slug, generous()).await;
+            if let Entry::Vacant(place) = tenants.entry(agent.tenant()) {
+                let tenant = stage.tenant(place.key(), generous()).await;
                 for provider in Provider::ALL {
                     tenant.set_up(*provider).await;
                 }
-                tenants.insert(slug, tenant);
+                place.insert(tenant);
             }
         }
         let everyone = people(SEED);

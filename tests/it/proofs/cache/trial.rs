@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use stagedoor_domain::{Clock, Provider};
-use stagedoor_testkit::proof::{ProofSize, prove, prove_equal, prove_time};
+use stagedoor_testkit::proof::{ProofSize, prove, prove_equal, prove_time, remark};
 use stagedoor_testkit::{Client, GatewayProcess, KeySpec, LossyBroadcast, Stage, Twin, generous};
 
 use super::oracle::{Operation, What, judge};
@@ -181,7 +181,7 @@ impl Trial<'_> {
             if answer.verdict() == "200 ok" {
                 self.note(subject, began, ended, What::Wrote);
             } else {
-                eprintln!("{}", answer.text());
+                remark(answer.text());
                 self.failed.fetch_add(1, Ordering::Relaxed);
                 break;
             }
@@ -217,7 +217,7 @@ impl Trial<'_> {
         let answer = subject.clients[replica].tool("playlist_get", arguments).await;
         let ended = self.clock.elapsed();
         if answer.verdict() != "200 ok" {
-            eprintln!("{}", answer.text());
+            remark(answer.text());
             self.failed.fetch_add(1, Ordering::Relaxed);
             return;
         }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::future::join_all;
 use serde_json::json;
 use stagedoor_domain::{LimitClass, TenantSettings};
+use stagedoor_testkit::proof::remark;
 use stagedoor_testkit::{Client, GatewayProcess, KeySpec, Stage};
 
 pub(super) const REPLICAS: usize = 3;
@@ -67,12 +68,12 @@ pub(super) async fn call(client: &Client, class: LimitClass, tally: &Tally) {
             "200 invalid_arguments" => &tally.admitted,
             "200 rate_limited" => &tally.refused,
             _ => {
-                eprintln!("{}", answer.text());
+                remark(answer.text());
                 &tally.failed
             }
         },
         Err(error) => {
-            eprintln!("{error:?}");
+            remark(format_args!("{error:?}"));
             &tally.failed
         }
     };

@@ -26,14 +26,14 @@ async fn leases_admit_as_much_as_there_is() {
     let (clock, tally) = (stage.clock(), Tally::default());
     let began = clock.elapsed();
     let callers = (0..REPLICAS * CALLERS_OF_EACH).map(async |caller| {
-        while clock.elapsed() - began < lasting
+        while clock.elapsed().saturating_sub(began) < lasting
             || tally.admitted() + tally.refused() < 2 * u64::from(capacity)
         {
             call(&clients[caller % REPLICAS], LimitClass::Api, &tally).await;
         }
     });
     join_all(callers).await;
-    let lasted = (clock.elapsed() - began).as_secs_f64();
+    let lasted = clock.elapsed().saturating_sub(began).as_secs_f64();
     prove_equal("limits.lease_calls_failed", tally.failed(), 0);
     let rate = f64::from(capacity) / quota.window.as_secs_f64();
     let most = f64::from(capacity) + rate * lasted;

@@ -54,7 +54,7 @@ async fn an_outage_and_an_empty_restart_stay_within_the_bound() {
             while tally.admitted() + tally.refused() < u64::from(capacity) * 12 {
                 everyone_calls(capacity / 8).await;
             }
-            let lasted = (clock.elapsed() - began).as_secs_f64();
+            let lasted = clock.elapsed().saturating_sub(began).as_secs_f64();
             let capacity = f64::from(capacity);
             bound = 2.0 * capacity + capacity * lasted / quota.window.as_secs_f64();
             most = most.max(tally.admitted());
