@@ -1,23 +1,20 @@
-//! The one HTTP client: timeouts, body cap, one retry of reads, the breaker. Knows status codes and headers, and no
-//! provider's shapes; those come in as `Call::explain`.
+//! The one HTTP client: a turn for each request, one retry of reads, what a 429 means. Knows status codes and no provider's
+//! shapes; those come in as `Call::explain`. The wire is `exchange`'s.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
-use chrono::DateTime;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Method, StatusCode, redirect};
-use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 use stagedoor_domain::{Clock, Entropy, Provider, TenantContext};
 use url::{Host, Url};
 
 use crate::answer::{Answer, failure};
 use crate::broker::{Broker, BrokerOptions, SharedPauses, Turn, jitter};
-use crate::call::{Authorization, Call};
+use crate::call::Call;
 use crate::error::{MalformedAnswer, ProviderError, TransportError};
+use crate::exchange::{Head, TimeLimit};
 use crate::observer::{AttemptOutcome, Observer};
 use crate::retry::RetryBudget;
 
@@ -187,86 +184,34 @@ impl ProviderHttp {
 
     /// One request, and what its answer means for those behind it.
     async fn attempt_in(&self, turn: Turn<'_>, call: &Call<'_>) -> Result<Answer, ProviderError> {
-        let mut outcome = self.observed_attempt(call).await;
-        match &mut outcome {
-            Ok(answer) if answer.status == StatusCode::TOO_MANY_REQUESTS => {
-                answer.pause = turn.refused(answer.retry_after).await;
-            }
-            Ok(_) => turn.answered(),
-            Err(_) => drop(turn),
-        }
-        outcome
-    }
-
-    async fn attempt(&self, call: &Call<'_>) -> Result<Answer, ProviderError> {
-        let provider = call.app.provider;
-        let left = call.deadline.map(|deadline| deadline.remaining(&*self.options.clock));
-        if left.is_some_and(|left| left.is_zero()) {
-            return Err(ProviderError::DeadlineExceeded { provider, uncertain: false });
-        }
-        let own = self.options.request_timeout;
-        let limit = left.map_or(own, |left| left.min(own));
-        match tokio::time::timeout(limit, self.exchange(call)).await {
-            Ok(outcome) => outcome,
-            Err(_) if left.is_some_and(|left| left <= own) => {
-                Err(ProviderError::DeadlineExceeded { provider, uncertain: !call.repeatable })
-            }
-            Err(_) => Err(ProviderError::Unavailable {
-                provider,
-                uncertain: !call.repeatable,
-                cause: TransportError::TimedOut(limit),
-            }),
-        }
-    }
-
-    async fn observed_attempt(&self, call: &Call<'_>) -> Result<Answer, ProviderError> {
         let started = self.options.clock.elapsed();
-        let result = self.attempt(call).await;
+        let result = self.attempt(turn, call).await;
         let duration = self.options.clock.elapsed().saturating_sub(started);
         let outcome = AttemptOutcome::of(result.as_ref().map(|answer| answer.status.as_u16()));
         self.observe(call.app.provider, outcome, duration);
         result
     }
 
+    async fn attempt(&self, turn: Turn<'_>, call: &Call<'_>) -> Result<Answer, ProviderError> {
+        let clock = &*self.options.clock;
+        let time = TimeLimit::of(call, self.options.request_timeout, clock)?;
+        let head = time.hold(call, Head::of(&self.client, call, clock)).await?;
+        let (status, retry_after) = (head.status, head.retry_after);
+        let body = time.hold(call, head.body(call, self.options.body_limit));
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            // The wait begins with the head, and holds whatever becomes of the body, which only explains it.
+            let (pause, body) = tokio::join!(turn.refused(retry_after), body);
+            return Ok(Answer { status, retry_after, pause, body: body.unwrap_or_default() });
+        }
+        let body = body.await?;
+        turn.answered();
+        Ok(Answer { status, retry_after, pause: Duration::ZERO, body })
+    }
+
     fn observe(&self, provider: Provider, outcome: AttemptOutcome, duration: Duration) {
         if let Some(observer) = &self.options.observer {
             observer.call(provider, outcome, duration);
         }
-    }
-
-    async fn exchange(&self, call: &Call<'_>) -> Result<Answer, ProviderError> {
-        let provider = call.app.provider;
-        let mut request =
-            self.client.request(call.method.clone(), call.url.clone()).header(ACCEPT, call.accept);
-        request = match &call.authorization {
-            Authorization::Bearer(token) => request.bearer_auth(token.expose_secret()),
-            Authorization::Basic { user, password } => {
-                request.basic_auth(user, Some(password.expose_secret()))
-            }
-            Authorization::None => request,
-        };
-        if let Some(key) = call.idempotency_key {
-            request = request.header("Idempotency-Key", key);
-        }
-        if let Some((content_type, content)) = &call.body {
-            request = request.header(CONTENT_TYPE, *content_type).body(content.clone());
-        }
-        let mut response = request.send().await.map_err(|error| broken(call, error))?;
-        let status = response.status();
-        let retry_after = self.retry_after(response.headers());
-        let too_large = ProviderError::BodyTooLarge {
-            provider,
-            uncertain: !call.repeatable,
-            limit: self.options.body_limit,
-        };
-        let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| broken(call, error))? {
-            if body.len() + chunk.len() > self.options.body_limit {
-                return Err(too_large);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Answer { status, retry_after, pause: Duration::ZERO, body: body.freeze() })
     }
 
     /// Waits a moment before a retry; false if there is no time for it.
@@ -277,16 +222,6 @@ impl ProviderHttp {
             tokio::time::sleep(wait).await;
         }
         in_time
-    }
-
-    /// Seconds or a date (RFC 9110 §10.2.3).
-    fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
-        let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-        if let Ok(seconds) = text.parse() {
-            return Some(Duration::from_secs(seconds));
-        }
-        let date = DateTime::parse_from_rfc2822(text).ok()?;
-        Some((date.to_utc() - self.options.clock.now()).to_std().unwrap_or_default())
     }
 
     fn check_base(&self, provider: Provider, url: &Url) -> Result<(), ProviderError> {
@@ -301,16 +236,6 @@ impl ProviderHttp {
             Some(what) => Err(ProviderError::Misconfigured { provider, what }),
             None => Ok(()),
         }
-    }
-}
-
-fn broken(call: &Call<'_>, error: reqwest::Error) -> ProviderError {
-    let error = error.without_url();
-    let connect = error.is_connect();
-    ProviderError::Unavailable {
-        provider: call.app.provider,
-        uncertain: !connect && !call.repeatable,
-        cause: if connect { TransportError::Connect(error) } else { TransportError::Broken(error) },
     }
 }
 

@@ -8,6 +8,7 @@ mod authorization;
 mod broker;
 mod call;
 mod error;
+mod exchange;
 mod http;
 mod oauth;
 mod observer;

@@ -67,7 +67,7 @@ impl Lane {
             let mut kept = self.lock();
             self.serve(&mut kept, now);
             match kept.state.admit(&flow, deadline, urgency, now) {
-                Admission::Go => return Ok(self.permit(now)),
+                Admission::Go(taken_at) => return Ok(self.permit(taken_at)),
                 Admission::Refused(wait) => {
                     self.tally.refuse(urgency);
                     return Err(wait);
@@ -108,6 +108,12 @@ impl Lane {
         kept.state.is_idle(now)
     }
 
+    /// The ticket of whoever keeps the time.
+    #[cfg(test)]
+    pub(super) fn keeper(&self) -> Option<u64> {
+        self.lock().keeper
+    }
+
     fn queue(
         self: &Arc<Self>,
         kept: &mut Kept,
@@ -136,7 +142,7 @@ impl Lane {
         while let Some(waiter) = kept.state.next(now) {
             self.relieve(kept, waiter.ticket);
             // Whoever left has taken its ticket out of the line before, so there is someone to tell.
-            if waiter.wake.send(Admission::Go).is_err() {
+            if waiter.wake.send(Admission::Go(now)).is_err() {
                 kept.state.give_back(now, now);
             }
         }
@@ -215,7 +221,7 @@ impl Place {
                 told = told => {
                     self.told = None;
                     return match told {
-                        Ok(Admission::Go) => Ok(self.lane.permit(self.lane.clock.elapsed())),
+                        Ok(Admission::Go(taken_at)) => Ok(self.lane.permit(taken_at)),
                         Ok(Admission::Refused(wait)) => Err(wait),
                         Ok(Admission::Wait) | Err(_) => Err(self.give_up()),
                     };
@@ -237,13 +243,15 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let Some(mut told) = self.told.take() else { return };
         let now = self.lane.clock.elapsed();
         let mut kept = self.lane.lock();
-        if kept.state.leave(self.ticket).is_some() {
-            self.lane.relieve(&mut kept, self.ticket);
-        } else if told.try_recv() == Ok(Admission::Go) {
-            kept.state.give_back(now, now);
+        // It may have begun to keep the time after it was served, which nobody but itself can know.
+        self.lane.relieve(&mut kept, self.ticket);
+        let Some(mut told) = self.told.take() else { return };
+        if kept.state.leave(self.ticket).is_none()
+            && let Ok(Admission::Go(taken_at)) = told.try_recv()
+        {
+            kept.state.give_back(taken_at, now);
         }
         self.lane.serve(&mut kept, now);
     }

@@ -6,6 +6,8 @@ mod fair_queue;
 mod lane;
 mod pace;
 mod pause;
+#[cfg(test)]
+mod races;
 mod shared;
 #[cfg(test)]
 mod simulation;

@@ -35,6 +35,8 @@ struct Learned {
     step: f64,
     /// When the next call would be due if calls came evenly (GCRA's theoretical arrival time, ATM Forum TM 4.1).
     due: Duration,
+    /// When a pause last put `due` off.
+    put_off_at: Duration,
     period_began: Duration,
     /// Whether anyone had to wait for the pace in this period.
     was_waited_for: bool,
@@ -64,10 +66,12 @@ impl Pace {
         }
     }
 
-    /// Uncounts one that did not go out after all.
+    /// Uncounts one that did not go out after all. What it added to `due` is gone if a pause came since.
     pub(crate) fn give_back(&mut self, taken_at: Duration, now: Duration) {
         self.sent.remove(taken_at, now);
-        if let Some(learned) = &mut self.learned {
+        if let Some(learned) = &mut self.learned
+            && taken_at > learned.put_off_at
+        {
             learned.due = learned.due.saturating_sub(learned.interval());
         }
     }
@@ -93,17 +97,19 @@ impl Pace {
             ceiling,
             step: ceiling * INCREASE,
             due: resume,
+            put_off_at: now,
             period_began: resume,
             was_waited_for: false,
             unused_periods: 0,
         });
-        self.hold(resume);
+        self.hold(now, resume);
     }
 
     /// Nothing goes out before `resume`, and no burst then.
-    pub(crate) fn hold(&mut self, resume: Duration) {
+    pub(crate) fn hold(&mut self, now: Duration, resume: Duration) {
         if let Some(learned) = &mut self.learned {
             learned.due = resume + BURST.saturating_sub(learned.interval());
+            learned.put_off_at = now;
             learned.period_began = resume;
         }
     }

@@ -144,7 +144,7 @@ impl World {
         let flow = || Flow::of_user(UserId(Uuid::from_u128(user)), PrincipalKind::Job("agent"));
         let deadline = self.now + PATIENCE;
         match self.state.admit(flow, Some(deadline), Urgency::Call, self.now) {
-            Admission::Go => self.send(),
+            Admission::Go(_) => self.send(),
             Admission::Wait => drop(self.state.queue(flow(), Some(deadline), self.now, self.now)),
             Admission::Refused(_) => {}
         }

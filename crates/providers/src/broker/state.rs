@@ -31,8 +31,8 @@ pub(super) struct Waiter<W> {
 /// What becomes of a call that asks to go out.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Admission {
-    /// It has a place.
-    Go,
+    /// It has a place, taken at this time.
+    Go(Duration),
     /// It is to wait.
     Wait,
     /// It would wait too long; this long.
@@ -96,7 +96,7 @@ impl<W> State<W> {
         if self.line.is_empty() && self.is_open(now) {
             self.in_flight += 1;
             self.pace.take(now);
-            return Admission::Go;
+            return Admission::Go(now);
         }
         self.note_demand(now);
         let flow = flow();
@@ -194,7 +194,7 @@ impl<W> State<W> {
     fn learn(&mut self, news: News, now: Duration) {
         match news {
             News::First if !self.express => self.pace.slow_down(now, self.pause.until()),
-            News::Again => self.pace.hold(self.pause.until()),
+            News::Again => self.pace.hold(now, self.pause.until()),
             News::First | News::None => {}
         }
     }

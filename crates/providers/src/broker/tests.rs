@@ -294,6 +294,32 @@ async fn background_work_never_waits_and_never_competes() {
     assert!(background().await.is_ok());
 }
 
+#[tokio::test(start_paused = true)]
+async fn sixteen_that_hear_of_a_pause_on_their_way_out_bring_no_burst_after_it() {
+    let desk = Desk::new(16, 100);
+    for _ in 0..300 {
+        desk.place(1, None).await.unwrap().answered();
+    }
+    let ctx = context(1, 1);
+    let mut on_their_way = Vec::new();
+    for _ in 0..16 {
+        on_their_way.push(desk.lane.place(|| Flow::of(&ctx), None, Urgency::Call).await.unwrap());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for permit in on_their_way {
+        permit.hear(4 * SECOND);
+    }
+    let standing = desk.lane.standing();
+    assert_eq!((standing.in_flight, standing.paused_for), (0, Some(4 * SECOND)));
+    assert!(standing.pace_per_second > Some(7.0), "{standing:?}: a burst would be of 14");
+    tokio::time::sleep(4 * SECOND).await;
+    let mut at_once = Vec::new();
+    while let Ok(permit) = desk.place(1, Some(Duration::ZERO)).await {
+        at_once.push(permit);
+    }
+    assert_eq!(at_once.len(), 1);
+}
+
 /// What replicas tell each other, without Redis.
 #[derive(Debug)]
 struct Board {

@@ -12,4 +12,5 @@ mod linking;
 mod scripted;
 mod spotify;
 mod tidal;
+mod waits;
 mod wire;

@@ -15,14 +15,24 @@ pub(crate) struct Scripted {
 
 impl Scripted {
     /// Serves `answers` in turn, then closes connections unanswered.
-    #[expect(clippy::disallowed_methods, reason = "the server ends with the test's runtime")]
     pub(crate) async fn start(answers: Vec<Vec<u8>>) -> Self {
+        Self::serve(answers, false).await
+    }
+
+    /// As `start`, but leaves the connections of its answers open, as if more would come.
+    pub(crate) async fn start_unfinished(answers: Vec<Vec<u8>>) -> Self {
+        Self::serve(answers, true).await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the server ends with the test's runtime")]
+    async fn serve(answers: Vec<Vec<u8>>, unfinished: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let root = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&requests);
         tokio::spawn(async move {
             let mut answers = VecDeque::from(answers);
+            let mut left_open = Vec::new();
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut buffer = vec![0; 64 * 1024];
                 let mut length = 0;
@@ -35,6 +45,10 @@ impl Scripted {
                 seen.lock().unwrap().push(String::from_utf8_lossy(&buffer[..length]).into_owned());
                 if let Some(answer) = answers.pop_front() {
                     let _ = stream.write_all(&answer).await;
+                    if unfinished {
+                        left_open.push(stream);
+                        continue;
+                    }
                 }
                 let _ = stream.shutdown().await;
             }

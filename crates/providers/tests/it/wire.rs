@@ -1,11 +1,11 @@
-//! What the HTTP client does whatever the provider: redirects, retries, waits, caps, deadlines, secrets.
+//! What the HTTP client does whatever the provider: redirects, retries, caps, deadlines, secrets. Waits are in `waits`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use stagedoor_domain::reference::EntityKindSet;
-use stagedoor_domain::{EntityKind, ErrorCode, Fault, ItemRef, Provider, TenantContext};
+use stagedoor_domain::{EntityKind, ItemRef, Provider, TenantContext};
 use stagedoor_providers::{
     Access, Deadline, HttpOptions, MalformedAnswer, NewPlaylist, ProviderApp, ProviderError, ProviderHttp,
     Providers, SearchQuery, SpotifyMode, TransportError, Urgency,
@@ -14,25 +14,28 @@ use stagedoor_providers::{
 use crate::fixture::{FrozenClock, app, context, options};
 use crate::scripted::{Scripted, json};
 
-const TRACK: &str = r#"{"id":"11dFghVXANMlKmJXsNCbNl","name":"Song"}"#;
+pub(crate) const TRACK: &str = r#"{"id":"11dFghVXANMlKmJXsNCbNl","name":"Song"}"#;
 const TOKEN: &str = "a-very-secret-access-token-of-someone";
 
-struct Wire {
-    server: Scripted,
-    clock: Arc<FrozenClock>,
-    app: ProviderApp,
-    providers: Providers,
-    ctx: TenantContext,
+pub(crate) struct Wire {
+    pub(crate) server: Scripted,
+    pub(crate) clock: Arc<FrozenClock>,
+    pub(crate) app: ProviderApp,
+    pub(crate) providers: Providers,
+    pub(crate) ctx: TenantContext,
     token: SecretString,
 }
 
 impl Wire {
-    async fn start(answers: Vec<Vec<u8>>) -> Self {
+    pub(crate) async fn start(answers: Vec<Vec<u8>>) -> Self {
         Self::with_options(answers, |_| ()).await
     }
 
     async fn with_options(answers: Vec<Vec<u8>>, change: impl FnOnce(&mut HttpOptions)) -> Self {
-        let server = Scripted::start(answers).await;
+        Self::of(Scripted::start(answers).await, change)
+    }
+
+    pub(crate) fn of(server: Scripted, change: impl FnOnce(&mut HttpOptions)) -> Self {
         let clock = Arc::new(FrozenClock::default());
         let mut options = options(&clock);
         change(&mut options);
@@ -41,15 +44,15 @@ impl Wire {
         Self { server, clock, app, providers, ctx: context(), token: TOKEN.into() }
     }
 
-    fn access(&self) -> Access<'_> {
+    pub(crate) fn access(&self) -> Access<'_> {
         Access { app: &self.app, token: &self.token, country: None, deadline: None, urgency: Urgency::Call }
     }
 
-    async fn read(&self) -> Result<String, ProviderError> {
+    pub(crate) async fn read(&self) -> Result<String, ProviderError> {
         self.read_as(&self.access()).await
     }
 
-    async fn read_as(&self, access: &Access<'_>) -> Result<String, ProviderError> {
+    pub(crate) async fn read_as(&self, access: &Access<'_>) -> Result<String, ProviderError> {
         let item: ItemRef = "spotify:track:11dFghVXANMlKmJXsNCbNl".parse().unwrap();
         let track = self.providers.get(Provider::Spotify).track(&self.ctx, access, &item).await?;
         Ok(track.title)
@@ -135,54 +138,6 @@ async fn nobody_listening_is_no_connection() {
         "{error:?}"
     );
     assert!(!wire.write().await.unwrap_err().uncertain(), "nothing was sent, so nothing was done");
-}
-
-#[tokio::test]
-async fn a_wait_is_kept_without_asking_again() {
-    let busy =
-        json("429 Too Many Requests", "retry-after: 80000\r\n", r#"{"error":{"status":429,"message":"x"}}"#);
-    let wire = Wire::start(vec![busy, json("200 OK", "", TRACK)]).await;
-    for _ in 0..3 {
-        let error = wire.read().await.unwrap_err();
-        assert_eq!(error.retry_after(), Some(Duration::from_secs(80_000)));
-        assert_eq!((error.code(), error.fault()), (ErrorCode::ProviderRateLimited, Fault::Provider));
-    }
-    assert_eq!(wire.server.requests().len(), 1);
-    let other = ProviderApp { client_id: "another".to_owned(), ..wire.app.clone() };
-    let access = Access { app: &other, ..wire.access() };
-    assert_eq!(wire.read_as(&access).await.unwrap(), "Song", "another client id is not shut");
-
-    wire.clock.advance(Duration::from_secs(79_999));
-    assert_eq!(wire.read().await.unwrap_err().retry_after(), Some(Duration::from_secs(1)));
-    wire.clock.advance(Duration::from_secs(1));
-    let error = wire.read().await.unwrap_err();
-    assert!(matches!(error, ProviderError::Unavailable { .. }), "the request went out: {error:?}");
-}
-
-#[tokio::test]
-async fn a_wait_can_be_a_date_or_missing() {
-    let date = "Sun, 25 Oct 2026 20:14:20 GMT";
-    let until = chrono::DateTime::parse_from_rfc2822(date).unwrap().to_utc();
-    let wire =
-        Wire::start(vec![json("429 Too Many Requests", &format!("retry-after: {date}\r\n"), "{}")]).await;
-    let expected = (until - stagedoor_domain::Clock::now(&*wire.clock)).to_std().unwrap_or_default();
-    let wait = wire.read().await.unwrap_err().retry_after().unwrap();
-    assert_eq!(wait, expected.clamp(Duration::from_secs(1), Duration::from_hours(24)));
-
-    let wire = Wire::start(vec![json("429 Too Many Requests", "", "{}")]).await;
-    assert_eq!(
-        wire.read().await.unwrap_err().retry_after(),
-        Some(Duration::from_millis(500)),
-        "half a second plus jitter"
-    );
-}
-
-#[tokio::test]
-async fn a_quota_is_told_apart_from_a_burst() {
-    let body = r#"{"error":{"status":429,"message":"Quota","reason":"QUOTA_EXCEEDED"}}"#;
-    let wire = Wire::start(vec![json("429 Too Many Requests", "", body)]).await;
-    let error = wire.read().await.unwrap_err();
-    assert!(matches!(error, ProviderError::QuotaExceeded { retry_after: None, .. }), "{error:?}");
 }
 
 #[tokio::test]
