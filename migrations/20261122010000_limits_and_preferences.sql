@@ -88,3 +88,36 @@ AS $$
 $$;
 REVOKE ALL ON FUNCTION tenant_by_id(uuid) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tenant_by_id(uuid) TO stagedoor_app, stagedoor_keeper;
+
+-- The look-up of a key says at which revision it saw its tenant: whichever is newer, that or what was seen of a change,
+-- is in force.
+DROP FUNCTION api_key_for_sign_in(text, text);
+CREATE FUNCTION api_key_for_sign_in(wanted_slug text, wanted_key_id text)
+RETURNS TABLE (
+    tenant_id uuid, slug text, status text, settings jsonb, revision bigint,
+    key_id text, pepper_version smallint, digest bytea, scopes text[], toolsets text[], read_only boolean,
+    user_id uuid, allowed_networks inet[], expires_at timestamptz
+)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    tenant public.tenants%ROWTYPE;
+    callers_tenant text := COALESCE(current_setting('stagedoor.tenant_id', true), '');
+BEGIN
+    SELECT * INTO tenant FROM public.tenants t WHERE t.slug = wanted_slug;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    PERFORM set_config('stagedoor.tenant_id', tenant.tenant_id::text, true);
+    RETURN QUERY
+        SELECT tenant.tenant_id, tenant.slug, tenant.status, tenant.settings, tenant.revision,
+            k.key_id, k.pepper_version, k.digest, k.scopes, k.toolsets, k.read_only,
+            k.user_id, k.allowed_networks, k.expires_at
+        FROM public.api_keys k
+        WHERE k.tenant_id = tenant.tenant_id AND k.key_id = wanted_key_id AND k.revoked_at IS NULL;
+    PERFORM set_config('stagedoor.tenant_id', callers_tenant, true);
+END
+$$;
+REVOKE ALL ON FUNCTION api_key_for_sign_in(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION api_key_for_sign_in(text, text) TO stagedoor_app;

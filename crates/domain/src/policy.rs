@@ -174,8 +174,7 @@ closed_set!(
 );
 
 /// From which devices a person's accounts may be used. A device is a client program, its network and its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct DevicePolicy {
     /// When a device is new to an account. Linking the account, or linking it again, admits the device that asks.
     pub new_device: PolicyAction,
@@ -230,10 +229,9 @@ pub struct Preferences {
 
 /// What a tenant may override; kept in `tenants.settings` as JSON and read again without a restart.
 ///
-/// Defaults are not written and members that are not known are passed over, so that replicas of two releases can read
-/// the same row. Checking what an operator hands in is for whoever takes it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+/// Defaults are not written, and what this version cannot read has its default ([`TenantSettings::read`]), so that
+/// replicas of two releases can read the same row.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct TenantSettings {
     /// Quotas by class; a class that is absent keeps its default.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

@@ -21,6 +21,7 @@ pub mod session_imports;
 mod sign_in;
 mod store;
 pub mod tenants;
+mod told;
 mod transaction;
 pub mod users;
 

@@ -38,6 +38,16 @@ pub async fn load(
     context: &TenantContext,
     user: UserId,
 ) -> Result<StoredPreferences, StoreError> {
+    load_to_replace(vault, context, user).await.and_then(|(stored, damage)| damage.map_or(Ok(stored), Err))
+}
+
+/// The same for a caller that is about to store something else: what is damaged is told beside the defaults that take
+/// its place. What a later release has written is an error, since it is nobody's to replace.
+pub async fn load_to_replace(
+    vault: &KeyVault,
+    context: &TenantContext,
+    user: UserId,
+) -> Result<(StoredPreferences, Option<StoreError>), StoreError> {
     let read = async |tx: &mut TenantTransaction| {
         let row = sqlx::query!(
             "SELECT schema_version, document, revision, updated_at FROM preferences
@@ -48,18 +58,34 @@ pub async fn load(
         Ok::<_, StoreError>(row.fetch_optional(tx.connection()).await?)
     };
     let Some(row) = vault.store().with_tenant(context, read).await? else {
-        return Ok(StoredPreferences::none());
+        return Ok((StoredPreferences::none(), None));
     };
     if !KNOWN_VERSIONS.contains(&row.schema_version.as_str()) {
         return Err(StoreError::not_understood("preferences.schema_version", row.schema_version));
     }
     let place = place(context.tenant_id(), user, row.revision);
-    let opened = vault.open(context, &place, &row.document, "a person's preferences").await?;
+    let standing = |preferences, document| StoredPreferences {
+        preferences,
+        revision: row.revision,
+        updated_at: Some(row.updated_at),
+        document,
+    };
+    let opened = vault.open(context, &place, &row.document, "a person's preferences").await;
+    match opened.and_then(|opened| understood(&opened)) {
+        Ok((preferences, document)) => Ok((standing(preferences, document), None)),
+        Err(damage @ (StoreError::Unreadable { .. } | StoreError::NotUnderstood { .. })) => {
+            Ok((standing(Preferences::default(), Map::new()), Some(damage)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn understood(opened: &[u8]) -> Result<(Preferences, Map<String, Value>), StoreError> {
     // What the document says is not repeated: it is the person's.
     let unusable = |_| StoreError::not_understood("preferences.document", "something else than preferences");
-    let document: Map<String, Value> = serde_json::from_slice(&opened).map_err(unusable)?;
+    let document: Map<String, Value> = serde_json::from_slice(opened).map_err(unusable)?;
     let preferences = serde_json::from_value(Value::Object(document.clone())).map_err(unusable)?;
-    Ok(StoredPreferences { preferences, revision: row.revision, updated_at: Some(row.updated_at), document })
+    Ok((preferences, document))
 }
 
 /// Stores what `user` prefers now in place of `before`, which was loaded; members of `before` that this build does not

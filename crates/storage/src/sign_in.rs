@@ -17,6 +17,8 @@ use crate::tenants::tenant;
 pub struct StoredApiKey {
     /// The tenant.
     pub tenant: Tenant,
+    /// Raised by each change of the tenant.
+    pub tenant_revision: i64,
     /// Who the key stands for, with expiry and networks.
     pub principal: Principal,
     /// What the presented key must match.
@@ -28,6 +30,7 @@ struct Row {
     slug: String,
     status: String,
     settings: Json<serde_json::Value>,
+    revision: i64,
     key_id: String,
     pepper_version: i16,
     digest: Vec<u8>,
@@ -50,7 +53,7 @@ impl Store {
         let query = sqlx::query_as!(
             Row,
             r#"SELECT tenant_id AS "tenant_id!", slug AS "slug!", status AS "status!",
-                settings AS "settings!: Json<serde_json::Value>", key_id AS "key_id!",
+                settings AS "settings!: Json<serde_json::Value>", revision AS "revision!", key_id AS "key_id!",
                 pepper_version AS "pepper_version!", digest AS "digest!", scopes AS "scopes!", toolsets AS "toolsets?",
                 read_only AS "read_only!", user_id AS "user_id?", allowed_networks AS "allowed_networks!: Vec<IpNet>",
                 expires_at AS "expires_at?"
@@ -88,6 +91,7 @@ impl Row {
             allowed_networks: self.allowed_networks,
         };
         let tenant = tenant(self.tenant_id, &self.slug, &self.status, self.settings.0)?;
-        Ok(StoredApiKey { tenant, principal, digest: ApiKeyDigest { pepper_version, hmac } })
+        let digest = ApiKeyDigest { pepper_version, hmac };
+        Ok(StoredApiKey { tenant, tenant_revision: self.revision, principal, digest })
     }
 }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::error::StoreError;
 use crate::store::Store;
+use crate::told;
 use crate::transaction::TenantTransaction;
 
 /// A tenant as it is since a change.
@@ -129,6 +130,8 @@ pub(crate) async fn insert(
     Ok(())
 }
 
+/// A tenant's row. Settings never fail: what cannot be read of them has its default, which is told.
+#[expect(clippy::needless_pass_by_value, reason = "a row hands over what it holds")]
 pub(crate) fn tenant(
     id: Uuid,
     slug: &str,
@@ -140,8 +143,8 @@ pub(crate) fn tenant(
         "suspended" => TenantStatus::Suspended,
         other => return Err(StoreError::not_understood("tenants.status", other)),
     };
-    let slug = slug.parse().map_err(|_| StoreError::not_understood("tenants.slug", slug))?;
-    let settings: TenantSettings = serde_json::from_value(settings)
-        .map_err(|error| StoreError::not_understood("tenants.settings", error.to_string()))?;
+    let slug: TenantSlug = slug.parse().map_err(|_| StoreError::not_understood("tenants.slug", slug))?;
+    let (settings, problems) = TenantSettings::read(&settings);
+    told::tell(id.into(), &slug, &problems);
     Ok(Tenant { id: id.into(), slug, status, settings })
 }

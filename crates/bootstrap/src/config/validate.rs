@@ -18,6 +18,7 @@ pub(super) fn problems(config: &Config, schema: &ConfigSchema) -> Vec<ConfigErro
     let (cache, limits) = (&config.cache, &config.rate_limiting);
     problems.redis("cache", cache.redis_url.as_ref(), cache.redis_cluster);
     problems.redis("rate_limiting", limits.redis_url.as_ref(), limits.redis_cluster);
+    problems.both_redis();
     problems.telemetry();
     problems.found
 }
@@ -173,6 +174,31 @@ impl Problems<'_> {
         } else if address.each().count() > 1 && !cluster {
             let advice = format!("wanted: one address, or `{section}.redis_cluster: true`");
             self.add(&path, "several servers are named that are no cluster", &advice);
+        } else if cluster && address.each().any(|address| database_number(address) != 0) {
+            let advice = "wanted: an address without a number, or with 0";
+            self.add(&path, "it names a database by number, and a Redis Cluster has only number 0", advice);
+        }
+    }
+
+    /// Whoever shares its limits among replicas has several of them, and whoever shares its cache too.
+    fn both_redis(&mut self) {
+        let (cache, limits) = (&self.config.cache, &self.config.rate_limiting);
+        if !cache.enabled {
+            return;
+        }
+        let advice = "wanted: both addresses, or neither for a single replica, or `cache.enabled: false`";
+        match (&cache.redis_url, &limits.redis_url) {
+            (None, Some(_)) if !cache.redis_cluster => {
+                let problem = "it is required where rate_limiting.redis_url is given: replicas that share no cache do \
+                               not learn of each other's writes and give answers from before them";
+                self.add("cache.redis_url", problem, advice);
+            }
+            (Some(_), None) if limits.enabled && !limits.redis_cluster => {
+                let problem = "it is required where cache.redis_url is given: replicas that share no limits each admit \
+                               a tenant's whole quota";
+                self.add("rate_limiting.redis_url", problem, advice);
+            }
+            _ => {}
         }
     }
 
@@ -190,6 +216,18 @@ impl Problems<'_> {
 
 fn has_scheme(address: &str, schemes: &[&str]) -> bool {
     Url::parse(address).is_ok_and(|url| schemes.contains(&url.scheme()))
+}
+
+/// The database that an address names: as its path, or on a socket as `db`.
+fn database_number(address: &str) -> u32 {
+    let Ok(url) = Url::parse(address) else { return 0 };
+    let socket = url.scheme() == "redis+unix";
+    let number = if socket {
+        url.query_pairs().find(|(name, _)| name == "db").map(|(_, number)| number.into_owned())
+    } else {
+        Some(url.path().trim_matches('/').to_owned())
+    };
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 fn is_loopback(address: &Url) -> bool {

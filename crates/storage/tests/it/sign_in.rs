@@ -26,6 +26,10 @@ async fn a_key_is_found_by_its_own_tenant_and_id_only() {
     assert!(store.find_api_key(&slug(&bob), ada.key.id()).await.unwrap().is_none());
     assert!(store.find_api_key(&"nobody".parse().unwrap(), ada.key.id()).await.unwrap().is_none());
     assert!(store.find_api_key(&slug(&ada), &"000000000000".parse().unwrap()).await.unwrap().is_none());
+
+    database.tamper("UPDATE tenants SET name = name").await;
+    let later = store.find_api_key(&slug(&ada), ada.key.id()).await.unwrap().unwrap();
+    assert_eq!(later.tenant_revision, found.tenant_revision + 1);
 }
 
 #[tokio::test]

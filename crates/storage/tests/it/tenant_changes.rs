@@ -50,17 +50,43 @@ async fn a_change_is_seen_once_by_whoever_knows_it() {
 }
 
 #[tokio::test]
-async fn settings_that_make_no_sense_hide_nobody_elses_change() {
+async fn settings_that_make_no_sense_have_their_default_everywhere() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let store = database.vault.store();
+    for stored in [
+        r#"{"limits":{"serch":[]},"concurrent_calls":4}"#,
+        r#"{"limits":{"api":[{"capacity":-5,"window_seconds":60}]},"concurrent_calls":4}"#,
+        r#"{"limits":"many","concurrent_calls":4}"#,
+        r#"{"limits":null,"concurrent_calls":4}"#,
+    ] {
+        database.tamper(&format!("UPDATE tenants SET settings = '{stored}' WHERE slug = 'ada'")).await;
+        let (slug, id) = ("ada".parse().unwrap(), ada.key.id());
+        let signed_in = store.find_api_key(&slug, id).await.unwrap().unwrap().tenant;
+        let found = store.find_tenant(&slug).await.unwrap().unwrap();
+        let seen = changes(store, &[]).await;
+        assert!(seen.not_understood.is_empty(), "{seen:?}");
+        let changed = seen.changed.into_iter().map(|change| change.tenant);
+        for tenant in changed.filter(|tenant| tenant.slug == slug).chain([signed_in, found]) {
+            assert_eq!(tenant.settings.quotas(LimitClass::Api), LimitClass::Api.default_quotas(), "{stored}");
+            assert_eq!(tenant.settings.concurrent_calls, Some(4), "the other members hold: {stored}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_is_not_understood_hides_nobody_elses_change() {
     let database = Database::start().await;
     let ada = database.inhabit("ada").await;
     database.inhabit("bob").await;
-    database.tamper(r#"UPDATE tenants SET settings = '{"limits":7}' WHERE slug = 'ada'"#).await;
+    database.tamper("ALTER TABLE tenants DROP CONSTRAINT tenants_status_check").await;
+    database.tamper("UPDATE tenants SET status = 'retired' WHERE slug = 'ada'").await;
     database.tamper("UPDATE tenants SET status = 'suspended' WHERE slug = 'bob'").await;
     let seen = changes(database.vault.store(), &[]).await;
     assert_eq!((seen.changed.len(), seen.changed[0].tenant.slug.as_str()), (1, "bob"));
     let [(id, revision, error)] = &seen.not_understood[..] else { panic!("{seen:?}") };
     assert_eq!((*id, *revision), (ada.context.tenant_id(), 2));
-    assert!(error.to_string().contains("tenants.settings"), "{error}");
+    assert!(error.to_string().contains("tenants.status"), "{error}");
 }
 
 /// Nobody but the gateway's role may ask across tenants, and it learns no more than what it serves by.

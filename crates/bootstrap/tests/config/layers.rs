@@ -1,0 +1,146 @@
+//! What wins of file and environment, where a value came from, and what is shown of it.
+
+use std::path::PathBuf;
+
+use insta::assert_snapshot;
+
+use super::{VALID, setting};
+
+#[test]
+fn the_environment_wins_over_the_file_and_is_read_by_kind() {
+    let environment = [
+        ("STAGEDOOR_SERVER__LISTEN", "0.0.0.0:8000"),
+        ("STAGEDOOR_SERVER__ALLOWED_HOSTS", "a.example, b.example:8443"),
+        ("STAGEDOOR_SERVER__TRUSTED_PROXIES", "[10.0.0.0/8]"),
+        ("STAGEDOOR_CACHE__ENABLED", "false"),
+        ("STAGEDOOR_TELEMETRY__SAMPLING_RATIO", "0.25"),
+        ("STAGEDOOR_TELEMETRY__LOG_FILTER", "debug"),
+        ("STAGEDOOR_AUDIT__FLUSH_INTERVAL_MS", ""),
+        ("STAGEDOOR_SERVICE_HOST", "10.1.2.3"),
+        ("STAGEDOOR_PORT_8080_TCP", "tcp://10.1.2.3:8080"),
+        ("PATH", "/bin"),
+    ];
+    let config = setting(&format!("{VALID}\nserver:\n  listen: 127.0.0.1:1\n"), &environment).load();
+    assert_eq!(config.server.listen.to_string(), "0.0.0.0:8000");
+    assert_eq!(config.server.allowed_hosts, ["a.example", "b.example:8443"]);
+    assert_eq!(config.server.trusted_proxies, ["10.0.0.0/8".parse().unwrap()]);
+    assert!(!config.cache.enabled);
+    assert!((config.telemetry.sampling_ratio - 0.25).abs() < f64::EPSILON);
+    assert_eq!(config.telemetry.log_filter, "debug");
+    assert_eq!(config.audit.flush_interval_ms, 100);
+}
+
+#[test]
+fn a_secret_comes_from_a_file_and_is_never_shown() {
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(secret.path(), "postgres://stagedoor_app:s3cond@db/stagedoor\n").unwrap();
+    let path = secret.path().to_str().unwrap();
+    let loaded = setting(VALID, &[("STAGEDOOR_STORAGE__DATABASE_URL_FILE", path)]).load();
+    assert_eq!(loaded.storage.database_url.expose(), "postgres://stagedoor_app:s3cond@db/stagedoor");
+    let shown = loaded.show() + &format!("{loaded:?}");
+    assert!(!shown.contains("s3cond") && !shown.contains("pa55"), "{shown}");
+
+    let missing = setting(VALID, &[("STAGEDOOR_STORAGE__DATABASE_URL_FILE", "/nowhere/at/all")]).refusal();
+    assert_snapshot!(missing, @r#"
+    the configuration has 1 problem:
+      - storage.database_url: /nowhere/at/all cannot be read: No such file or directory (os error 2) (from STAGEDOOR_STORAGE__DATABASE_URL_FILE)
+    "#);
+}
+
+#[test]
+fn a_configuration_is_shown_with_origins_and_loads_again() {
+    let setting = setting(VALID, &[("STAGEDOOR_CACHE__ENABLED", "false")]);
+    let shown = setting.load().show().replace(&setting.folder.path().display().to_string(), "/etc/stagedoor");
+    assert_snapshot!(shown, @r#"
+    audit:
+      enabled: true  # default
+      flush_interval_ms: 100  # default
+      queue_capacity: 8192  # default
+    cache:
+      command_timeout_ms: 50  # default
+      enabled: false  # STAGEDOOR_CACHE__ENABLED
+      l1_max_bytes: 104857600  # default
+      prefetch: true  # default
+      redis_cluster: false  # default
+      redis_url: null  # default
+      stale_if_error_seconds: 86400  # default
+      stale_while_revalidate_seconds: 60  # default
+      warm_up: true  # default
+    encryption:
+      api_key_pepper_file: "/keys/pepper"  # /etc/stagedoor/stagedoor.yaml
+      key_directory: null  # default
+      key_file: "/keys/kek"  # /etc/stagedoor/stagedoor.yaml
+      key_settle_s: 120  # default
+      passphrase_directory: null  # default
+      transit: null  # default
+      wrap_with: null  # default
+    linking:
+      attempt_minutes: 10  # default
+      wait_ms: 20000  # default
+    metrics:
+      enabled: true  # default
+    ops:
+      listen: "127.0.0.1:9090"  # default
+    providers:
+      allow_plain_http_loopback: false  # default
+      body_limit_bytes: 4194304  # default
+      connect_timeout_ms: 2000  # default
+      in_flight_per_client: 16  # default
+      queue_per_client: 1024  # default
+      request_timeout_ms: 10000  # default
+    rate_limiting:
+      command_timeout_ms: 50  # default
+      enabled: true  # default
+      lease_tokens: 100  # default
+      minimum_replicas: 1  # default
+      per_ip_burst: 200  # default
+      per_ip_per_second: 100  # default
+      redis_cluster: false  # default
+      redis_url: null  # default
+    server:
+      allowed_hosts: []  # default
+      allowed_origins: []  # default
+      body_limit_bytes: 1048576  # default
+      body_timeout_ms: 10000  # default
+      drain_finish_ms: 20000  # default
+      drain_grace_ms: 5000  # default
+      listen: "127.0.0.1:8080"  # default
+      max_depth: 64  # default
+      max_in_flight: 1024  # default
+      public_url: "http://127.0.0.1:8080/"  # default
+      request_deadline_ms: 30000  # default
+      tenant_share_percent: 25  # default
+      trusted_proxies: []  # default
+    storage:
+      acquire_timeout_ms: 250  # default
+      database_url: "postgres://stagedoor_app:***@db/stagedoor"  # /etc/stagedoor/stagedoor.yaml
+      max_connections: 10  # default
+      owner_database_url: null  # default
+      statement_cache: 100  # default
+    telemetry:
+      log_filter: "info,rmcp=warn,sqlx=warn,hyper=warn,reqwest=warn,opentelemetry=warn"  # default
+      log_format: "auto"  # default
+      otlp_endpoint: null  # default
+      sampling_ratio: 1.0  # default
+    "#);
+
+    let values = |text: &str| -> Vec<String> {
+        text.lines().map(|line| line.split("  #").next().unwrap_or_default().to_owned()).collect()
+    };
+    let again = super::setting(&shown, &[]).load().show();
+    assert_eq!(values(&again), values(&shown));
+}
+
+#[test]
+fn the_file_may_be_named_by_a_variable() {
+    let mut setting = setting(VALID, &[]);
+    let file = setting.options.file.take().unwrap();
+    setting.options.environment.insert("STAGEDOOR_CONFIG".to_owned(), file.display().to_string());
+    assert_eq!(setting.load().encryption.key_file, Some(PathBuf::from("/keys/kek")));
+
+    setting.options.environment.insert("STAGEDOOR_CONFIG".to_owned(), "/nowhere/stagedoor.yaml".to_owned());
+    assert_snapshot!(setting.refusal(), @r#"
+    the configuration has 1 problem:
+      - the file cannot be read: No such file or directory (os error 2) (from /nowhere/stagedoor.yaml)
+    "#);
+}
