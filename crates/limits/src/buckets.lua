@@ -29,6 +29,8 @@ if #tenants > 0 then
 end
 
 local since, length = 0, 0
+-- Start and length of the last penalty, over or not.
+local last, weight = 0, 0
 if stored[1] then
   local longest = 0
   for i = 3, #steps, 3 do
@@ -36,6 +38,7 @@ if stored[1] then
   end
   local from, whole_length = string.match(stored[1], '^(%d+) (%d+)$')
   from, whole_length = tonumber(from), math.min(tonumber(whole_length), longest)
+  last, weight = from, whole_length
   if now < from + whole_length then
     since, length = from, whole_length
   end
@@ -134,8 +137,10 @@ elseif cost > 0 and #steps > 0 and (length > 0 or not own_fit) then
   redis.call('LTRIM', KEYS[3], -most, -1)
   redis.call('PEXPIRE', KEYS[3], string.format('%.0f', remember / 1000))
   for i = 1, #steps, 3 do
-    local time = redis.call('LINDEX', KEYS[3], -steps[i])
-    if time and now - tonumber(time) < steps[i + 1] then
+    local time = tonumber(redis.call('LINDEX', KEYS[3], -steps[i]) or 'nil')
+    -- What a penalty was served for does not count again towards one that is no longer.
+    local served = weight >= steps[i + 2] and time and time <= last
+    if time and not served and now - time < steps[i + 1] then
       reached = math.max(reached, steps[i + 2])
     end
   end
@@ -143,7 +148,7 @@ elseif cost > 0 and #steps > 0 and (length > 0 or not own_fit) then
   if reached > length then
     since, length = now, reached
     redis.call('HSET', KEYS[1], 'penalty', string.format('%.0f %.0f', since, length))
-    keep(KEYS[1], length)
+    keep(KEYS[1], math.max(length, remember))
   end
 end
 

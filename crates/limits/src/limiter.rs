@@ -170,7 +170,7 @@ impl Limiter {
     }
 
     async fn decide(&self, shared: &Shared, ctx: &TenantContext, class: LimitClass) -> Decision {
-        shared.outage.notice(shared.link.failures());
+        shared.outage.notice(shared.link.lost());
         match shared.outage.phase() {
             Phase::Shared => {}
             Phase::Out => return self.decide_alone(shared, ctx, class, true),

@@ -1,7 +1,7 @@
 //! Buckets in this process: the twin of the script, for one replica without Redis and for outages.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use stagedoor_domain::tenant::PrincipalKind;
@@ -43,6 +43,8 @@ pub(crate) struct Debt {
     pub(crate) principal: Option<PrincipalKind>,
     pub(crate) field: Box<str>,
     pub(crate) calls: u64,
+    /// The calls that are told of with it: those that have been refilled weigh nothing any more.
+    pub(crate) told: u64,
     /// By how much the shared bucket's arrival time moves on.
     pub(crate) micros: u64,
 }
@@ -51,12 +53,14 @@ pub(crate) struct Debt {
 #[derive(Debug)]
 pub(crate) struct LocalBuckets {
     kept: Shards<Buckets, Kept>,
+    /// Whether anything may be owed.
+    owes: AtomicBool,
     clock: Arc<dyn Clock>,
 }
 
 impl LocalBuckets {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { kept: Shards::new(), clock }
+        Self { kept: Shards::new(), owes: AtomicBool::new(false), clock }
     }
 
     /// Takes what is asked from every bucket of `plan`, or nothing.
@@ -74,6 +78,12 @@ impl LocalBuckets {
                 }
             }
         });
+        self.owes.store(true, Ordering::Release);
+    }
+
+    /// Whether the shared buckets may be owed something.
+    pub(crate) fn owes(&self) -> bool {
+        self.owes.load(Ordering::Acquire)
     }
 
     /// Remembers a penalty that the shared buckets told of, so that an outage does not end it.
@@ -85,39 +95,42 @@ impl LocalBuckets {
         });
     }
 
-    /// What the shared buckets are owed.
+    /// What the shared buckets are owed. Unless all of it is paid, [`Self::still_owes`] has to be told.
     pub(crate) fn debts(&self) -> Vec<Debt> {
+        self.owes.store(false, Ordering::Release);
         let now = micros(self.clock.elapsed());
         let mut debts = Vec::new();
-        self.each(|tenant, principal, held| debts.extend(held.debt(tenant, principal, now)));
+        self.kept.each(|tenant, shared, principals| {
+            debts.extend(shared.0.iter_mut().filter_map(|held| held.debt(tenant, None, now)));
+            for (principal, kept) in principals {
+                let held = kept.buckets.0.iter_mut();
+                debts.extend(held.filter_map(|held| held.debt(tenant, Some(principal), now)));
+            }
+        });
         debts
     }
 
-    /// Notes that `debts` were paid.
+    /// Notes that some debts could not be paid.
+    pub(crate) fn still_owes(&self) {
+        self.owes.store(true, Ordering::Release);
+    }
+
+    /// Notes that `debts` were paid. The arrival times stay: however many outages there are, what this replica admits
+    /// on its own is one bucket.
     pub(crate) fn settle(&self, debts: &[Debt]) {
-        let paid: HashMap<_, u64> = debts
-            .iter()
-            .map(|debt| ((debt.tenant, debt.principal.as_ref(), &*debt.field), debt.calls))
-            .collect();
-        self.each(|tenant, principal, held| {
-            if let Some(calls) = paid.get(&(tenant, principal, &*held.field)) {
-                held.unshared = held.unshared.saturating_sub(*calls);
-            }
-        });
+        for debt in debts {
+            self.kept.known(debt.tenant, debt.principal.as_ref(), |shared, kept| {
+                let buckets = kept.map_or(shared, |kept| &mut kept.buckets);
+                if let Some(held) = buckets.0.iter_mut().find(|held| held.field == debt.field) {
+                    held.unshared = held.unshared.saturating_sub(debt.told);
+                }
+            });
+        }
     }
 
-    /// Forgets everything: the shared buckets know it.
-    pub(crate) fn clear(&self) {
-        self.kept.clear();
-    }
-
-    fn each(&self, mut work: impl FnMut(TenantId, Option<&PrincipalKind>, &mut Held)) {
-        self.kept.each(|tenant, shared, principals| {
-            shared.0.iter_mut().for_each(|held| work(tenant, None, held));
-            for (principal, kept) in principals {
-                kept.buckets.0.iter_mut().for_each(|held| work(tenant, Some(principal), held));
-            }
-        });
+    /// Forgets the buckets that have refilled.
+    pub(crate) fn sweep(&self) {
+        self.kept.sweep(self.clock.elapsed());
     }
 
     fn with<R>(&self, ctx: &TenantContext, work: impl FnOnce(&mut Buckets, &mut Kept, u64) -> R) -> R {
@@ -138,8 +151,9 @@ fn take(tenant: &mut Buckets, kept: &mut Kept, plan: &Plan, ask: Ask, now: u64) 
     arrivals.extend(shared.iter().map(|rate| tenant.seen_by(rate, now)));
     let penalty = kept.offences.running(&plan.steps, now);
     let fits = |(arrival, rate): (&Arrival, &Rate)| arrival.fits(rate, now) >= ask.cost;
-    let own_fit = arrivals.iter().zip(own).all(fits);
-    let all_fit = own_fit && arrivals.iter().zip(&plan.rates).all(fits);
+    let all_fit = arrivals.iter().zip(&plan.rates).all(fits);
+    // What the share of one replica refuses may be within the quota.
+    let over_quota = arrivals.iter().zip(own).filter(|(_, rate)| rate.is_whole()).any(|one| !fits(one));
 
     if penalty.is_none() {
         let later = now + ask.lead;
@@ -166,7 +180,7 @@ fn take(tenant: &mut Buckets, kept: &mut Kept, plan: &Plan, ask: Ask, now: u64) 
         }
     }
     // A refusal for the tenant's buckets alone is nobody's offence.
-    let offence = ask.cost > 0 && (penalty.is_some() || !own_fit);
+    let offence = ask.cost > 0 && (penalty.is_some() || over_quota);
     let penalty = if offence { kept.offences.note(&plan.steps, now) } else { penalty };
     Taken { calls: 0, now, penalty, arrivals }
 }
@@ -211,17 +225,22 @@ impl Idle for Kept {
 
 impl Held {
     /// The calls that have not been refilled since, at the weight that a call has in the whole bucket.
-    fn debt(&self, tenant: TenantId, principal: Option<&PrincipalKind>, now: u64) -> Option<Debt> {
+    fn debt(&mut self, tenant: TenantId, principal: Option<&PrincipalKind>, now: u64) -> Option<Debt> {
         let missing = u128::from(self.arrival.until_full(now)) * u128::from(self.rate.quota.capacity);
         let missing = missing.div_ceil(u128::from(self.rate.window_us));
         let calls = self.unshared.min(u64::try_from(missing).unwrap_or(u64::MAX));
+        if calls == 0 {
+            self.unshared = 0;
+            return None;
+        }
         let weight = u128::from(calls) * u128::from(self.rate.window_us);
         let micros = weight.div_ceil(u128::from(self.rate.whole_capacity.max(1)));
-        (calls > 0).then(|| Debt {
+        Some(Debt {
             tenant,
             principal: principal.cloned(),
             field: self.field.clone(),
             calls,
+            told: self.unshared,
             micros: u64::try_from(micros).unwrap_or(u64::MAX),
         })
     }

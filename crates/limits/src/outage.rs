@@ -26,7 +26,7 @@ pub(crate) struct Outage {
     state: AtomicU64,
     /// When the outage began, in microseconds.
     begun_at: AtomicU64,
-    /// Failed commands of the link that are known of.
+    /// Lost commands of the link that are known of.
     failures: AtomicU64,
     known: AtomicU32,
     minimum: u32,
@@ -40,8 +40,11 @@ const WELL: u64 = 0;
 const OUT: u64 = 1;
 
 impl Outage {
-    /// How long after Redis is back both must agree: what it takes every replica to notice and to bring its debts.
-    const SETTLE: Duration = Duration::from_secs(2);
+    /// How long after Redis is back both must agree at least: what it takes every replica to notice it. From then on
+    /// the replicas that still have calls to bring say so.
+    const SETTLE: Duration = Duration::from_millis(3_500);
+    /// For how long others are waited for that say so: what they bring later is too much for a moment.
+    const PATIENCE: Duration = Duration::from_mins(1);
     /// What is so short that it needs no settling.
     const MOMENT: Duration = Duration::from_secs(1);
 
@@ -83,8 +86,8 @@ impl Outage {
         self.begun.notified().await;
     }
 
-    /// The link has seen so many failures. The first command after a restart of Redis fails, whoever of its users sent
-    /// it, so that no restart goes unnoticed.
+    /// The link has lost so many commands. The first one after a restart of Redis is lost, whoever of its users sent
+    /// it. What a server that is well refuses to another user says nothing of the buckets.
     pub(crate) fn notice(&self, failures: u64) {
         if self.failures.load(Ordering::Acquire) != failures {
             self.failures.store(failures, Ordering::Release);
@@ -106,10 +109,11 @@ impl Outage {
         _ = self.state.compare_exchange(OUT, next, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// Whether settling is over but for [`Self::end`].
-    pub(crate) fn is_settled(&self) -> bool {
+    /// Whether settling is over but for [`Self::end`], while so many other replicas have calls to bring.
+    pub(crate) fn is_settled(&self, owing: u32) -> bool {
         let until = self.state.load(Ordering::Acquire);
-        until > OUT && self.now() >= until
+        let patience = if owing > 0 { micros(Self::PATIENCE) } else { 0 };
+        until > OUT && self.now() >= until + patience
     }
 
     /// Redis decides alone again; false if it failed meanwhile.

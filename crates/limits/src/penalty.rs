@@ -109,12 +109,16 @@ impl Offences {
             && self.penalty.is_none_or(|penalty| penalty.since + penalty.length <= now)
     }
 
+    /// Whether the last refusals reach `step`. What a penalty was served for does not count again towards one that is no
+    /// longer.
     fn reaches(&self, step: &Step, now: u64) -> bool {
+        let served =
+            |time: u64| self.penalty.is_some_and(|last| last.length >= step.block && time <= last.since);
         let nth_last =
             usize::try_from(step.refusals).ok().and_then(|nth| self.refusals.len().checked_sub(nth));
         nth_last
             .and_then(|index| self.refusals.get(index))
-            .is_some_and(|time| now.saturating_sub(*time) < step.within)
+            .is_some_and(|time| now.saturating_sub(*time) < step.within && !served(*time))
     }
 }
 
@@ -147,19 +151,33 @@ mod tests {
     }
 
     #[test]
-    fn after_a_penalty_the_next_refusal_within_the_time_begins_another() {
+    fn what_a_penalty_was_served_for_does_not_count_again() {
         let (steps, mut offences) = (steps(), Offences::default());
         for second in 0..10 {
             offences.note(&steps, second * SECOND);
         }
-        assert_eq!(offences.running(&steps, 70 * SECOND), None);
-        assert!(offences.note(&steps, 70 * SECOND).is_some(), "the eleventh within ten minutes");
-        let mut offences = Offences::default();
-        for second in 0..10 {
+        for count in 0..9 {
+            assert_eq!(offences.note(&steps, (70 + count) * SECOND), None, "{count} after the penalty");
+        }
+        assert_eq!(offences.note(&steps, 79 * SECOND).unwrap().since, 79 * SECOND, "ten anew");
+        for count in 20..49 {
+            assert_eq!(offences.note(&steps, 80 * SECOND).unwrap().length, 60 * SECOND, "{count}");
+        }
+        assert_eq!(
+            offences.note(&steps, 80 * SECOND).unwrap().length,
+            900 * SECOND,
+            "all fifty count for the longer"
+        );
+    }
+
+    #[test]
+    fn refusals_older_than_the_step_looks_back_do_not_count() {
+        let (steps, mut offences) = (steps(), Offences::default());
+        for second in 0..9 {
             offences.note(&steps, second * SECOND);
         }
-        assert_eq!(offences.note(&steps, 609 * SECOND), None, "the others are ten minutes old");
-        assert!(!offences.is_over(609 * SECOND) && offences.is_over(1_209 * SECOND));
+        assert_eq!(offences.note(&steps, 608 * SECOND), None, "the others are ten minutes old");
+        assert!(!offences.is_over(608 * SECOND) && offences.is_over(1_208 * SECOND));
     }
 
     #[test]

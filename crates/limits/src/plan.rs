@@ -63,6 +63,11 @@ impl Rate {
         })
     }
 
+    /// Whether it is all of the quota and not a replica's share of it.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.quota.capacity == self.whole_capacity
+    }
+
     /// The same bucket, for one of `replicas` processes that cannot see each other: each gets its share, at least
     /// one call per window.
     fn shared(self, replicas: u32) -> Self {

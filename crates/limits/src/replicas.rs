@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::{self, TryStreamExt as _};
 use stagedoor_domain::{Entropy, TenantId};
 use stagedoor_redis_link::{RedisLink, Unavailable};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,16 @@ pub struct Replicas {
     server: Option<String>,
 }
 
+/// What a heartbeat is answered.
+#[derive(Debug)]
+struct Seen {
+    replicas: u32,
+    /// Other replicas that have calls of an outage to bring.
+    owing: u32,
+    /// The run of the server; `None` if it does not say.
+    server: Option<String>,
+}
+
 /// How often a replica says that it is there.
 const PERIOD: Duration = Duration::from_secs(2);
 /// How often it looks for Redis while that is out of reach, or settling.
@@ -36,7 +47,10 @@ const PROBE: Duration = Duration::from_millis(250);
 const LIFE: Duration = Duration::from_secs(10);
 /// Debts in one call.
 const BATCH: usize = 200;
+/// Batches under way.
+const AT_A_TIME: usize = 32;
 const KEY: &str = "sd:{replicas}:limit:v1";
+const OWING_KEY: &str = "sd:{replicas}:limit:v1:owing";
 
 impl Replicas {
     pub(crate) fn new(
@@ -74,60 +88,89 @@ impl Replicas {
     }
 
     async fn tick(&mut self) {
-        let failures = self.link.failures();
-        let Ok(replicas) = self.beat(LIFE).await else { return self.outage.begin() };
+        let lost = self.link.lost();
+        let Ok(seen) = self.beat(LIFE).await else { return self.outage.begin() };
         match self.outage.phase() {
-            Phase::Shared => {
-                self.outage.count(replicas);
-                if self.server.is_none() {
-                    self.server = self.run_id().await;
-                }
-            }
+            Phase::Shared => self.stand_by(seen).await,
             Phase::Out => {
-                let server = self.run_id().await;
                 if self.pay().await.is_ok() {
-                    self.outage.settle(failures, server.is_some() && server == self.server);
-                    self.server = server;
+                    let same_server = seen.server.is_some() && seen.server == self.server;
+                    self.outage.settle(lost, same_server);
+                    self.server = seen.server;
                 }
             }
-            Phase::Settling if self.outage.is_settled() => match self.pay().await {
-                Ok(()) if self.outage.end() => {
-                    self.local.clear();
+            Phase::Settling if self.outage.is_settled(seen.owing) => {
+                if self.pay().await.is_err() {
+                    self.outage.begin();
+                } else if self.outage.end() {
+                    self.local.sweep();
                     tracing::info!("Redis decides on the limits again");
                 }
-                Ok(()) => {}
-                Err(_) => self.outage.begin(),
-            },
+            }
             Phase::Settling => {}
         }
     }
 
-    async fn beat(&self, life: Duration) -> Result<u32, Unavailable> {
+    /// Redis decides: all is well, unless it is another run of it than before and nobody noticed.
+    async fn stand_by(&mut self, seen: Seen) {
+        self.outage.count(seen.replicas);
+        match (&self.server, seen.server) {
+            (Some(before), Some(now)) if *before != now => return self.outage.begin(),
+            (None, now) => self.server = now,
+            _ => {}
+        }
+        // A call that was decided during an outage may be noted after its end.
+        if self.local.owes() && self.pay().await.is_err() {
+            self.outage.begin();
+        }
+    }
+
+    async fn beat(&self, life: Duration) -> Result<Seen, Unavailable> {
+        let owes = self.outage.phase() == Phase::Out || self.local.owes();
         let life = life.as_micros().to_string();
-        self.heartbeat.run(&self.link, &[KEY], &[self.id.as_bytes(), life.as_bytes()]).await
+        let arguments = [self.id.as_bytes(), life.as_bytes(), if owes { b"1" } else { b"0" }];
+        let (replicas, owing, server): (u32, u32, String) =
+            self.heartbeat.run(&self.link, &[KEY, OWING_KEY], &arguments).await?;
+        Ok(Seen { replicas, owing, server: (!server.is_empty()).then_some(server) })
     }
 
-    /// Which run of the server this is; `None` if it does not say, or if it is a cluster.
-    async fn run_id(&self) -> Option<String> {
-        let mut ask = redis::cmd("INFO");
-        ask.arg("server");
-        let ask = |mut connection| async move { ask.query_async::<redis::Value>(&mut connection).await };
-        let info: String = redis::from_redis_value(self.link.run(ask).await.ok()?).ok()?;
-        info.lines().find_map(|line| line.strip_prefix("run_id:")).map(|id| id.trim().to_owned())
+    #[cfg(test)]
+    pub(crate) async fn say_that_it_owes(&self) {
+        self.local.still_owes();
+        self.beat(LIFE).await.expect("Redis is there");
     }
 
-    /// Brings to Redis what this replica admitted on its own.
+    /// Brings to Redis what this replica admitted on its own, and says meanwhile that it is there.
     async fn pay(&self) -> Result<(), Unavailable> {
         let mut by_tenant: BTreeMap<TenantId, Vec<Debt>> = BTreeMap::new();
         for debt in self.local.debts() {
             by_tenant.entry(debt.tenant).or_default().push(debt);
         }
+        let mut batches = Vec::new();
         for (tenant, debts) in by_tenant {
-            for batch in debts.chunks(BATCH) {
-                self.charge(tenant, batch).await?;
-                self.local.settle(batch);
-            }
+            batches.extend(debts.chunks(BATCH).map(|batch| Ok((tenant, batch.to_vec()))));
         }
+        let paying = stream::iter(batches)
+            .try_for_each_concurrent(AT_A_TIME, |(tenant, batch)| self.bring(tenant, batch));
+        let beating = async {
+            loop {
+                tokio::time::sleep(PERIOD).await;
+                _ = self.beat(LIFE).await;
+            }
+        };
+        let paid = tokio::select! {
+            paid = paying => paid,
+            never = beating => never,
+        };
+        if paid.is_err() {
+            self.local.still_owes();
+        }
+        paid
+    }
+
+    async fn bring(&self, tenant: TenantId, debts: Vec<Debt>) -> Result<(), Unavailable> {
+        self.charge(tenant, &debts).await?;
+        self.local.settle(&debts);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use stagedoor_domain::tenant::PrincipalKind;
@@ -59,8 +59,7 @@ impl<T: Idle, P: Idle> Shards<T, P> {
         work: impl FnOnce(&mut T, &mut P) -> R,
     ) -> R {
         let (tenant, principal) = (ctx.tenant_id(), &ctx.principal().kind);
-        let index = usize::try_from(self.hasher.hash_one(tenant) % SHARDS as u64).unwrap_or_default();
-        let mut shard = self.shards[index].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self.shard(tenant);
         if let Some(entry) = shard.tenants.get_mut(&tenant)
             && let Some(kept) = entry.principals.get_mut(principal)
         {
@@ -85,13 +84,32 @@ impl<T: Idle, P: Idle> Shards<T, P> {
         }
     }
 
-    /// Forgets everything.
-    pub(crate) fn clear(&self) {
-        for shard in &self.shards {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.tenants.clear();
-            shard.principals = 0;
+    /// Runs `work` on what is kept for the tenant, and for `principal` if one is named; not if nothing is.
+    pub(crate) fn known(
+        &self,
+        tenant: TenantId,
+        principal: Option<&PrincipalKind>,
+        work: impl FnOnce(&mut T, Option<&mut P>),
+    ) {
+        let mut shard = self.shard(tenant);
+        let Some(entry) = shard.tenants.get_mut(&tenant) else { return };
+        match principal.map(|principal| entry.principals.get_mut(principal)) {
+            None => work(&mut entry.tenant, None),
+            Some(Some(kept)) => work(&mut entry.tenant, Some(kept)),
+            Some(None) => {}
         }
+    }
+
+    /// Drops what is idle at `now`.
+    pub(crate) fn sweep(&self, now: Duration) {
+        for shard in &self.shards {
+            shard.lock().unwrap_or_else(PoisonError::into_inner).sweep(now);
+        }
+    }
+
+    fn shard(&self, tenant: TenantId) -> MutexGuard<'_, Shard<T, P>> {
+        let index = usize::try_from(self.hasher.hash_one(tenant) % SHARDS as u64).unwrap_or_default();
+        self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     #[cfg(test)]
@@ -102,9 +120,12 @@ impl<T: Idle, P: Idle> Shards<T, P> {
 
 impl<T: Idle, P: Idle> Shard<T, P> {
     fn make_room(&mut self, now: Duration) {
-        if self.principals < self.sweep_at {
-            return;
+        if self.principals >= self.sweep_at {
+            self.sweep(now);
         }
+    }
+
+    fn sweep(&mut self, now: Duration) {
         self.tenants.retain(|_, entry| {
             entry.principals.retain(|_, kept| !kept.is_idle(now));
             !(entry.principals.is_empty() && entry.tenant.is_idle(now))

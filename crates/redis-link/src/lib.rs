@@ -33,6 +33,8 @@ pub struct RedisOptions {
     pub command_timeout: Duration,
     /// Whether it is a Redis Cluster.
     pub cluster: bool,
+    /// What it is for, such as `cache`; in log lines.
+    pub purpose: &'static str,
 }
 
 impl RedisOptions {
@@ -41,7 +43,7 @@ impl RedisOptions {
 
     /// One server at `url` with the default time limit.
     pub fn new(url: impl Into<SecretString>) -> Self {
-        Self { url: url.into(), command_timeout: Self::COMMAND_TIMEOUT, cluster: false }
+        Self { url: url.into(), command_timeout: Self::COMMAND_TIMEOUT, cluster: false, purpose: "any" }
     }
 }
 
@@ -69,10 +71,12 @@ pub struct RedisLink {
     connection: Connection,
     listening: Listening,
     breaker: Breaker,
+    purpose: &'static str,
     command_timeout: Duration,
     clock: Arc<dyn Clock>,
     trips: AtomicU64,
     failures: AtomicU64,
+    lost: AtomicU64,
     /// Microseconds since the clock's start; 0 means never.
     last_failure: AtomicU64,
 }
@@ -86,10 +90,12 @@ impl RedisLink {
             connection: Connection::open(options).map_err(InvalidRedisUrl)?,
             listening: Listening { nodes, attempts: AtomicUsize::new(0) },
             breaker: Breaker::default(),
+            purpose: options.purpose,
             command_timeout: options.command_timeout,
             clock,
             trips: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
             last_failure: AtomicU64::new(0),
         })
     }
@@ -129,6 +135,12 @@ impl RedisLink {
         self.failures.load(Ordering::Relaxed)
     }
 
+    /// Those of [`Self::failures`] that met no server, or one that did not answer: a refusal by a server that is well
+    /// (a command that it does not allow, a script's error) is not among them.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
     /// Whether the last attempt failed and no probe has succeeded since.
     pub fn is_down(&self) -> bool {
         self.breaker.is_open()
@@ -157,25 +169,29 @@ impl RedisLink {
         };
         self.failures.fetch_add(1, Ordering::Relaxed);
         if matches!(error, Unavailable::Failed(error) if is_answer(error)) {
-            tracing::warn!(%error, cause = ?std::error::Error::source(error), "Redis refused a command");
+            tracing::warn!(redis = self.purpose, %error, cause = ?std::error::Error::source(error), "Redis refused a command");
             return self.note_answer();
         }
+        self.lost.fetch_add(1, Ordering::Relaxed);
         self.note_lost();
         if self.breaker.fail(self.clock.elapsed()) {
-            tracing::warn!(%error, cause = ?std::error::Error::source(error), "Redis is out of reach");
+            tracing::warn!(redis = self.purpose, %error, cause = ?std::error::Error::source(error), "Redis is out of reach");
         }
     }
 
     fn note_answer(&self) {
         if self.breaker.succeed() {
-            tracing::info!("Redis answers again");
+            tracing::info!(redis = self.purpose, "Redis answers again");
         }
     }
 }
 
 impl fmt::Debug for RedisLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisLink").field("down", &self.is_down()).finish_non_exhaustive()
+        f.debug_struct("RedisLink")
+            .field("purpose", &self.purpose)
+            .field("down", &self.is_down())
+            .finish_non_exhaustive()
     }
 }
 

@@ -163,9 +163,11 @@ impl Offender {
 
     /// The penalty in force after one more refusal.
     fn after(&self, asked: &Decided, running: Option<(u64, u64)>) -> (u64, u64) {
-        let reached = asked.steps.iter().filter(|[refusals, within, _]| {
-            let recent =
-                self.refusals.iter().rev().filter(|time| asked.now - **time < *within).count() as u64;
+        let longest = asked.steps.iter().map(|[_, _, block]| *block).max().unwrap_or(0);
+        let (last, weight) = (self.penalty.0, self.penalty.1.min(longest));
+        let reached = asked.steps.iter().filter(|[refusals, within, block]| {
+            let counts = |time: u64| asked.now - time < *within && (weight < *block || time > last);
+            let recent = self.refusals.iter().filter(|time| counts(**time)).count() as u64;
             recent + 1 >= *refusals
         });
         let length = reached.map(|[_, _, block]| *block).max().unwrap_or(0);

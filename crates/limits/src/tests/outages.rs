@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use stagedoor_domain::policy::{LimitClass, Quota};
+use stagedoor_domain::policy::{LimitClass, PenaltyStep, Quota};
 use stagedoor_domain::{Clock, Provider, TenantContext};
 use tokio_util::sync::CancellationToken;
 
-use super::{Counting, KEY, ManualClock, OTHER_KEY, Server, context_with, manual_clock, server, settings};
+use super::{
+    Counting, KEY, ManualClock, OTHER_KEY, Server, context, context_with, manual_clock, server, settings,
+};
 use crate::outage::Phase;
 use crate::{Backend, LeaseOptions, Limiter, PauseKey, ProviderPauses, SharedOptions};
 
@@ -167,4 +169,124 @@ async fn replicas_are_counted_by_their_heartbeats() {
             stop_one.cancel();
         }
     );
+}
+
+/// Ends an outage in which Redis lost everything.
+async fn restarted(server: &Server, replicas: &[&Limiter], clock: &ManualClock) {
+    server.redis.restart().await.unwrap();
+    recovered(replicas, clock).await;
+}
+
+#[tokio::test]
+async fn all_outages_together_are_one_bucket() {
+    let (server, clock) = (server().await, manual_clock());
+    let limiter = replica(&server, &clock, 2);
+    let contexts = [principal(KEY)];
+    beside(&[&limiter], async {
+        recovered(&[&limiter], &clock).await;
+        server.redis.kill().await;
+        assert_eq!(call_all(&[&limiter], &contexts, 30).await, CAPACITY / 2);
+        restarted(&server, &[&limiter], &clock).await;
+        server.redis.kill().await;
+        assert_eq!(call_all(&[&limiter], &contexts, 30).await, 0, "there is no fresh burst");
+        restarted(&server, &[&limiter], &clock).await;
+        let look = limiter.look(&contexts[0]).await;
+        assert_eq!(look.buckets[0].remaining, u64::from(CAPACITY), "nothing is charged twice");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_share_refuses_within_the_quota_is_no_offence() {
+    let (server, clock) = (server().await, manual_clock());
+    let (one_of_two, alone) = (replica(&server, &clock, 2), replica(&server, &clock, 1));
+    let ctx = {
+        let mut settings = settings(&[(LimitClass::Api, &[Quota::per_hour(4)])]);
+        settings.penalties = Some(vec![PenaltyStep { refusals: 2, within_seconds: 60, block_seconds: 600 }]);
+        context_with(1, KEY, settings)
+    };
+    server.redis.kill().await;
+    for (limiter, admitted, penalised) in [(&one_of_two, 2, false), (&alone, 4, true)] {
+        assert_eq!(call_all(&[limiter], std::slice::from_ref(&ctx), 8).await, admitted);
+        assert_eq!(limiter.look(&ctx).await.penalty.is_some(), penalised);
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_tells_nothing_of_itself_decides_again_all_the_same() {
+    let (server, clock) = (server().await, manual_clock());
+    let link = server.link(Arc::clone(&clock) as Arc<dyn Clock>);
+    let forbid = link
+        .run(|mut connection| async move {
+            redis::cmd("ACL")
+                .arg(&["SETUSER", "default", "-info"])
+                .query_async::<redis::Value>(&mut connection)
+                .await
+        })
+        .await;
+    forbid.unwrap();
+    let options = SharedOptions { leases: LeaseOptions::OFF, minimum_replicas: 1 };
+    let limiter = Limiter::redis(Arc::clone(&link), options, Arc::clone(&clock) as _);
+    beside(&[&limiter], async {
+        while limiter.phase() == Some(Phase::Shared) {
+            limiter.begin_outage();
+            tokio::task::yield_now().await;
+        }
+        recovered(&[&limiter], &clock).await;
+        // Nor does it matter what others are refused.
+        let refused = |mut connection| async move {
+            redis::cmd("INFO").query_async::<redis::Value>(&mut connection).await
+        };
+        link.run(refused).await.unwrap_err();
+        let decision = limiter.admit(&principal(KEY), LimitClass::Api).await;
+        assert_eq!((decision.backend, limiter.phase()), (Backend::Redis, Some(Phase::Shared)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn settling_waits_for_those_who_owe() {
+    let (server, clock) = (server().await, manual_clock());
+    let (paid, owing) = (replica(&server, &clock, 1), replica(&server, &clock, 1));
+    let owes = owing.replicas(&Counting(9)).unwrap();
+    beside(&[&paid], async {
+        while paid.phase() == Some(Phase::Shared) {
+            paid.begin_outage();
+            tokio::task::yield_now().await;
+        }
+        while paid.phase() != Some(Phase::Settling) {
+            clock.advance(Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        owes.say_that_it_owes().await;
+        clock.advance(Duration::from_secs(10));
+        let beats = paid.counters().redis_trips;
+        while paid.counters().redis_trips < beats + 3 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(paid.phase(), Some(Phase::Settling));
+        clock.advance(Duration::from_mins(1));
+        recovered(&[&paid], &clock).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_debts_are_brought() {
+    let (server, clock) = (server().await, manual_clock());
+    let limiter = replica(&server, &clock, 1);
+    let limits: &[(LimitClass, &[Quota])] = &[(LimitClass::Api, &[Quota::per_hour(CAPACITY)])];
+    let contexts: Vec<_> = (0..300_u128)
+        .flat_map(|tenant| [KEY, OTHER_KEY].map(|key| context(tenant + 1, key, limits)))
+        .collect();
+    beside(&[&limiter], async {
+        recovered(&[&limiter], &clock).await;
+        server.redis.kill().await;
+        assert_eq!(call_all(&[&limiter], &contexts, 1).await, 600);
+        restarted(&server, &[&limiter], &clock).await;
+        for ctx in &contexts {
+            assert_eq!(limiter.look(ctx).await.buckets[0].remaining, u64::from(CAPACITY) - 1);
+        }
+    })
+    .await;
 }
