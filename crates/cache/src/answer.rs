@@ -65,6 +65,16 @@ pub enum Mode {
     Ahead,
 }
 
+/// What a caller says of an error of type `E`.
+#[derive(Debug, Clone, Copy)]
+pub struct Verdicts<F, O> {
+    /// `Fn(&E) -> bool`: whether an old answer is better than it. Asked only if there is one to give.
+    pub forgivable: F,
+    /// `Fn(&E) -> bool`: whether it is about the caller who was told so (its place in a queue), and no answer to another
+    /// one's question.
+    pub own: O,
+}
+
 /// What a fetch found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fetched {
@@ -76,6 +86,9 @@ pub enum Fetched {
         fingerprint: [u8; 32],
         /// A note that is kept with it (where the next page begins).
         next: Option<Box<str>>,
+        /// The most that it lives, whatever the bounds say, for an answer that may be another one soon (nothing was
+        /// found). Such an answer is never given beyond its life, and teaches nothing about the life of the next.
+        life_at_most: Option<Duration>,
     },
     /// There is no such thing at the provider. Kept for 10 to 30 seconds.
     Absent {

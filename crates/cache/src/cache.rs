@@ -6,19 +6,19 @@ use std::sync::Arc;
 use stagedoor_domain::{Clock, Entropy, TenantContext};
 use stagedoor_redis_link::{InvalidRedisUrl, RedisLink};
 
-use crate::answer::{Ask, CacheOptions, Cached, Fetched, Level, Mode};
+use crate::answer::{Ask, CacheOptions, Cached, Fetched, Level, Mode, Verdicts};
 use crate::counters::{CacheCounters, Counts, Outcome};
 use crate::flight::Flights;
-use crate::generation::Generations;
+use crate::generation::{EntryIndex, Generation, Generations};
 use crate::key::{CacheKey, Reader};
 use crate::lead::Call;
-use crate::level_one::{Held, LevelOne};
+use crate::level_one::{Filing, Held, LevelOne};
 use crate::level_two::LevelTwo;
 use crate::lifetimes::{Standing, Windows, due_early};
 use crate::popular::{Popular, SharedPopular};
 use crate::seal::Sealer;
 use crate::shared_flight::SharedFlights;
-use crate::usage::{CacheUsage, Usages};
+use crate::usage::{CacheUsage, TenantUsage, Usages};
 
 /// Answers that may be given again.
 #[derive(Debug)]
@@ -50,16 +50,20 @@ impl Cache {
         let link =
             options.redis.as_ref().map(|redis| RedisLink::new(redis, Arc::clone(&clock)).map(Arc::new));
         let link = link.transpose()?;
+        let level_one = LevelOne::new(options.l1_max_bytes, Arc::clone(&clock));
+        let forget = level_one.forget();
         Ok(Self {
-            level_one: LevelOne::new(options.l1_max_bytes, Arc::clone(&clock)),
-            generations: link
-                .clone()
-                .map_or_else(Generations::local, |link| Generations::shared(link, entropy.as_ref())),
+            level_one,
+            generations: link.clone().map_or_else(
+                || Generations::local(Arc::clone(&clock), forget.clone()),
+                |link| Generations::shared(link, entropy.as_ref(), forget.clone()),
+            ),
             usages: Usages::new(link.clone(), Arc::clone(&counts), Arc::clone(&clock), entropy.as_ref()),
             popular: Popular::default(),
             shared_popular: link.clone().map(|link| SharedPopular::new(link, Arc::clone(&counts))),
             level_two: link.map(|link| LevelTwo {
                 flights: SharedFlights::new(Arc::clone(&link), entropy.as_ref()),
+                index: EntryIndex::new(),
                 link,
                 sealer,
                 counts: Arc::clone(&counts),
@@ -75,19 +79,20 @@ impl Cache {
 
     /// The answer from the cache, or from `fetch`, which is then kept. Of all calls that miss the same key at the same
     /// time one fetches, over all replicas, and on its own replica its answer or error is everyone's; errors are not
-    /// kept. An error that is `forgivable` is answered with what was there before, if that is not too old.
+    /// kept, and one that is the fetcher's `own` is no other person's. One that is `forgivable` is answered with what
+    /// was there before, if that is not too old.
     pub async fn get_or_fetch<E>(
         &self,
         ctx: &TenantContext,
         ask: Ask<'_>,
         fetch: impl Future<Output = Result<Fetched, E>> + Send,
-        forgivable: impl Fn(&E) -> bool + Send + Sync,
+        verdicts: Verdicts<impl Fn(&E) -> bool + Send + Sync, impl Fn(&E) -> bool + Send + Sync>,
     ) -> Result<Cached, E>
     where
         E: Clone + Send + Sync + 'static,
     {
         let began = self.level_one.landings();
-        let Some(text) = self.key_text(ctx, ask.key).await else {
+        let Some((text, generation)) = self.key_text(ctx, ask.key).await else {
             return self.bypass(ctx, ask.key, fetch).await;
         };
         if ask.mode == Mode::Reuse {
@@ -99,8 +104,8 @@ impl Cache {
             }
         }
         // On the heap: a hit should not carry the weight of a fetch.
-        let call = Call::new(self, ctx, ask, text.into(), began);
-        Box::pin(call.answer(fetch, forgivable)).await
+        let call = Call::new(self, ctx, ask, (text.into(), generation), began);
+        Box::pin(call.answer(fetch, verdicts)).await
     }
 
     /// What `fetch` says, past the cache: nothing is looked up and nothing is kept.
@@ -145,6 +150,11 @@ impl Cache {
         }
     }
 
+    /// What an answer to the question is kept by in level 1.
+    pub(crate) fn filing(&self, key: &CacheKey, usage: Arc<TenantUsage>) -> Filing {
+        Filing { windows: self.windows.in_memory(key.class()), usage, account: key.account() }
+    }
+
     #[cfg(test)]
     pub(crate) async fn settle(&self) {
         self.level_one.settle().await;
@@ -171,7 +181,9 @@ impl Cache {
             }
             (Standing::Fresh(_), _) if entry.absent => Outcome::Negative,
             (Standing::Fresh(left), level) => {
-                if due_early(left, entry.took, self.entropy.as_ref()) && self.level_one.elect(held) {
+                let due = || due_early(left, entry.took, self.entropy.as_ref());
+                // Without revalidation nothing is fetched beside a call.
+                if !self.windows.revalidate.is_zero() && due() && self.level_one.elect(held) {
                     self.counts.early_refreshes.add();
                     cached.refresh = true;
                 }
@@ -181,8 +193,8 @@ impl Cache {
         Some((cached, outcome))
     }
 
-    /// The full key; `None` if the cache must not be used: another tenant's key, or no generation to be had.
-    async fn key_text(&self, ctx: &TenantContext, key: &CacheKey) -> Option<String> {
+    /// The full key and, for a person's, the generation that it names; `None` if the cache must not be used: another tenant's key, or no generation to be had.
+    async fn key_text(&self, ctx: &TenantContext, key: &CacheKey) -> Option<(String, Option<Generation>)> {
         if ctx.tenant_id() != key.tenant() {
             tracing::error!(tenant = %ctx.tenant_id(), "a cache key of another tenant was used");
             return None;
@@ -191,6 +203,6 @@ impl Cache {
             Reader::Tenant => None,
             Reader::User { user, scope } => Some(self.generation(ctx, user, key.provider(), scope).await?),
         };
-        Some(key.render(generation))
+        Some((key.render(generation), generation))
     }
 }

@@ -26,6 +26,8 @@ const DIGESTED: u8 = 0;
 const SEALED: u8 = 1;
 const FLAG_ZSTD: u8 = 1;
 const FLAG_ABSENT: u8 = 2;
+const FLAG_BRIEF: u8 = 4;
+const FLAGS: u8 = FLAG_ZSTD | FLAG_ABSENT | FLAG_BRIEF;
 const HEADER: usize = 57;
 const DIGEST: usize = 32;
 const COMPRESS_ABOVE: usize = 1024;
@@ -43,6 +45,15 @@ pub(crate) struct Entry {
     pub(crate) fingerprint: [u8; 32],
     pub(crate) next: Option<Arc<str>>,
     pub(crate) absent: bool,
+    /// Its life was cut short, because it may be another one soon.
+    pub(crate) brief: bool,
+}
+
+impl Entry {
+    /// Whether it is good for anything beyond its life.
+    pub(crate) fn outlives(&self) -> bool {
+        !self.absent && !self.brief
+    }
 }
 
 /// Why bytes are not an entry of this key.
@@ -123,7 +134,9 @@ fn inner_part(stored: &Entry) -> Vec<u8> {
     let note = stored.next.as_deref().unwrap_or_default();
     let mut inner = Vec::with_capacity(HEADER + note.len() + body.len() + DIGEST);
     let zstd = if compressed.is_some() { FLAG_ZSTD } else { 0 };
-    inner.push(zstd | if stored.absent { FLAG_ABSENT } else { 0 });
+    let absent = if stored.absent { FLAG_ABSENT } else { 0 };
+    let brief = if stored.brief { FLAG_BRIEF } else { 0 };
+    inner.push(zstd | absent | brief);
     inner.extend(stored.stored_at.timestamp_millis().to_be_bytes());
     inner.extend(u64::try_from(stored.life.as_millis()).unwrap_or(u64::MAX).to_be_bytes());
     inner.extend(u32::try_from(stored.took.as_millis()).unwrap_or(u32::MAX).to_be_bytes());
@@ -147,13 +160,14 @@ fn parse_inner(mut inner: Bytes) -> Result<Entry, DecodeError> {
     let note = usize::try_from(inner.get_u32()).ok().filter(|length| *length <= inner.len());
     let note = inner.split_to(note.ok_or(DecodeError::Format)?);
     let note = std::str::from_utf8(&note).map_err(|_| DecodeError::Format)?;
-    let body = match (flags & FLAG_ZSTD, flags & !(FLAG_ZSTD | FLAG_ABSENT)) {
+    let body = match (flags & FLAG_ZSTD, flags & !FLAGS) {
         (0, 0) if inner.len() <= MAX_BODY => inner,
         (FLAG_ZSTD, 0) => zstd::bulk::decompress(&inner, MAX_BODY).map_err(DecodeError::Compression)?.into(),
         _ => return Err(DecodeError::Format),
     };
     let next = (!note.is_empty()).then(|| note.into());
-    Ok(Entry { body, stored_at, life, took, fingerprint, next, absent: flags & FLAG_ABSENT != 0 })
+    let (absent, brief) = (flags & FLAG_ABSENT != 0, flags & FLAG_BRIEF != 0);
+    Ok(Entry { body, stored_at, life, took, fingerprint, next, absent, brief })
 }
 
 fn with_digest(key_text: &str, mut inner: Vec<u8>) -> Vec<u8> {

@@ -5,6 +5,8 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use stagedoor_domain::tenant::PrincipalKind;
+use stagedoor_domain::{TenantContext, UserId};
 use tokio::sync::watch;
 
 use crate::level_one::Held;
@@ -22,8 +24,23 @@ pub(crate) struct Failure {
     pub(crate) error: Arc<dyn Any + Send + Sync>,
     /// The answer of before, if there was one.
     pub(crate) before: Option<Arc<Held>>,
+    /// Who made the fetch.
+    pub(crate) whose: Whose,
     /// Nobody's call depended on the fetch, so it may have failed for want of urgency alone.
     pub(crate) beside: bool,
+}
+
+/// Whose calls share a place in a provider's queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Whose {
+    User(UserId),
+    Principal(PrincipalKind),
+}
+
+impl Whose {
+    pub(crate) fn of(ctx: &TenantContext) -> Self {
+        ctx.user().map_or_else(|| Self::Principal(ctx.principal().kind.clone()), Self::User)
+    }
 }
 
 /// The fetches under way, by key text.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use stagedoor_crypto::digest::sha256;
 use stagedoor_domain::{CacheClass, Provider, TenantContext, TenantId, UserId};
 
-use crate::generation::{DataScope, Generation};
+use crate::generation::{DataScope, Generation, Person};
 
 /// Who may be given the answer again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,6 +70,14 @@ impl CacheKey {
         self.reader
     }
 
+    /// Whose account brings the answer, if it is a person's.
+    pub(crate) fn account(&self) -> Option<(Person, Provider)> {
+        match self.reader {
+            Reader::Tenant => None,
+            Reader::User { user, .. } => Some((Person { tenant: self.tenant, user }, self.provider)),
+        }
+    }
+
     /// The provider that was asked.
     pub fn provider(&self) -> Provider {
         self.provider
@@ -97,7 +105,7 @@ impl CacheKey {
             text.push(char::from(HEX[usize::from(byte & 15)]));
         }
         let _ = match (self.reader, generation) {
-            (Reader::User { user, scope }, Some(Generation { account, scoped })) => {
+            (Reader::User { user, scope }, Some(Generation { account, scoped, .. })) => {
                 write!(text, "}}:user.{user}.{scope}.{account}.{scoped}")
             }
             (Reader::User { user, scope }, None) => write!(text, "}}:user.{user}.{scope}"),

@@ -8,12 +8,14 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use stagedoor_domain::TenantContext;
 
-use crate::answer::{Ask, Cached, Fetched, Level, Mode};
+use crate::answer::{Ask, Cached, Fetched, Level, Mode, Verdicts};
 use crate::cache::Cache;
 use crate::counters::Outcome;
 use crate::entry::{Entry, HEAD, MAX_BODY};
-use crate::flight::{Failure, Leader, Outcome as Flown, Part, ended, outcome};
-use crate::level_one::Held;
+use crate::flight::{Failure, Leader, Outcome as Flown, Part, Whose, ended, outcome};
+use crate::generation::Generation;
+use crate::key::Reader;
+use crate::level_one::{Filing, Held};
 use crate::lifetimes::{Standing, negative_life, next_life};
 use crate::shared_flight::{Lease, Turn};
 use crate::usage::TenantUsage;
@@ -24,10 +26,15 @@ pub(crate) struct Call<'a> {
     ctx: &'a TenantContext,
     ask: Ask<'a>,
     text: Arc<str>,
+    /// Of a person's answer, what it is filed under.
+    generation: Option<Generation>,
     usage: Arc<TenantUsage>,
     /// How many answers this process had fetched when the call began.
     began: u64,
 }
+
+/// The most that an answer lives which may be from before a write.
+const UNSETTLED: Duration = Duration::from_secs(10);
 
 /// How often at most Redis is asked again because what it had was of no use.
 const LOOKS: usize = 3;
@@ -44,18 +51,19 @@ impl<'a> Call<'a> {
         cache: &'a Cache,
         ctx: &'a TenantContext,
         ask: Ask<'a>,
-        text: Arc<str>,
+        (text, generation): (Arc<str>, Option<Generation>),
         began: u64,
     ) -> Self {
-        Self { cache, ctx, ask, text, usage: cache.usages.of(ctx.tenant_id()), began }
+        Self { cache, ctx, ask, text, generation, usage: cache.usages.of(ctx.tenant_id()), began }
     }
 
     /// The answer of the flight that is under way, or of one that this call leads.
     pub(crate) async fn answer<E: Clone + Send + Sync + 'static>(
         self,
         fetch: impl Future<Output = Result<Fetched, E>> + Send,
-        forgivable: impl Fn(&E) -> bool + Send + Sync,
+        verdicts: Verdicts<impl Fn(&E) -> bool + Send + Sync, impl Fn(&E) -> bool + Send + Sync>,
     ) -> Result<Cached, E> {
+        let Verdicts { forgivable, own } = verdicts;
         loop {
             let receiver = match self.cache.flights.join(&self.text) {
                 Part::Lead(leader) => return self.lead(fetch, forgivable, leader).await,
@@ -72,6 +80,8 @@ impl<'a> Call<'a> {
                 // What background work is refused, a call may be allowed.
                 Some(Flown::Failed(failure)) if failure.beside && self.ask.mode == Mode::Reuse => {}
                 Some(Flown::Failed(failure)) => match failure.error.downcast_ref::<E>() {
+                    // Its place in a queue is not this caller's.
+                    Some(error) if failure.whose != Whose::of(self.ctx) && own(error) => {}
                     Some(error) => {
                         return self.failed(error.clone(), failure.before, forgivable, Outcome::Coalesced);
                     }
@@ -124,6 +134,7 @@ impl<'a> Call<'a> {
                 leader.tell(Flown::Failed(Failure {
                     error: Arc::new(error.clone()),
                     before: before.clone(),
+                    whose: Whose::of(self.ctx),
                     beside: self.ask.mode != Mode::Reuse,
                 }));
                 drop(leader);
@@ -197,8 +208,8 @@ impl<'a> Call<'a> {
         if before.as_ref().is_some_and(|held| held.entry.stored_at >= entry.stored_at) {
             return None;
         }
-        let (windows, usage) = (self.cache.windows, Arc::clone(&self.usage));
-        let held = self.cache.level_one.copy(&self.text, entry, windows, usage).await;
+        let held = self.cache.level_one.copy(&self.text, entry, self.filing()).await;
+        self.drop_if_gone().await;
         let newer = before.replace(Arc::clone(&held)).is_some();
         let (cached, outcome) = match self.ask.mode {
             Mode::Reuse => self.cache.judge(&self.ask, &held, Level::L2),
@@ -209,20 +220,45 @@ impl<'a> Call<'a> {
         Some(Further::Found(cached, outcome, held))
     }
 
-    fn landed(&self, fetched: Fetched, before: Option<&Held>, took: Duration) -> Arc<Held> {
+    fn landed(&self, mut fetched: Fetched, before: Option<&Held>, took: Duration) -> Arc<Held> {
         let before = before.map(|held| (&held.entry, self.cache.level_one.age(held)));
-        let entry = entry_of(&self.ask, fetched, before, (self.cache.clock.now(), took));
-        let (windows, usage) = (self.cache.windows, Arc::clone(&self.usage));
-        self.cache.level_one.landed(&self.text, entry, windows, usage)
+        let unsettled = self.generation.is_some_and(|generation| generation.unsettled);
+        if unsettled && let Fetched::Answer { life_at_most, .. } = &mut fetched {
+            *life_at_most = Some(life_at_most.unwrap_or(UNSETTLED).min(UNSETTLED));
+        }
+        let mut entry = entry_of(&self.ask, fetched, before, (self.cache.clock.now(), took));
+        if unsettled && entry.absent {
+            // What was made a moment ago may not be shown yet.
+            entry.life = Duration::ZERO;
+        }
+        self.cache.level_one.landed(&self.text, entry, self.filing())
+    }
+
+    fn filing(&self) -> Filing {
+        self.cache.filing(self.ask.key, Arc::clone(&self.usage))
+    }
+
+    /// Drops what was put into level 1 just now if the account that brought it has changed since the call began: the word
+    /// of that came too early for it.
+    async fn drop_if_gone(&self) {
+        let (Some(generation), Reader::User { user, .. }) = (self.generation, self.ask.key.reader()) else {
+            return;
+        };
+        let now = self.cache.generations.account(self.ctx, user, self.ask.key.provider()).await;
+        // If it is out of reach, all persons' entries are dropped as soon as it is not.
+        if now.is_some_and(|account| account != generation.account) {
+            self.cache.level_one.drop_one(&self.text).await;
+        }
     }
 
     /// Keeps an answer in both levels; in neither if the right to fetch it had passed on to another replica, whose answer
-    /// may be newer.
+    /// may be newer, or the account that brought it is gone.
     async fn keep(&self, held: &Arc<Held>, lease: Option<Lease<'_>>) {
         let worth = held.entry.body.len() <= MAX_BODY && !held.entry.life.is_zero();
         let stored = match (&self.cache.level_two, lease) {
             (Some(level), Some(lease)) if worth => {
-                level.store(self.ctx, (self.ask.key.reader(), &self.text), &held.entry, lease).await
+                let account = self.generation.map(|generation| generation.account);
+                level.store(self.ctx, (self.ask.key, &self.text, account), &held.entry, lease).await
             }
             (_, Some(lease)) => {
                 lease.release().await;
@@ -232,9 +268,10 @@ impl<'a> Call<'a> {
         };
         if worth && stored {
             self.cache.level_one.keep(Arc::clone(&self.text), Arc::clone(held)).await;
+            self.drop_if_gone().await;
         } else if !stored {
             // What is here is older than what was just given and than what the other replica stores.
-            self.cache.level_one.forget(&self.text).await;
+            self.cache.level_one.drop_one(&self.text).await;
         }
     }
 
@@ -288,14 +325,23 @@ pub(crate) fn entry_of(
     (stored_at, took): (DateTime<Utc>, Duration),
 ) -> Entry {
     match fetched {
-        Fetched::Answer { body, fingerprint, next } => {
-            let life = next_life(ask.ttl, before, &fingerprint);
-            let next = next.map(Arc::from);
-            Entry { body, stored_at, life, took, fingerprint, next, absent: false }
+        Fetched::Answer { body, fingerprint, next, life_at_most } => {
+            let life = next_life(ask.ttl, before, &fingerprint).min(life_at_most.unwrap_or(Duration::MAX));
+            let (next, brief) = (next.map(Arc::from), life_at_most.is_some());
+            Entry { body, stored_at, life, took, fingerprint, next, absent: false, brief }
         }
         Fetched::Absent { body } => {
             let life = negative_life(ask.ttl, ask.key);
-            Entry { body, stored_at, life, took, fingerprint: [0; 32], next: None, absent: true }
+            Entry {
+                body,
+                stored_at,
+                life,
+                took,
+                fingerprint: [0; 32],
+                next: None,
+                absent: true,
+                brief: false,
+            }
         }
     }
 }

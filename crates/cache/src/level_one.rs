@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use moka::Expiry;
 use moka::future::Cache;
 use moka::notification::RemovalCause;
-use stagedoor_domain::Clock;
+use stagedoor_domain::{Clock, Provider};
 
 use crate::entry::Entry;
+use crate::generation::{Forget, Gone, Person};
 use crate::lifetimes::Windows;
 use crate::usage::TenantUsage;
 
@@ -29,6 +30,15 @@ pub(crate) struct LevelOne {
     clock: Arc<dyn Clock>,
 }
 
+/// What an entry is kept by, beside its key.
+#[derive(Debug, Clone)]
+pub(crate) struct Filing {
+    pub(crate) windows: Windows,
+    pub(crate) usage: Arc<TenantUsage>,
+    /// Whose account brought it, if it was a person's.
+    pub(crate) account: Option<(Person, Provider)>,
+}
+
 /// An entry in memory.
 #[derive(Debug)]
 pub(crate) struct Held {
@@ -37,6 +47,8 @@ pub(crate) struct Held {
     pub(crate) landing: u64,
     /// Whose memory it takes.
     pub(crate) usage: Arc<TenantUsage>,
+    /// Whose account brought it, if it was a person's.
+    account: Option<(Person, Provider)>,
     /// Its age when it was put here, and the reading of `Clock::elapsed` then. Not the wall clock, which may be set.
     age: Duration,
     at: Duration,
@@ -61,6 +73,7 @@ impl LevelOne {
             .max_capacity(max_bytes)
             .weigher(|_, held: &Arc<Held>| held.weight)
             .expire_after(Kept)
+            .support_invalidation_closures()
             .eviction_listener(move |_, held: Arc<Held>, cause| {
                 let for_room = cause == RemovalCause::Size;
                 held.usage.released(held.weight, for_room);
@@ -78,39 +91,21 @@ impl LevelOne {
     }
 
     /// An entry that this process fetched, not kept yet.
-    pub(crate) fn landed(
-        &self,
-        key: &str,
-        entry: Entry,
-        windows: Windows,
-        usage: Arc<TenantUsage>,
-    ) -> Arc<Held> {
+    pub(crate) fn landed(&self, key: &str, entry: Entry, filing: Filing) -> Arc<Held> {
         let landing = self.landings.fetch_add(1, Ordering::AcqRel) + 1;
-        self.held(key, entry, windows, (usage, landing))
+        self.held(key, entry, filing, landing)
     }
 
     /// Keeps a copy of what another process fetched.
-    pub(crate) async fn copy(
-        &self,
-        key: &Arc<str>,
-        entry: Entry,
-        windows: Windows,
-        usage: Arc<TenantUsage>,
-    ) -> Arc<Held> {
-        let held = self.held(key, entry, windows, (usage, 0));
+    pub(crate) async fn copy(&self, key: &Arc<str>, entry: Entry, filing: Filing) -> Arc<Held> {
+        let held = self.held(key, entry, filing, 0);
         self.keep(Arc::clone(key), Arc::clone(&held)).await;
         held
     }
 
     /// The same, unless there is one meanwhile.
-    pub(crate) async fn copy_if_absent(
-        &self,
-        key: &Arc<str>,
-        entry: Entry,
-        windows: Windows,
-        usage: Arc<TenantUsage>,
-    ) -> Arc<Held> {
-        let held = self.held(key, entry, windows, (usage, 0));
+    pub(crate) async fn copy_if_absent(&self, key: &Arc<str>, entry: Entry, filing: Filing) -> Arc<Held> {
+        let held = self.held(key, entry, filing, 0);
         held.usage.held(held.weight);
         let mine = Arc::clone(&held);
         let kept = self.entries.entry(Arc::clone(key)).or_insert_with(async { mine }).await;
@@ -127,8 +122,22 @@ impl LevelOne {
     }
 
     /// Drops an entry.
-    pub(crate) async fn forget(&self, key: &str) {
+    pub(crate) async fn drop_one(&self, key: &str) {
         self.entries.invalidate(key).await;
+    }
+
+    /// What drops the entries that a word of it concerns.
+    pub(crate) fn forget(&self) -> Forget {
+        let entries = self.entries.clone();
+        Forget::new(move |gone| {
+            let concerns = move |_: &Arc<str>, held: &Arc<Held>| match gone {
+                Gone::Account(person, provider) => held.account == Some((person, provider)),
+                Gone::Unheard => held.account.is_some(),
+            };
+            if let Err(error) = entries.invalidate_entries_if(concerns) {
+                tracing::error!(%error, "entries of a person could not be dropped");
+            }
+        })
     }
 
     /// How many entries this process has fetched.
@@ -153,7 +162,8 @@ impl LevelOne {
         held.turn_ends.compare_exchange(ends, next, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    fn held(&self, key: &str, entry: Entry, windows: Windows, of: (Arc<TenantUsage>, u64)) -> Arc<Held> {
+    fn held(&self, key: &str, entry: Entry, filing: Filing, landing: u64) -> Arc<Held> {
+        let Filing { windows, usage, account } = filing;
         let note = entry.next.as_deref().map_or(0, str::len);
         Arc::new(Held {
             weight: u32::try_from(key.len() + entry.body.len() + note + OVERHEAD).unwrap_or(u32::MAX),
@@ -161,8 +171,9 @@ impl LevelOne {
             at: self.clock.elapsed(),
             keep: windows.kept(&entry),
             entry,
-            usage: of.0,
-            landing: of.1,
+            usage,
+            account,
+            landing,
             turn_ends: AtomicU64::new(0),
         })
     }
@@ -172,7 +183,7 @@ impl LevelOne {
         (self.entries.weighted_size(), self.entries.entry_count(), self.evictions.load(Ordering::Relaxed))
     }
 
-    #[cfg(test)]
+    /// Does now what is put off otherwise until entries are asked for: what is dropped or over leaves the memory.
     pub(crate) async fn settle(&self) {
         self.entries.run_pending_tasks().await;
     }

@@ -1,13 +1,15 @@
 //! Level 2: Redis, shared by all replicas. Whatever goes wrong here is a miss, counted, and never an answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use stagedoor_domain::TenantContext;
+use stagedoor_domain::{Provider, TenantContext};
 use stagedoor_redis_link::RedisLink;
 
 use crate::counters::Counts;
 use crate::entry::{DecodeError, Entry, HEAD, decode, encode, head};
-use crate::key::Reader;
+use crate::generation::{EntryIndex, Noted, Person, unlink};
+use crate::key::{CacheKey, Reader};
 use crate::lifetimes::Windows;
 use crate::seal::{SealError, Sealer};
 use crate::shared_flight::{Lease, SharedFlights};
@@ -17,6 +19,7 @@ use crate::shared_flight::{Lease, SharedFlights};
 pub(crate) struct LevelTwo {
     pub(crate) link: Arc<RedisLink>,
     pub(crate) flights: SharedFlights,
+    pub(crate) index: EntryIndex,
     pub(crate) sealer: Option<Arc<dyn Sealer>>,
     pub(crate) counts: Arc<Counts>,
     pub(crate) windows: Windows,
@@ -69,20 +72,41 @@ impl LevelTwo {
         }
     }
 
-    /// Keeps an entry as long as it is worth it under the lease of its flight; false if that has passed on.
+    /// Keeps an entry as long as it is worth it under the lease of its flight, a person's under the number of the account
+    /// that brought it; false if either has passed on.
     pub(crate) async fn store(
         &self,
         ctx: &TenantContext,
-        (reader, key): (Reader, &str),
+        (key, text, account): (&CacheKey, &str, Option<u64>),
         stored: &Entry,
         lease: Lease<'_>,
     ) -> bool {
-        if let Some(bytes) = self.sealed(ctx, reader, key, stored).await {
-            lease.store(&bytes, self.windows.kept(stored)).await
-        } else {
+        let Some(bytes) = self.sealed(ctx, key.reader(), text, stored).await else {
             lease.release().await;
-            true
+            return true;
+        };
+        let kept = self.windows.kept(stored);
+        let stored = lease.store(&bytes, kept).await;
+        match (stored, key.account(), account) {
+            (true, Some(owner), Some(number)) => self.note(owner, number, (text, kept)).await,
+            _ => stored,
         }
+    }
+
+    /// Notes whose account brought the entry, so that it can go with it; false if the account has changed meanwhile.
+    async fn note(&self, owner: (Person, Provider), number: u64, entry: (&str, Duration)) -> bool {
+        let noted = self.index.note(&self.link, owner, number, entry).await;
+        let own = || vec![entry.0.to_owned()];
+        let (left_over, holds) = match noted {
+            Ok(Noted::Instead(others)) => (others, true),
+            Ok(Noted::Gone) => (own(), false),
+            // What cannot be found again does not stay.
+            Err(_) => (own(), true),
+        };
+        if unlink(&self.link, &left_over).await.is_err() {
+            self.counts.degraded.add();
+        }
+        holds
     }
 
     /// What an entry's bytes in Redis begin with.

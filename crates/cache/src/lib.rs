@@ -31,7 +31,7 @@ mod tests;
 mod usage;
 mod warm;
 
-pub use answer::{Ask, CacheOptions, Cached, Fetched, Level, Mode};
+pub use answer::{Ask, CacheOptions, Cached, Fetched, Level, Mode, Verdicts};
 pub use cache::Cache;
 pub use counters::{ByClass, CacheCounters, ClassCounts, Outcome};
 pub use generation::{BumpDeferred, DataScope, GenerationCounters, PlaylistSlot};

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use stagedoor_domain::Entropy;
 use stagedoor_domain::policy::TtlBounds;
+use stagedoor_domain::{CacheClass, Entropy};
 
 use crate::answer::Ask;
 use crate::entry::Entry;
@@ -12,6 +12,8 @@ use crate::key::CacheKey;
 
 /// No answer lives longer, whatever a tenant sets.
 const MAX_LIFE: Duration = Duration::from_hours(720);
+/// How long beyond its life a search is kept in memory.
+const SEARCH_KEPT: Duration = Duration::from_hours(1);
 const NEGATIVE_SHORTEST: Duration = Duration::from_secs(10);
 const NEGATIVE_SPREAD: Duration = Duration::from_secs(20);
 
@@ -34,6 +36,15 @@ pub(crate) enum Standing {
 }
 
 impl Windows {
+    /// For entries of this class in memory. Searches come back within the hour or not at all, and are most of what there
+    /// is: kept for a day they would crowd out the rest.
+    pub(crate) fn in_memory(self, class: CacheClass) -> Self {
+        match class {
+            CacheClass::Search => Self { error: self.error.min(SEARCH_KEPT), ..self },
+            _ => self,
+        }
+    }
+
     /// What an entry of this age is good for where this is asked.
     pub(crate) fn standing(self, entry: &Entry, age: Duration, ask: &Ask<'_>) -> Standing {
         if ask.oldest.is_some_and(|oldest| age >= oldest) {
@@ -42,7 +53,7 @@ impl Windows {
         let life = entry.life.min(ask.ttl.longest);
         match age.checked_sub(life) {
             None => Standing::Fresh(life.saturating_sub(age)),
-            Some(over) if !entry.absent && over < self.revalidate.min(life) => Standing::Stale(over),
+            Some(over) if entry.outlives() && over < self.revalidate.min(life) => Standing::Stale(over),
             Some(_) => Standing::Over,
         }
     }
@@ -50,13 +61,13 @@ impl Windows {
     /// For how long its life is over, if an entry of this age may stand in for an error.
     pub(crate) fn in_place_of_an_error(self, entry: &Entry, age: Duration) -> Option<Duration> {
         let over = age.saturating_sub(entry.life);
-        (!entry.absent && over < self.error).then_some(over)
+        (entry.outlives() && over < self.error).then_some(over)
     }
 
     /// How long an entry is worth keeping from when it was stored.
     pub(crate) fn kept(self, entry: &Entry) -> Duration {
         let beyond = self.revalidate.min(entry.life).max(self.error);
-        if entry.absent { entry.life } else { entry.life + beyond }
+        if entry.outlives() { entry.life + beyond } else { entry.life }
     }
 }
 
@@ -69,7 +80,7 @@ pub(crate) fn next_life(
     fingerprint: &[u8; 32],
 ) -> Duration {
     let life = match before {
-        Some((entry, age)) if !entry.absent => match entry.fingerprint == *fingerprint {
+        Some((entry, age)) if entry.outlives() => match entry.fingerprint == *fingerprint {
             true if age >= entry.life / 2 => entry.life + entry.life / 2,
             false if age <= entry.life.saturating_mul(4) => entry.life / 2,
             _ => entry.life,

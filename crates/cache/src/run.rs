@@ -15,7 +15,10 @@ impl Cache {
     /// Runs until `shutdown`, then writes once more what was counted. A replica that serves calls without it makes the
     /// writers on other replicas wait for its leases, up to two seconds each.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
-        let usage = every(USAGE_EVERY, &shutdown, || self.flush_usage());
+        let usage = every(USAGE_EVERY, &shutdown, || async {
+            self.level_one.settle().await;
+            self.flush_usage().await;
+        });
         let popular = every(POPULAR_EVERY, &shutdown, || self.flush_popular());
         let flights = async {
             if let Some(level) = &self.level_two {

@@ -63,7 +63,8 @@ impl Cache {
         if entry.body.len() > MAX_BODY || entry.life.is_zero() {
             return None;
         }
-        let held = self.level_one.landed(&text, entry, self.windows, self.usages.of(ctx.tenant_id()));
+        let filing = self.filing(&seed.key, self.usages.of(ctx.tenant_id()));
+        let held = self.level_one.landed(&text, entry, filing);
         self.level_one.keep(Arc::clone(&text), Arc::clone(&held)).await;
         self.counts.seeded.add();
         Some((text, held, if before.is_some() { Existing::Replace } else { Existing::Keep }))

@@ -45,7 +45,7 @@ pub(crate) enum Turn<'a> {
     Found(Vec<u8>),
     /// Fetch, and store or release.
     Lead(Lease<'a>),
-    /// Fetch, and store nothing: Redis is out of reach, or the others are too slow.
+    /// Fetch, and store nothing in Redis: it is out of reach, or the others are too slow.
     Alone,
 }
 
@@ -209,9 +209,11 @@ impl Lease<'_> {
     /// Stores the entry for `life`, if Redis can be reached, and passes the lock on; false if it had passed on before, so
     /// that what was fetched may be old.
     pub(crate) async fn store(mut self, bytes: &[u8], life: Duration) -> bool {
-        let Some(lock) = self.lock.take() else { return false };
+        let Some(lock) = self.lock.clone() else { return false };
         let life = millis(life).max(1).to_string();
         let stored = self.flights.change(&lock, &self.entry, "store", &[bytes, life.as_bytes()]).await;
+        // Only now: a caller that goes away half-way leaves the lock to be released.
+        self.lock = None;
         let passed_on = matches!(stored, Ok(false));
         if passed_on {
             add(&self.flights.counts.fenced_out);
@@ -221,9 +223,10 @@ impl Lease<'_> {
 
     /// Passes the lock on: nothing was fetched.
     pub(crate) async fn release(mut self) {
-        if let Some(lock) = self.lock.take() {
+        if let Some(lock) = self.lock.clone() {
             // One that is not released runs out; the link has counted and logged the failure.
             let _ = self.flights.change(&lock, &self.entry, "release", &[]).await;
+            self.lock = None;
         }
     }
 }

@@ -7,6 +7,7 @@ use stagedoor_domain::{TenantContext, TenantId};
 
 use crate::cache::Cache;
 use crate::key::{Prefix, Reader};
+use crate::level_one::Filing;
 
 /// What a tenant's warm-up may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +60,8 @@ impl Cache {
             if age >= entry.life {
                 continue;
             }
-            let held = self.level_one.copy_if_absent(&text, entry, self.windows, Arc::clone(&usage)).await;
+            let filing = Filing { windows: self.windows, usage: Arc::clone(&usage), account: None };
+            let held = self.level_one.copy_if_absent(&text, entry, filing).await;
             warmed.entries += 1;
             warmed.bytes += u64::from(held.weight());
             self.counts.warmed.add();

@@ -53,6 +53,11 @@ impl Deferred {
         changes.map(|(change, note)| (person, *change, *note)).collect()
     }
 
+    /// How many wait.
+    pub(super) fn count(&self) -> usize {
+        self.lock().values().map(HashMap::len).sum()
+    }
+
     /// Some of what waits.
     pub(super) fn some(&self) -> Vec<(Person, Change, u64)> {
         let notes = self.lock();

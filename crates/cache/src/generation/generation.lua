@@ -3,7 +3,8 @@
 --
 -- KEYS  the hash
 -- ARGV  'read' or 'bump', replica, lease in ms, life in ms; for a bump: channel, message, fields
--- read returns 'origin' and the raised fields, each with its number, and notes the replica as a holder.
+-- read returns 'origin' and the raised fields, each with its number, 'now', and 'doubted' if what was raised before the
+-- hash was made may have been lost; and notes the replica as a holder.
 -- bump raises the fields, tells all replicas which holders there are, and returns for how many ms holders that are not
 -- known ('unknown'; 'young' if the writer has reason to doubt that the hash is the person's first) and each other holder
 -- may still remember what was before.
@@ -67,6 +68,10 @@ end
 local answer = {}
 if ARGV[1] == 'read' then
   redis.call('HSET', key, 'holder:' .. replica, number(now + lease * 1000))
+  answer = { 'now', number(now) }
+  if tonumber(stored.unknown) > tonumber(stored.made) then
+    answer[3], answer[4] = 'doubted', '1'
+  end
   for field, value in pairs(stored) do
     if field == 'origin' or field == 'preferences' or string.find(field, '.', 1, true) then
       answer[#answer + 1], answer[#answer + 2] = field, value

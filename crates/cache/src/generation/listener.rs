@@ -8,10 +8,10 @@ use futures_util::stream::FuturesUnordered;
 use stagedoor_redis_link::{Message, RedisLink, Subscription};
 use tokio::time::sleep;
 
-use super::ReplicaId;
 use super::leases::Leases;
 use super::messages::{Acknowledgement, Bump, EVENTS, own_channel};
 use super::waits::Waits;
+use super::{Forget, Gone, ReplicaId};
 
 /// Between two attempts to subscribe.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
@@ -24,6 +24,7 @@ pub(super) struct Listener<'a> {
     pub(super) replica: ReplicaId,
     pub(super) leases: &'a Leases,
     pub(super) waits: &'a Waits,
+    pub(super) forget: &'a Forget,
 }
 
 impl Listener<'_> {
@@ -37,6 +38,7 @@ impl Listener<'_> {
                     warned = false;
                     // What was said meanwhile was said to nobody here.
                     self.leases.drop_all();
+                    self.forget.tell(Gone::Unheard);
                     tracing::debug!("listening to the other replicas");
                     self.hear(&mut subscription).await;
                     self.link.note_lost();
@@ -84,6 +86,9 @@ impl Listener<'_> {
             return None;
         }
         self.leases.drop_one(bump.person);
+        if let Some(gone) = Gone::with(bump.person, bump.change) {
+            self.forget.tell(gone);
+        }
         bump.holders.contains(&self.replica).then_some(bump)
     }
 

@@ -6,17 +6,18 @@ use std::str::FromStr;
 
 use stagedoor_domain::{TenantId, UserId};
 
-use super::{Person, ReplicaId};
+use super::{Change, Person, ReplicaId};
 
 /// The channel of bumps.
 pub(super) const EVENTS: &str = "sd:events:v1";
 
-/// `bump NONCE WRITER TENANT USER HOLDER,HOLDER`: a generation of the person was raised.
+/// `bump NONCE WRITER TENANT USER CHANGE HOLDER,HOLDER`: a generation of the person was raised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Bump {
     pub(super) nonce: u64,
     pub(super) writer: ReplicaId,
     pub(super) person: Person,
+    pub(super) change: Change,
     /// The replicas that the writer waits for. The script writes them, after the rest.
     pub(super) holders: Vec<ReplicaId>,
 }
@@ -39,8 +40,8 @@ pub(super) struct NotUnderstood;
 
 impl fmt::Display for Bump {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { nonce, writer, person, holders } = self;
-        write!(f, "bump {nonce} {writer} {} {}", person.tenant, person.user)?;
+        let Self { nonce, writer, person, change, holders } = self;
+        write!(f, "bump {nonce} {writer} {} {} {change}", person.tenant, person.user)?;
         for (number, holder) in holders.iter().enumerate() {
             write!(f, "{}{holder}", if number == 0 { ' ' } else { ',' })?;
         }
@@ -60,9 +61,11 @@ impl FromStr for Bump {
         let nonce = parse(word()?)?;
         let writer = parse(word()?)?;
         let (tenant, user) = (parse(word()?)?, parse(word()?)?);
+        let change = word()?.parse().map_err(|_| NotUnderstood)?;
         let holders = word().unwrap_or_default().split(',').filter(|name| !name.is_empty());
         let holders = holders.map(parse).collect::<Result<_, _>>()?;
-        Ok(Self { nonce, writer, person: Person { tenant: TenantId(tenant), user: UserId(user) }, holders })
+        let person = Person { tenant: TenantId(tenant), user: UserId(user) };
+        Ok(Self { nonce, writer, person, change, holders })
     }
 }
 
@@ -96,7 +99,8 @@ mod tests {
         let person = Person { tenant: TenantId(Uuid::from_u128(1)), user: UserId(Uuid::from_u128(2)) };
         let replica = |name: &str| name.parse::<ReplicaId>().unwrap();
         for holders in [vec![], vec![replica("a")], vec![replica("a"), replica("ffffffffffffffff")]] {
-            let bump = Bump { nonce: 7, writer: replica("b"), person, holders };
+            let change = Change::Preferences;
+            let bump = Bump { nonce: 7, writer: replica("b"), person, change, holders };
             assert_eq!(bump.to_string().parse(), Ok(bump));
         }
         let acknowledgement = Acknowledgement { nonce: 7, replica: replica("a") };

@@ -19,6 +19,8 @@
 
 mod change;
 mod deferred;
+mod gone;
+mod index;
 mod leases;
 mod listener;
 mod local;
@@ -28,17 +30,24 @@ mod shared;
 mod waits;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use stagedoor_domain::{Clock, Entropy, Provider, SystemClock, TenantContext, TenantId, UserId};
 use stagedoor_redis_link::{RedisLink, Unavailable};
 use tokio_util::sync::CancellationToken;
 
 use self::local::LocalGenerations;
+use self::script::Numbers;
 use self::shared::SharedGenerations;
 
 pub(crate) use self::change::Change;
 pub use self::change::{DataScope, PlaylistSlot};
+pub(crate) use self::gone::{Forget, Gone};
+pub(crate) use self::index::{EntryIndex, Noted, unlink};
 pub(crate) use self::shared::ReplicaId;
+
+/// How long a provider may take to show a write that it was told of, or that was on its way when we gave it up.
+const SETTLES_IN: Duration = Duration::from_secs(30);
 
 /// Redis did not take the bump. This replica serves nothing old of the person and repeats the bump before it
 /// trusts the generation again; a replica that still reaches Redis may serve what it has until then.
@@ -51,6 +60,8 @@ pub struct BumpDeferred(#[source] Unavailable);
 pub(crate) struct Generation {
     pub(crate) account: u64,
     pub(crate) scoped: u64,
+    /// The scope was raised so lately that what is fetched now may still be what the provider had before.
+    pub(crate) unsettled: bool,
 }
 
 /// Whose generations.
@@ -61,7 +72,7 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    fn of(ctx: &TenantContext, user: UserId) -> Self {
+    pub(crate) fn of(ctx: &TenantContext, user: UserId) -> Self {
         Self { tenant: ctx.tenant_id(), user }
     }
 }
@@ -83,6 +94,8 @@ pub struct GenerationCounters {
     pub waited_out: u64,
     /// Bumps that were answered before Redis had taken them.
     pub deferred: u64,
+    /// Of these, those that Redis had not taken when this replica ended.
+    pub lost: u64,
 }
 
 /// All generations.
@@ -94,18 +107,23 @@ pub(crate) enum Generations {
 
 impl Generations {
     /// Those of the only replica.
-    pub(crate) fn local() -> Self {
-        Self::Local(LocalGenerations::new())
+    pub(crate) fn local(clock: Arc<dyn Clock>, forget: Forget) -> Self {
+        Self::Local(LocalGenerations::new(clock, forget))
     }
 
     /// Those of all replicas. Leases hold between processes, so they count on the machine's clock whatever clock the
     /// rest of the cache was handed.
-    pub(crate) fn shared(link: Arc<RedisLink>, entropy: &dyn Entropy) -> Self {
-        Self::timed(link, entropy, Arc::new(SystemClock::new()))
+    pub(crate) fn shared(link: Arc<RedisLink>, entropy: &dyn Entropy, forget: Forget) -> Self {
+        Self::timed(link, entropy, Arc::new(SystemClock::new()), forget)
     }
 
-    pub(crate) fn timed(link: Arc<RedisLink>, entropy: &dyn Entropy, clock: Arc<dyn Clock>) -> Self {
-        Self::Shared(Box::new(SharedGenerations::new(link, ReplicaId::draw(entropy), clock)))
+    pub(crate) fn timed(
+        link: Arc<RedisLink>,
+        entropy: &dyn Entropy,
+        clock: Arc<dyn Clock>,
+        forget: Forget,
+    ) -> Self {
+        Self::Shared(Box::new(SharedGenerations::new(link, ReplicaId::draw(entropy), clock, forget)))
     }
 
     /// What a key of the person's data depends on; `None` if it is out of reach.
@@ -117,19 +135,30 @@ impl Generations {
         scope: DataScope,
     ) -> Option<Generation> {
         let (account, scoped) = (Change::Of(provider, DataScope::Account), Change::Of(provider, scope));
-        let [account, scoped] = self.numbers(Person::of(ctx, user), [account, scoped]).await?;
-        Some(Generation { account, scoped })
+        let person = Person::of(ctx, user);
+        match self {
+            Self::Local(local) => {
+                let unsettled = local.raised_within(SETTLES_IN, person, scoped);
+                let [account, scoped] = [account, scoped].map(|change| local.current(person, change));
+                Some(Generation { account, scoped, unsettled })
+            }
+            Self::Shared(shared) => {
+                let numbers = Self::shared_numbers(shared, person).await?;
+                let unsettled = numbers.raised_within(SETTLES_IN, scoped);
+                Some(Generation { account: numbers.of(account), scoped: numbers.of(scoped), unsettled })
+            }
+        }
     }
 
     /// The generation of the person's account at the provider; `None` if it is out of reach.
     pub(crate) async fn account(&self, ctx: &TenantContext, user: UserId, provider: Provider) -> Option<u64> {
         let account = Change::Of(provider, DataScope::Account);
-        self.numbers(Person::of(ctx, user), [account]).await.map(|[account]| account)
+        self.number(Person::of(ctx, user), account).await
     }
 
     /// The generation of the person's preferences; `None` if it is out of reach.
     pub(crate) async fn preferences(&self, ctx: &TenantContext, user: UserId) -> Option<u64> {
-        self.numbers(Person::of(ctx, user), [Change::Preferences]).await.map(|[preferences]| preferences)
+        self.number(Person::of(ctx, user), Change::Preferences).await
     }
 
     /// Raises a generation; afterwards no replica uses one of before.
@@ -142,17 +171,19 @@ impl Generations {
         let person = Person::of(ctx, user);
         match self {
             Self::Local(local) => {
-                change.raises().for_each(|change| local.bump(person, change));
+                local.bump(person, change);
                 Ok(())
             }
             Self::Shared(shared) => Box::pin(shared.bump(person, change)).await,
         }
     }
 
-    /// Listens to the other replicas and repeats what Redis did not take, until `shutdown`.
+    /// Listens to the other replicas and repeats what Redis did not take, until `shutdown`; then it is
+    /// tried for a moment more.
     pub(crate) async fn run(&self, shutdown: &CancellationToken) {
         if let Self::Shared(shared) = self {
             shutdown.run_until_cancelled(Box::pin(shared.run())).await;
+            shared.farewell().await;
         }
     }
 
@@ -163,17 +194,18 @@ impl Generations {
         }
     }
 
-    async fn numbers<const N: usize>(&self, person: Person, changes: [Change; N]) -> Option<[u64; N]> {
+    async fn number(&self, person: Person, change: Change) -> Option<u64> {
         match self {
-            Self::Local(local) => Some(changes.map(|change| local.current(person, change))),
-            Self::Shared(shared) => {
-                if let Some(numbers) = shared.held(person) {
-                    return Some(changes.map(|change| numbers.of(change)));
-                }
-                // On the heap: a call whose lease holds should not carry the weight of a renewal.
-                let numbers = Box::pin(shared.read(person)).await?;
-                Some(changes.map(|change| numbers.of(change)))
-            }
+            Self::Local(local) => Some(local.current(person, change)),
+            Self::Shared(shared) => Some(Self::shared_numbers(shared, person).await?.of(change)),
+        }
+    }
+
+    async fn shared_numbers(shared: &SharedGenerations, person: Person) -> Option<Numbers> {
+        match shared.held(person) {
+            Some(numbers) => Some(numbers),
+            // On the heap: a call whose lease holds should not carry the weight of a renewal.
+            None => Box::pin(shared.read(person)).await,
         }
     }
 }

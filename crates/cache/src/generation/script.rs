@@ -19,6 +19,10 @@ const LIFE: Duration = Duration::from_hours(720);
 pub(super) struct Numbers {
     /// What nobody has raised.
     origin: u64,
+    /// Whether it may stand for something that was raised.
+    doubted: bool,
+    /// The server's time of the reading, in microseconds, which is what numbers are made of.
+    now: u64,
     raised: Arc<[(Change, u64)]>,
 }
 
@@ -64,7 +68,7 @@ impl GenerationScript {
         change: Change,
         nonce: u64,
     ) -> Result<Holders, Unavailable> {
-        let message = Bump { nonce, writer: replica, person, holders: Vec::new() };
+        let message = Bump { nonce, writer: replica, person, change, holders: Vec::new() };
         let mut call = self.0.key(key(person));
         call.arg("bump").arg(replica.to_string()).arg(millis(LEASE)).arg(millis(LIFE));
         call.arg(EVENTS).arg(message.to_string());
@@ -83,10 +87,18 @@ impl Numbers {
         raised.map_or(self.origin, |(_, number)| *number)
     }
 
+    /// Whether it was raised less than `time` before the reading, or may have been.
+    pub(super) fn raised_within(&self, time: Duration, change: Change) -> bool {
+        let raised = self.doubted || self.raised.iter().any(|(raised, _)| *raised == change);
+        raised && u128::from(self.now.saturating_sub(self.of(change))) < time.as_micros()
+    }
+
     fn read(answer: &[(String, u64)]) -> Self {
-        let origin = answer.iter().find(|(field, _)| field == "origin").map_or(0, |(_, number)| *number);
+        let told =
+            |name: &str| answer.iter().find(|(field, _)| field == name).map_or(0, |(_, number)| *number);
         let raised = answer.iter().filter_map(|(field, number)| Some((field.parse().ok()?, *number)));
-        Self { origin, raised: raised.collect() }
+        let raised = raised.collect();
+        Self { origin: told("origin"), doubted: told("doubted") != 0, now: told("now"), raised }
     }
 }
 
@@ -106,11 +118,11 @@ impl Holders {
     }
 }
 
-fn key(person: Person) -> String {
+pub(super) fn key(person: Person) -> String {
     format!("sd:{}:generation:v2:{}", person.tenant, person.user)
 }
 
-fn millis(time: Duration) -> u64 {
+pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -127,6 +139,20 @@ mod tests {
         assert_eq!(numbers.of(Change::Of(Provider::Tidal, DataScope::Library)), 41);
         assert_eq!(numbers.of(Change::Of(Provider::Spotify, DataScope::Library)), 40);
         assert_eq!(numbers.of(Change::Preferences), 40);
+    }
+
+    #[test]
+    fn what_may_have_been_raised_lately_counts_as_raised() {
+        let lists = Change::Of(Provider::Tidal, DataScope::Library);
+        let read = |answer: &[(&str, u64)]| {
+            let owned: Vec<_> = answer.iter().map(|(field, number)| ((*field).to_owned(), *number)).collect();
+            Numbers::read(&owned).raised_within(Duration::from_secs(30), lists)
+        };
+        assert!(!read(&[("now", 30_000_000), ("origin", 29_000_000)]), "a person's first");
+        assert!(read(&[("now", 30_000_000), ("origin", 29_000_000), ("doubted", 1)]));
+        assert!(read(&[("now", 30_000_000), ("origin", 0), ("tidal.library", 1)]));
+        assert!(!read(&[("now", 30_000_001), ("origin", 0), ("tidal.library", 1)]));
+        assert!(read(&[("now", 5), ("origin", 0), ("tidal.library", 9)]), "the server's clock was set back");
     }
 
     #[test]

@@ -16,10 +16,13 @@ use super::leases::{LEASE, Leases};
 use super::listener::Listener;
 use super::script::{GenerationScript, Holders, Numbers};
 use super::waits::{Ended, Waits};
-use super::{BumpDeferred, Change, GenerationCounters, Person};
+use super::{BumpDeferred, Change, EntryIndex, Forget, GenerationCounters, Gone, Person};
 
 /// Between two attempts to tell Redis of a bump that it did not take.
 const REPEAT_EVERY: Duration = Duration::from_millis(250);
+
+/// For how long it is tried after the end was asked for; less than what the process waits for its tasks.
+const FAREWELL: Duration = Duration::from_millis(1_500);
 
 /// For how long after a failure a hash that is new is not taken for the person's first.
 const DOUBT: Duration = Duration::from_secs(4);
@@ -37,6 +40,8 @@ pub(crate) struct SharedGenerations {
     leases: Leases,
     deferred: Deferred,
     waits: Waits,
+    index: EntryIndex,
+    forget: Forget,
     counts: Counts,
 }
 
@@ -47,10 +52,16 @@ struct Counts {
     acknowledged: AtomicU64,
     waited_out: AtomicU64,
     deferred: AtomicU64,
+    lost: AtomicU64,
 }
 
 impl SharedGenerations {
-    pub(super) fn new(link: Arc<RedisLink>, replica: ReplicaId, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(
+        link: Arc<RedisLink>,
+        replica: ReplicaId,
+        clock: Arc<dyn Clock>,
+        forget: Forget,
+    ) -> Self {
         Self {
             link,
             script: GenerationScript::new(),
@@ -58,6 +69,8 @@ impl SharedGenerations {
             leases: Leases::new(clock),
             deferred: Deferred::default(),
             waits: Waits::default(),
+            index: EntryIndex::new(),
+            forget,
             counts: Counts::default(),
         }
     }
@@ -114,9 +127,30 @@ impl SharedGenerations {
                 self.repeat(self.deferred.some()).await;
             }
         };
-        let Self { link, replica, leases, waits, .. } = self;
-        let listener = Listener { link, replica: *replica, leases, waits };
+        let Self { link, replica, leases, waits, forget, .. } = self;
+        let listener = Listener { link, replica: *replica, leases, waits, forget };
         tokio::join!(listener.listen(), repeat);
+    }
+
+    /// The last chance of bumps that Redis has not taken: nobody repeats them after this process has ended.
+    pub(super) async fn farewell(&self) {
+        let over = Instant::now() + FAREWELL;
+        loop {
+            self.repeat(self.deferred.some()).await;
+            let waiting = self.deferred.count();
+            if waiting == 0 {
+                return;
+            }
+            if Instant::now() >= over {
+                self.counts.lost.fetch_add(u64::try_from(waiting).unwrap_or(u64::MAX), Ordering::Relaxed);
+                tracing::error!(
+                    changes = waiting,
+                    "the cache could not be told of changes before the end; replicas may give what was before them"
+                );
+                return;
+            }
+            sleep(REPEAT_EVERY).await;
+        }
     }
 
     pub(super) fn counters(&self) -> GenerationCounters {
@@ -130,6 +164,7 @@ impl SharedGenerations {
             acknowledged,
             waited_out,
             deferred: read(&self.counts.deferred),
+            lost: read(&self.counts.lost),
         }
     }
 
@@ -148,6 +183,11 @@ impl SharedGenerations {
         self.counts.bumps.fetch_add(1, Ordering::Relaxed);
         // While the note stands, nobody here uses a lease. So the old one goes first.
         self.leases.drop_one(person);
+        if let Some(Gone::Account(_, provider)) = Gone::with(person, change) {
+            self.forget.tell(Gone::Account(person, provider));
+            // Not done until this is: what an account brought goes with it.
+            self.index.remove_all(&self.link, person, provider).await?;
+        }
         self.deferred.settle(person, change, note);
         Ok(holders)
     }

@@ -41,6 +41,7 @@ async fn three_nodes_hold_what_one_server_would() {
         one.bump(&ctx, user(number), Provider::Spotify, DataScope::Playlists).await.unwrap();
         assert_eq!(&ask(&two, &ctx, &mine, "after").await.body[..], b"after");
         assert_eq!(&ask(&one, &ctx, &mine, "").await.body[..], b"after");
+        one.bump(&ctx, user(number), Provider::Spotify, DataScope::Account).await.unwrap();
     }
     one.flush_usage().await;
     one.flush_popular().await;

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::FutureExt;
-use futures_util::future::{join_all, pending};
+use futures_util::future::{join, join_all, pending, ready};
 use tokio::sync::Notify;
 
-use super::{answer, ask, catalogue, context, local, manual_clock, reuse, server};
-use crate::{Fetched, Level, Outcome};
+use super::{acting_for, answer, ask, catalogue, context, forgiving, local, manual_clock, reuse, server};
+use crate::{Fetched, Level, Outcome, Verdicts};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_who_miss_make_one_fetch() {
@@ -24,7 +24,10 @@ async fn a_thousand_who_miss_make_one_fetch() {
                 tokio::task::yield_now().await;
                 Ok::<_, ()>(answer("answer"))
             };
-            cache.get_or_fetch(&ctx, reuse(&catalogue(&ctx, "miles")), fetch, |()| false).await.unwrap()
+            cache
+                .get_or_fetch(&ctx, reuse(&catalogue(&ctx, "miles")), fetch, forgiving(|()| false))
+                .await
+                .unwrap()
         })
     });
     let answers = join_all(tasks).await;
@@ -44,9 +47,9 @@ async fn an_error_is_everyones_and_is_not_kept() {
         gate.notified().await;
         Err::<Fetched, _>("the provider is down")
     };
-    let failing = cache.get_or_fetch(&ctx, reuse(&key), down, |_| true);
+    let failing = cache.get_or_fetch(&ctx, reuse(&key), down, forgiving(|_| true));
     let never = async { unreachable!("it waits for the first") };
-    let waiting = cache.get_or_fetch(&ctx, reuse(&key), never, |_| true);
+    let waiting = cache.get_or_fetch(&ctx, reuse(&key), never, forgiving(|_| true));
     let (failed, waited, ()) = tokio::join!(failing, waiting, async { gate.notify_one() });
     assert_eq!((failed, waited), (Err("the provider is down"), Err("the provider is down")));
     assert_eq!(ask(&cache, &ctx, &key, "well").await.level, Level::Fetched);
@@ -58,7 +61,7 @@ async fn a_cancelled_leader_hands_over() {
     let cache = local(&clock);
     let key = catalogue(&ctx, "miles");
     let endless = pending::<Result<Fetched, ()>>();
-    let mut leader = Box::pin(cache.get_or_fetch(&ctx, reuse(&key), endless, |()| false));
+    let mut leader = Box::pin(cache.get_or_fetch(&ctx, reuse(&key), endless, forgiving(|()| false)));
     assert!((&mut leader).now_or_never().is_none(), "it fetches for ever");
     let mut followers: Vec<_> = (0..10).map(|_| Box::pin(ask(&cache, &ctx, &key, "answer"))).collect();
     for follower in &mut followers {
@@ -68,4 +71,26 @@ async fn a_cancelled_leader_hands_over() {
     let answers = join_all(followers).await;
     assert!(answers.iter().all(|answer| &answer.body[..] == b"answer"));
     assert_eq!(answers.iter().filter(|answer| answer.level == Level::Fetched).count(), 1);
+}
+
+#[tokio::test]
+async fn what_one_person_was_told_of_its_place_in_a_queue_is_nobody_elses_answer() {
+    let (ctx, clock) = (context(1), manual_clock());
+    let cache = local(&clock);
+    let verdicts = || Verdicts { forgivable: |_: &&str| false, own: |error: &&str| *error == "queue full" };
+    for (error, another, expected) in
+        [("queue full", 2, Ok(())), ("queue full", 1, Err("queue full")), ("down", 2, Err("down"))]
+    {
+        let key = catalogue(&ctx, &format!("{error} {another}"));
+        let (mine, other) = (acting_for(1, 1), acting_for(1, another));
+        let refused = async {
+            tokio::task::yield_now().await;
+            Err(error)
+        };
+        let leader = cache.get_or_fetch(&mine, reuse(&key), refused, verdicts());
+        let follower = cache.get_or_fetch(&other, reuse(&key), ready(Ok(answer("played"))), verdicts());
+        let (led, followed) = join(leader, follower).await;
+        assert_eq!(led.map(drop), Err(error));
+        assert_eq!(followed.map(drop), expected, "{error} for {another}");
+    }
 }

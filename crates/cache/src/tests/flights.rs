@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{Server, answer, catalogue, context, manual_clock, reuse, server};
+use super::{Server, answer, catalogue, context, forgiving, manual_clock, reuse, server};
 use crate::shared_flight::{FlightCounters, Lease, SharedFlights, Turn};
 use crate::{Cached, RedisOptions};
 
@@ -206,7 +206,7 @@ async fn thousands_who_miss_on_all_replicas_make_one_fetch() {
             begun.notified().await;
             Ok::<_, ()>(answer("answer"))
         };
-        cache.get_or_fetch(&ctx, reuse(&key), fetch, |()| false)
+        cache.get_or_fetch(&ctx, reuse(&key), fetch, forgiving(|()| false))
     });
     let flown = |cache: &crate::Cache| cache.counters().flights;
     let all_wait = async {

@@ -19,6 +19,7 @@ fn stored(body: Vec<u8>) -> Entry {
         fingerprint: [7; 32],
         next: None,
         absent: false,
+        brief: false,
     }
 }
 

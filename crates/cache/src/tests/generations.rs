@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{ManualClock, Server, context, manual_clock, server, user};
-use crate::generation::{Change, Generations};
+use crate::generation::{Change, Forget, Generations};
 use crate::{DataScope, GenerationCounters, PlaylistSlot, RedisOptions};
 
 const LISTS: Change = Change::Of(Provider::Spotify, DataScope::Playlists);
@@ -37,7 +37,8 @@ impl Replica {
 
     fn with(options: &RedisOptions, clock: Arc<dyn Clock>) -> Self {
         let link = Arc::new(RedisLink::new(options, Arc::new(SystemClock::new())).unwrap());
-        let generations = Arc::new(Generations::timed(Arc::clone(&link), &SystemEntropy, clock));
+        let generations =
+            Arc::new(Generations::timed(Arc::clone(&link), &SystemEntropy, clock, Forget::new(|_| {})));
         Self { generations, link, ctx: context(1), stop: CancellationToken::new() }
     }
 
@@ -84,7 +85,7 @@ fn key() -> String {
 
 impl Server {
     /// Lets the hash be the person's first, although the server has only begun.
-    async fn know_all_holders(&self) {
+    pub(super) async fn know_all_holders(&self) {
         self.set_field("unknown", "0").await;
         self.set_field("made", "0").await;
     }

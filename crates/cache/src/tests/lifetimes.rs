@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use stagedoor_domain::TenantContext;
 
 use super::{
-    BOUNDS, MINUTE, ManualClock, answer, ask, catalogue, context, draws, local, local_with, manual_clock,
-    peek, put, refetch, reuse, server,
+    BOUNDS, MINUTE, ManualClock, answer, ask, catalogue, context, draws, forgiving, local, local_with,
+    manual_clock, peek, put, refetch, reuse, server,
 };
 use crate::lifetimes::{due_early, next_life};
 use crate::{Ask, Cache, CacheKey, Level};
@@ -103,7 +103,7 @@ async fn shortly_before_its_end_an_answer_is_fetched_again_by_one_caller() {
         clock.advance(Duration::from_secs(1));
         Ok::<_, ()>(answer("same"))
     };
-    cache.get_or_fetch(&ctx, reuse(&key), slow, |()| false).await.unwrap();
+    cache.get_or_fetch(&ctx, reuse(&key), slow, forgiving(|()| false)).await.unwrap();
     clock.advance(Duration::from_secs(45));
     let early = async || ask(&cache, &ctx, &key, "").await.refresh;
     assert!(!early().await, "the draw decides");
@@ -125,7 +125,7 @@ async fn another_replica_knows_how_long_a_fetch_took() {
         clock.advance(Duration::from_secs(1));
         Ok::<_, ()>(answer("same"))
     };
-    server.cache(&clock).get_or_fetch(&ctx, reuse(&key), slow, |()| false).await.unwrap();
+    server.cache(&clock).get_or_fetch(&ctx, reuse(&key), slow, forgiving(|()| false)).await.unwrap();
     clock.advance(Duration::from_secs(50));
     let draws = draws();
     draws.set(483);

@@ -13,7 +13,9 @@ mod popular;
 mod readers;
 mod refetch;
 mod seeds;
+mod settling;
 mod stale;
+mod unlinking;
 mod usage;
 
 use std::convert::Infallible;
@@ -42,7 +44,7 @@ use uuid::Uuid;
 use crate::entry::Entry;
 use crate::{
     Ask, Cache, CacheKey, CacheOptions, Cached, DataScope, Fetched, Mode, Reader, RedisOptions, SealError,
-    Sealer,
+    Sealer, Verdicts,
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -143,6 +145,15 @@ impl Sealer for TestSealer {
 }
 
 fn context(tenant: u128) -> TenantContext {
+    context_of(tenant, None)
+}
+
+/// A context in which a person asks.
+fn acting_for(tenant: u128, number: u128) -> TenantContext {
+    context_of(tenant, Some(user(number)))
+}
+
+fn context_of(tenant: u128, user: Option<UserId>) -> TenantContext {
     let tenant = Tenant {
         id: TenantId(Uuid::from_u128(tenant)),
         slug: "acme".parse().unwrap(),
@@ -151,7 +162,7 @@ fn context(tenant: u128) -> TenantContext {
     };
     let principal = Principal {
         kind: PrincipalKind::ApiKey("AAAAAAAAAAAA".parse().unwrap()),
-        user: None,
+        user,
         scopes: ScopeSet::all(),
         toolsets: ToolsetSet::all(),
         read_only: false,
@@ -187,6 +198,7 @@ fn entry(life: Duration, fingerprint: [u8; 32]) -> Entry {
         fingerprint,
         next: None,
         absent: false,
+        brief: false,
     }
 }
 
@@ -206,7 +218,13 @@ fn answer(body: &str) -> Fetched {
         body: Bytes::copy_from_slice(body.as_bytes()),
         fingerprint: sha256(&[body.as_bytes()]),
         next: None,
+        life_at_most: None,
     }
+}
+
+/// An error is everybody's, and is forgiven if so.
+fn forgiving<E, F: Fn(&E) -> bool>(forgivable: F) -> Verdicts<F, fn(&E) -> bool> {
+    Verdicts { forgivable, own: |_| false }
 }
 
 /// The answer for `key`; what is fetched on a miss is `body`.
@@ -217,7 +235,7 @@ async fn ask(cache: &Cache, ctx: &TenantContext, key: &CacheKey, body: &str) -> 
 /// The answer to a question; what is fetched is `body`.
 async fn put(cache: &Cache, ctx: &TenantContext, ask: Ask<'_>, body: &str) -> Cached {
     let fetch = ready(Ok::<_, Infallible>(answer(body)));
-    match cache.get_or_fetch(ctx, ask, fetch, |never| match *never {}).await {
+    match cache.get_or_fetch(ctx, ask, fetch, forgiving(|never| match *never {})).await {
         Ok(cached) => cached,
         Err(never) => match never {},
     }
@@ -225,7 +243,7 @@ async fn put(cache: &Cache, ctx: &TenantContext, ask: Ask<'_>, body: &str) -> Ca
 
 /// What the cache has for `key`, fetching nothing.
 async fn peek(cache: &Cache, ctx: &TenantContext, key: &CacheKey) -> Option<Cached> {
-    cache.get_or_fetch(ctx, reuse(key), ready(Err(())), |()| false).await.ok()
+    cache.get_or_fetch(ctx, reuse(key), ready(Err(())), forgiving(|()| false)).await.ok()
 }
 
 /// A replica that hears the others, as in production.

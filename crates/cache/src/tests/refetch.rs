@@ -10,7 +10,8 @@ use stagedoor_domain::policy::TtlBounds;
 use tokio::sync::Notify;
 
 use super::{
-    MINUTE, answer, ask, catalogue, context, local, manual_clock, peek, put, refetch, reuse, server,
+    MINUTE, answer, ask, catalogue, context, forgiving, local, manual_clock, peek, put, refetch, reuse,
+    server,
 };
 use crate::{Ask, Fetched, Level, Mode, Outcome};
 
@@ -27,7 +28,7 @@ async fn many_who_want_it_fetched_again_fetch_it_once() {
             tokio::task::yield_now().await;
             Ok::<_, ()>(answer("new"))
         };
-        cache.get_or_fetch(&ctx, refetch(&key), fetch, |()| true)
+        cache.get_or_fetch(&ctx, refetch(&key), fetch, forgiving(|()| true))
     });
     for found in join_all(refetches).await {
         assert_eq!(
@@ -90,7 +91,7 @@ async fn what_lost_its_turn_while_it_was_fetched_is_given_once_and_not_kept() {
         server.overwrite(&text.replace(":cache:", ":flight:"), b"another replica:1").await;
         Ok::<_, ()>(answer("late"))
     });
-    let late = cache.get_or_fetch(&ctx, refetch(&key), slow, |()| false).await.unwrap();
+    let late = cache.get_or_fetch(&ctx, refetch(&key), slow, forgiving(|()| false)).await.unwrap();
     assert_eq!((late.level, &late.body[..]), (Level::Fetched, &b"late"[..]));
     assert!(cache.level_one.get(&text).await.is_none(), "the other replica's counts now");
     assert_eq!(&peek(&cache, &ctx, &key).await.unwrap().body[..], b"old", "nothing was stored");
@@ -107,8 +108,9 @@ async fn a_refetch_joins_the_fetch_that_is_under_way() {
         gate.notified().await;
         Ok::<_, ()>(answer("answer"))
     };
-    let call = cache.get_or_fetch(&ctx, reuse(&key), first, |()| false);
-    let joined = cache.get_or_fetch(&ctx, refetch(&key), pending::<Result<Fetched, ()>>(), |()| false);
+    let call = cache.get_or_fetch(&ctx, reuse(&key), first, forgiving(|()| false));
+    let joined =
+        cache.get_or_fetch(&ctx, refetch(&key), pending::<Result<Fetched, ()>>(), forgiving(|()| false));
     let (call, joined, ()) = tokio::join!(call, joined, async { gate.notify_one() });
     assert_eq!((call.unwrap().level, joined.unwrap().level), (Level::Fetched, Level::Coalesced));
 }
@@ -124,9 +126,9 @@ async fn what_is_refused_beside_the_calls_is_no_calls_error() {
             gate.notified().await;
             Err("background work has to wait")
         };
-        let beside = cache.get_or_fetch(&ctx, Ask { mode, ..reuse(&key) }, refused, |_| true);
+        let beside = cache.get_or_fetch(&ctx, Ask { mode, ..reuse(&key) }, refused, forgiving(|_| true));
         let own = ready(Ok::<_, &str>(answer("answer")));
-        let call = cache.get_or_fetch(&ctx, reuse(&key), own, |_| true);
+        let call = cache.get_or_fetch(&ctx, reuse(&key), own, forgiving(|_| true));
         let (beside, call, ()) = tokio::join!(beside, call, async { gate.notify_one() });
         assert_eq!(beside, Err("background work has to wait"));
         assert_eq!(call.unwrap().level, Level::Fetched);
@@ -149,10 +151,12 @@ async fn what_is_fetched_ahead_is_no_call_until_it_is_asked_for() {
     assert_eq!(cache.counters().calls.total().ratio(), Some(1.0));
 
     clock.advance(MINUTE);
-    let beside = cache.get_or_fetch(&ctx, ahead, pending::<Result<Fetched, ()>>(), |()| true).now_or_never();
+    let beside = cache
+        .get_or_fetch(&ctx, ahead, pending::<Result<Fetched, ()>>(), forgiving(|()| true))
+        .now_or_never();
     assert_eq!(beside, None, "a stale answer is none that was fetched ahead");
     assert!(peek(&cache, &ctx, &key).await.unwrap().refresh, "nobody was asked to fetch it again yet");
     clock.advance(MINUTE * 3);
-    let failed = cache.get_or_fetch(&ctx, ahead, ready(Err(())), |()| true).await;
+    let failed = cache.get_or_fetch(&ctx, ahead, ready(Err(())), forgiving(|()| true)).await;
     assert_eq!(failed, Err(()));
 }

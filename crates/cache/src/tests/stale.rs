@@ -5,20 +5,23 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use stagedoor_domain::TenantContext;
 use stagedoor_domain::policy::TtlBounds;
+use stagedoor_domain::{Provider, TenantContext};
 
-use super::{MINUTE, ask, catalogue, context, local, manual_clock, playlists, put, refetch, reuse, server};
+use super::{
+    MINUTE, ask, catalogue, context, forgiving, local, manual_clock, playlists, put, refetch, reuse, server,
+    user,
+};
 use crate::{Ask, Cache, Cached, Fetched, Level, Outcome};
 
 /// The answer while the provider says nothing; `None` if the call waits for it.
 fn at_once(cache: &Cache, ctx: &TenantContext, ask: Ask<'_>) -> Option<Cached> {
-    cache.get_or_fetch(ctx, ask, pending::<Result<Fetched, ()>>(), |()| true).now_or_never()?.ok()
+    cache.get_or_fetch(ctx, ask, pending::<Result<Fetched, ()>>(), forgiving(|()| true)).now_or_never()?.ok()
 }
 
 /// The answer while the provider is down.
 async fn down(cache: &Cache, ctx: &TenantContext, ask: Ask<'_>) -> Result<Cached, &'static str> {
-    cache.get_or_fetch(ctx, ask, ready(Err("down")), |error| *error == "down").await
+    cache.get_or_fetch(ctx, ask, ready(Err("down")), forgiving(|error| *error == "down")).await
 }
 
 #[tokio::test]
@@ -63,6 +66,8 @@ async fn the_time_for_it_ends_and_is_no_longer_than_the_life() {
 #[tokio::test]
 async fn a_replica_that_knows_nothing_finds_the_stale_answer_in_redis() {
     let (server, clock, ctx) = (server().await, manual_clock(), context(1));
+    server.cache(&clock).account_generation(&ctx, user(1), Provider::Spotify).await.unwrap();
+    server.know_all_holders().await;
     for key in [catalogue(&ctx, "miles"), playlists(&ctx, 1)] {
         ask(&server.cache(&clock), &ctx, &key, "old").await;
         clock.advance(MINUTE + Duration::from_secs(5));
@@ -86,7 +91,9 @@ async fn instead_of_a_forgivable_error_there_is_the_old_answer_for_a_day() {
         assert_eq!((rescued.stale, rescued.refresh), (Some(MINUTE * 2), false));
         assert_eq!(cache.counters().calls.total().get(Outcome::Rescued), 1);
     }
-    let gone = one.get_or_fetch(&ctx, reuse(&key), ready(Err("forbidden")), |error| *error == "down").await;
+    let gone = one
+        .get_or_fetch(&ctx, reuse(&key), ready(Err("forbidden")), forgiving(|error| *error == "down"))
+        .await;
     assert_eq!(gone, Err("forbidden"), "not every error may be hidden");
     assert_eq!(down(&one, &ctx, refetch(&key)).await, Err("down"), "a refetch wants to know");
     clock.advance(Duration::from_mins(24 * 60 - 3) + Duration::from_millis(59_999));
@@ -109,7 +116,7 @@ async fn all_who_waited_for_the_failing_fetch_get_the_old_answer() {
             tokio::task::yield_now().await;
             Err("down")
         };
-        cache.get_or_fetch(&ctx, reuse(&key), failing, |_| true)
+        cache.get_or_fetch(&ctx, reuse(&key), failing, forgiving(|_| true))
     });
     for rescued in join_all(fetches).await {
         assert_eq!(rescued.unwrap().level, Level::Stale);
@@ -139,7 +146,7 @@ async fn what_does_not_exist_is_remembered_for_ten_to_thirty_seconds() {
     for number in 0..20 {
         let key = catalogue(&ctx, &number.to_string());
         let absent = || ready(Ok::<_, ()>(Fetched::Absent { body: "no such thing".into() }));
-        let told = one.get_or_fetch(&ctx, reuse(&key), absent(), |()| true).await.unwrap();
+        let told = one.get_or_fetch(&ctx, reuse(&key), absent(), forgiving(|()| true)).await.unwrap();
         assert_eq!((told.level, told.absent), (Level::Fetched, true));
         let found = ask(&server.cache(&clock), &ctx, &key, "").await;
         assert_eq!((found.level, found.absent, &found.body[..]), (Level::L2, true, &b"no such thing"[..]));
