@@ -27,7 +27,7 @@ pub(crate) fn located<E: Display>(
     error: &serde_path_to_error::Error<E>,
 ) -> PublicError {
     let path = error.path().to_string();
-    let cause = without_position(&error.inner().to_string());
+    let cause = in_json_terms(without_position(&error.inner().to_string()));
     match (within, path.as_str()) {
         (None, ".") => invalid(format!("{cause}.")),
         (None, path) => invalid(format!("`{path}`: {cause}.")),
@@ -72,6 +72,15 @@ pub(crate) fn text<'a>(field: &str, value: &'a str, max_chars: usize) -> Result<
     Ok(trimmed)
 }
 
+/// What was expected, in the terms of those who write JSON.
+fn in_json_terms(message: String) -> String {
+    let whole = ["u8", "u16", "u32", "u64", "usize", "i8", "i16", "i32", "i64"];
+    match message.rsplit_once("expected ") {
+        Some((before, wanted)) if whole.contains(&wanted) => format!("{before}expected a whole number"),
+        _ => message,
+    }
+}
+
 /// The positions in a text that nobody sees help nobody.
 fn without_position(message: &str) -> String {
     message.rfind(" at line ").map_or(message, |at| &message[..at]).to_owned()
@@ -98,7 +107,7 @@ mod tests {
     fn the_field_and_the_fault_are_named() {
         assert_eq!(
             message(r#"{"query":"a","limit":"x"}"#),
-            "`limit`: invalid type: string \"x\", expected u32."
+            "`limit`: invalid type: string \"x\", expected a whole number."
         );
         assert_eq!(message(r#"{"qery":"a"}"#), "`qery`: unknown field `qery`, expected `query` or `limit`.");
         assert_eq!(message("{}"), "missing field `query`.");

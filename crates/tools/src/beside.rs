@@ -24,7 +24,8 @@ const AT_A_TIME: usize = 16;
 const AT_A_TIME_FOR_ONE: u32 = 4;
 /// The last places are for answers that are due: a next page may never be asked for.
 const KEPT_FOR_REFETCHES: usize = 8;
-/// Longer than a provider call and a wait for another replica's take.
+/// Longer than a provider call and a wait for another replica's take. A key that is revoked meanwhile is good for what
+/// was begun with it before.
 const TIME_LIMIT: Duration = Duration::from_secs(25);
 
 /// Which fetches beside calls there are, and when none should be.
@@ -97,6 +98,10 @@ struct Errand {
     tool: ToolName,
     arguments: Option<Box<RawValue>>,
     provider: Provider,
+    /// The cursor of the page that is fetched ahead, if it is one.
+    page: Option<Arc<str>>,
+    /// The version that the answer has to show.
+    version: Option<Box<str>>,
 }
 
 /// A place among those under way, given back when it is dropped.
@@ -197,6 +202,8 @@ impl Dispatcher {
             tool: call.tool,
             arguments,
             provider,
+            page: None,
+            version: None,
         };
         if answer.due && beside.options.refetch {
             let arguments = call.arguments.map(ToOwned::to_owned);
@@ -205,18 +212,19 @@ impl Dispatcher {
         // The first page of what is asked for often was looked at when it was fetched.
         let looked_at = page.is_none() && answer.level == Level::L1;
         let wanted = || page.is_some() || habits.pages_often(call.tool);
-        if let Some(next) = answer.next.as_deref().filter(|_| beside.options.prefetch && !looked_at)
+        if let Some(next) = answer.next.as_ref().filter(|_| beside.options.prefetch && !looked_at)
             && wanted()
-            && beside.paging.begin(ctx.tenant_id(), next)
+            && !beside.paging.is_begun(ctx.tenant_id(), next)
             && let Some(arguments) = with_cursor(call.arguments, next)
         {
-            self.begin_ahead(&habits, errand(Purpose::Ahead, Some(arguments)));
+            let page = Some(Arc::clone(next));
+            self.begin_ahead(&habits, Errand { page, ..errand(Purpose::Ahead, Some(arguments)) });
         }
     }
 
     /// Fetches what a write's caller is likely to look at, as it is now.
     fn look_afterwards(self: &Arc<Self>, ctx: &TenantContext, call: &Call<'_>, afterwards: &Afterwards) {
-        let Afterwards { tool, provider, arguments } = afterwards;
+        let Afterwards { tool, provider, arguments, version } = afterwards;
         let principal = ctx.principal();
         let may = principal.sees(*tool) && tool.scope().is_none_or(|scope| principal.scopes.contains(scope));
         if !may || !self.beside().options.prefetch {
@@ -230,30 +238,44 @@ impl Dispatcher {
             tool: *tool,
             arguments: Some(arguments),
             provider: *provider,
+            page: None,
+            version: Some(version.clone()),
         };
         self.begin_ahead(&self.beside().paging.of(ctx.tenant_id()), errand);
     }
 
-    /// What is fetched ahead has to be paid for.
+    /// What is fetched ahead has to be paid for, once there is a place for it.
     fn begin_ahead(self: &Arc<Self>, habits: &Arc<Habits>, errand: Errand) {
-        if habits.pay() {
-            self.begin(habits, errand);
-        } else {
-            self.beside().prefetches.left_out.fetch_add(1, Ordering::Relaxed);
+        let beside = self.beside();
+        let Some(place) = beside.place(Purpose::Ahead, habits).filter(|_| habits.pay()) else {
+            beside.prefetches.left_out.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        // Noted last: a page that is left out now may be fetched ahead another time.
+        if errand.page.as_ref().is_none_or(|page| beside.paging.begin(errand.ctx.tenant_id(), page)) {
+            self.begin_at(place, errand);
         }
     }
 
     fn begin(self: &Arc<Self>, habits: &Arc<Habits>, errand: Errand) {
+        match self.beside().place(errand.purpose, habits) {
+            Some(place) => self.begin_at(place, errand),
+            None => {
+                self.beside().tally(errand.purpose).left_out.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn begin_at(self: &Arc<Self>, place: Place, errand: Errand) {
         let purpose = errand.purpose;
-        let Some(place) = self.beside().place(purpose, habits) else {
-            self.beside().tally(purpose).left_out.fetch_add(1, Ordering::Relaxed);
-            return;
-        };
         let dispatcher = Arc::clone(self);
         let work = async move {
             let _place = place;
             let run = tokio::time::timeout(TIME_LIMIT, dispatcher.run_errand(&errand));
             let done = dispatcher.stop().run_until_cancelled(run).await;
+            if let Some(page) = errand.page.as_ref().filter(|_| !matches!(done, Some(Ok(Some(true))))) {
+                dispatcher.beside().paging.take_back(errand.ctx.tenant_id(), page);
+            }
             let tally = dispatcher.beside().tally(purpose);
             let counter = match done {
                 Some(Ok(Some(true))) => &tally.done,
@@ -290,7 +312,7 @@ impl Dispatcher {
             client: client.clone(),
             interaction: Interaction::default(),
         };
-        let origin = Origin::new(client.clone(), *purpose);
+        let origin = Origin::new(client.clone(), *purpose).expecting(errand.version.clone());
         let outcome: Outcome = self.run(ctx, &origin, &call).await;
         let error = outcome.error();
         record.close(error).await;

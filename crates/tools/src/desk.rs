@@ -16,6 +16,7 @@ use stagedoor_domain::{Clock, Entropy, ErrorCode, Provider, PublicError, TenantC
 use stagedoor_limits::Limiter;
 use stagedoor_providers::{Access, Deadline, MusicProvider, ProviderApp, ProviderError, Providers, Urgency};
 use stagedoor_storage::KeyVault;
+use tokio_util::sync::CancellationToken;
 
 use crate::access::Tokens;
 use crate::beside::Beside;
@@ -57,6 +58,8 @@ pub struct DeskOptions {
     pub entropy: Arc<dyn Entropy>,
     /// Runs what must not end with its caller.
     pub spawn: Spawn,
+    /// Cancelled when the process is about to end: what only waits then ends.
+    pub stop: CancellationToken,
     /// Turns the JSON of an answer into the form that is cached and written out.
     pub render: Render,
 }
@@ -101,6 +104,7 @@ pub struct Desk {
     vault: Arc<KeyVault>,
     trail: Arc<Trail>,
     spawn: Spawn,
+    stop: CancellationToken,
     render: Render,
 }
 
@@ -148,6 +152,7 @@ impl Desk {
             vault,
             trail,
             spawn,
+            stop: options.stop,
             render: options.render,
         }
     }
@@ -170,6 +175,11 @@ impl Desk {
     /// Runs what must not end with its caller.
     pub(crate) fn spawn(&self) -> &Spawn {
         &self.spawn
+    }
+
+    /// Cancelled when the process is about to end.
+    pub(crate) fn stop(&self) -> &CancellationToken {
+        &self.stop
     }
 
     /// What gives answers their form.
@@ -225,7 +235,7 @@ impl Desk {
             }
             result => result,
         };
-        result.map_err(|error| report(&error))
+        result.map_err(|error| told(origin, &error))
     }
 
     /// The tenant's clients at the services.
@@ -299,9 +309,33 @@ pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> PublicError
     PublicError::internal()
 }
 
+/// The same as `report`, and notes what it says of the call.
+pub(crate) fn told(origin: &Origin, error: &ProviderError) -> PublicError {
+    if matches!(error, ProviderError::RateLimited { queued: true, .. }) {
+        origin.refused_in_queue();
+    }
+    report(error)
+}
+
 /// Logs a provider's failure where it is handled, and says what the agent may know.
 pub(crate) fn report(error: &ProviderError) -> PublicError {
     let public = error.public();
     tracing::info!(code = %public.code, error = %stagedoor_domain::error::Chain(error), "a provider call failed");
     public
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_in_the_queue_is_told_apart_from_the_services_own() {
+        for queued in [false, true] {
+            let origin = Origin::default();
+            let (provider, retry_after) = (Provider::Spotify, Duration::from_secs(1));
+            let error = ProviderError::RateLimited { provider, retry_after, queued };
+            assert_eq!(told(&origin, &error).code, ErrorCode::ProviderRateLimited);
+            assert_eq!(origin.was_refused_in_queue(), queued);
+        }
+    }
 }

@@ -268,7 +268,9 @@ impl Dispatcher {
             // It may ask instead of answering: `link`.
             ToolName::AccountLink => Err(PublicError::internal()),
             ToolName::PreferencesGet => Box::pin(preferences::get(desk, ctx, arguments::read(given)?)).await,
-            ToolName::PreferencesSet => Box::pin(preferences::set(desk, ctx, arguments::read(given)?)).await,
+            ToolName::PreferencesSet => {
+                Box::pin(preferences::set(desk, ctx, origin, arguments::read(given)?)).await
+            }
             ToolName::UsageStatus => usage::status(desk, ctx, origin, arguments::read(given)?).await,
         }
     }

@@ -274,7 +274,12 @@ impl Refresher {
         let marked =
             provider_sessions::mark_relink_needed_at(&self.vault, ctx, account.id, session.revision).await;
         self.sessions.forget(ctx, account.id);
-        self.records.forget_accounts(ctx, account.user).await;
+        // Also where it is not known whether it was marked: what the grant fetched is withdrawn with it.
+        if matches!(marked, Ok(false)) {
+            self.records.forget_accounts(ctx, account.user).await;
+        } else {
+            self.records.account_changed(ctx, account.user, account.provider).await;
+        }
         match marked {
             Ok(true) => relink_needed(account.provider),
             // Linked again or refreshed by someone else meanwhile.

@@ -127,12 +127,12 @@ pub(crate) fn key(
 
 /// The answer of `track_get` for a track that came along with another.
 pub(crate) fn track_to_keep(render: Render, track: Track, at: &str) -> Result<Fetched, PublicError> {
-    to_keep(render, &TrackOutput { track, cached_at: at.to_owned() })
+    to_keep(render, &TrackOutput { track, cached_at: at.to_owned() }, None)
 }
 
 /// The answer of `artist_get` for an artist who came along with another answer.
 pub(crate) fn artist_to_keep(render: Render, artist: Artist, at: &str) -> Result<Fetched, PublicError> {
-    to_keep(render, &ArtistOutput { artist, cached_at: at.to_owned() })
+    to_keep(render, &ArtistOutput { artist, cached_at: at.to_owned() }, None)
 }
 
 impl InPassing for TrackOutput {}

@@ -1,6 +1,7 @@
 //! What one call brings along besides its tenant and principal, and what is learned on its way: where it comes from,
 //! what it is for, what it turned out to be about, what its answer should warn of.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use stagedoor_audit::{AuditClient, AuditResource};
@@ -25,6 +26,8 @@ pub(crate) struct Origin {
     client: AuditClient,
     purpose: Purpose,
     page: OnceLock<Box<str>>,
+    expected: Option<Box<str>>,
+    queued: AtomicBool,
     warnings: Mutex<Vec<String>>,
     resource: Mutex<Option<AuditResource>>,
 }
@@ -51,6 +54,26 @@ impl Purpose {
 impl Origin {
     pub(crate) fn new(client: AuditClient, purpose: Purpose) -> Self {
         Self { client, purpose, ..Self::default() }
+    }
+
+    /// The same for a call that is to see this version of what it asks for, or none at all.
+    pub(crate) fn expecting(self, version: Option<Box<str>>) -> Self {
+        Self { expected: version, ..self }
+    }
+
+    /// Whether what was found in this version is what the call is to see.
+    pub(crate) fn expects(&self, version: Option<&str>) -> bool {
+        self.expected.as_deref().is_none_or(|expected| version == Some(expected))
+    }
+
+    /// Tells that the call was refused for its place among the tenant's calls, not for what it asks.
+    pub(crate) fn refused_in_queue(&self) {
+        self.queued.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was.
+    pub(crate) fn was_refused_in_queue(&self) -> bool {
+        self.queued.load(Ordering::Relaxed)
     }
 
     /// Where the call comes from.
@@ -95,5 +118,18 @@ impl Origin {
     /// What was collected so far.
     pub(crate) fn take_warnings(&self) -> Vec<String> {
         std::mem::take(&mut *self.warnings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_is_to_see_a_version_takes_no_other() {
+        let any = Origin::default();
+        assert!(any.expects(Some("1")) && any.expects(None));
+        let second = Origin::default().expecting(Some("2".into()));
+        assert!(second.expects(Some("2")) && !second.expects(Some("1")) && !second.expects(None));
     }
 }

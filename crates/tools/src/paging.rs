@@ -86,6 +86,21 @@ impl Paging {
         true
     }
 
+    /// Whether a page is noted as fetched ahead.
+    pub(crate) fn is_begun(&self, tenant: TenantId, cursor: &str) -> bool {
+        let page = self.hasher.hash_one((tenant, cursor));
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner).known.contains_key(&page)
+    }
+
+    /// Takes back that a page was fetched ahead, because nothing came of it.
+    pub(crate) fn take_back(&self, tenant: TenantId, cursor: &str) {
+        let page = self.hasher.hash_one((tenant, cursor));
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        if pages.known.remove(&page).is_some() {
+            pages.order.retain(|known| *known != page);
+        }
+    }
+
     /// Notes that a page was asked for and was there; it counts once if it had been fetched ahead.
     pub(crate) fn found(&self, tenant: TenantId, cursor: &str) {
         let page = self.hasher.hash_one((tenant, cursor));
@@ -203,6 +218,11 @@ mod tests {
         paging.found(one, "cursor");
         paging.found(one, "cursor");
         assert_eq!(paging.used(), 1);
+        assert!(paging.begin(one, "failed") && paging.is_begun(one, "failed"));
+        paging.take_back(one, "failed");
+        paging.found(one, "failed");
+        assert_eq!(paging.used(), 1, "it was not fetched ahead after all");
+        assert!(paging.begin(one, "failed"), "it may be tried again");
         for number in 0..PAGES {
             paging.begin(one, &number.to_string());
         }

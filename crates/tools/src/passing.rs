@@ -20,11 +20,16 @@ pub(crate) struct Passing {
     pub(crate) artists: Vec<Artist>,
 }
 
-/// An answer that may hold such items.
+/// An answer that may hold such items, or nothing at all.
 pub(crate) trait InPassing {
     /// Those of the catalogue, as the caller's market has them.
     fn in_passing(&self) -> Passing {
         Passing::default()
+    }
+
+    /// Whether it says that nothing was found. What is not there today may be there in a minute.
+    fn finds_nothing(&self) -> bool {
+        false
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use stagedoor_audit::{AuditAction, AuditClient, AuditResource};
 use stagedoor_cache::DataScope;
@@ -14,14 +15,14 @@ use stagedoor_storage::provider_sessions::OpenedSession;
 use uuid::Uuid;
 
 use crate::accounts::{self, Account, relink_needed};
-use crate::desk::{CallAccess, Desk, PROVIDER_DEADLINE, acting_for, report};
+use crate::desk::{CallAccess, Desk, PROVIDER_DEADLINE, acting_for, report, told};
 use crate::devices::Devices;
 use crate::foresight::{self, Outlook};
 use crate::opening::unreadable;
 use crate::origin::Origin;
 use crate::records::store_failure;
 use crate::refresh::Errand;
-use crate::settling::Settling;
+use crate::settling::{self, Settling};
 use crate::trail::of_account;
 
 impl Desk {
@@ -106,7 +107,7 @@ impl Desk {
         let session = self.tokens.of_account(&errand).await?;
         match call(music, self.access(origin, &errand, &session)).await {
             Err(ProviderError::Unauthorized { .. }) => {}
-            outcome => return outcome.map_err(|error| report(&error)),
+            outcome => return outcome.map_err(|error| told(origin, &error)),
         }
         let session = self.tokens.refreshed(&errand, &session).await?;
         match call(music, self.access(origin, &errand, &session)).await {
@@ -114,7 +115,7 @@ impl Desk {
                 report(&error);
                 Err(self.tokens.refused(&errand, &session).await)
             }
-            outcome => outcome.map_err(|error| report(&error)),
+            outcome => outcome.map_err(|error| told(origin, &error)),
         }
     }
 
@@ -140,7 +141,8 @@ impl Desk {
     }
 
     /// A call that changes something of the account's, of this scope. Whatever becomes of it, what was fetched of that
-    /// before cannot be found on any replica when it is answered; if it is dropped or panics, a moment later.
+    /// before cannot be found on any replica when it is answered; if it is dropped or panics, a moment later. Where
+    /// nobody knows whether it was done, the same again some seconds later, because it may be done after its reply.
     pub(crate) async fn write<'a, T, F, Fut>(
         &'a self,
         ctx: &TenantContext,
@@ -152,16 +154,50 @@ impl Desk {
         F: Fn(&'a dyn MusicProvider, CallAccess) -> Fut,
         Fut: Future<Output = Result<T, ProviderError>>,
     {
-        let (cache, of, user, provider) =
-            (Arc::clone(&self.cache), ctx.clone(), account.user, account.provider);
-        let settling = Settling::new(self.spawn(), async move {
-            if let Err(error) = cache.bump(&of, user, provider, scope).await {
-                tracing::warn!(error = %Chain(&error), "other replicas may serve playlists from before a write");
+        let known = Arc::new(AtomicBool::new(false));
+        let settling = self.settling(ctx, account, scope, Arc::clone(&known));
+        let uncertain = &AtomicBool::new(false);
+        let written = self.personal(ctx, origin, account, |music, access| {
+            let called = call(music, access);
+            async move {
+                let called = called.await;
+                if called.as_ref().is_err_and(ProviderError::uncertain) {
+                    uncertain.store(true, Ordering::Relaxed);
+                }
+                called
             }
         });
-        let written = self.personal(ctx, origin, account, call).await;
+        let written = written.await;
+        known.store(!uncertain.load(Ordering::Relaxed), Ordering::Relaxed);
         settling.now().await;
         written
+    }
+
+    /// What a write owes the cache; more of it unless `known` says that the write's outcome is known by then.
+    fn settling(
+        &self,
+        ctx: &TenantContext,
+        account: &Account,
+        scope: DataScope,
+        known: Arc<AtomicBool>,
+    ) -> Settling {
+        let (cache, of, user, provider) =
+            (Arc::clone(&self.cache), ctx.clone(), account.user, account.provider);
+        let bump = move || {
+            let (cache, of) = (Arc::clone(&cache), of.clone());
+            async move {
+                if let Err(error) = cache.bump(&of, user, provider, scope).await {
+                    tracing::warn!(error = %Chain(&error), "other replicas may serve playlists from before a write");
+                }
+            }
+        };
+        let (spawn, stop) = (Arc::clone(self.spawn()), self.stop().clone());
+        Settling::new(self.spawn(), async move {
+            bump().await;
+            if !known.load(Ordering::Relaxed) {
+                spawn("settling a write again", Box::pin(settling::again(stop, bump)));
+            }
+        })
     }
 
     /// An account was linked, linked again or unlinked, or may have been: nothing that was known of the person's
@@ -173,17 +209,11 @@ impl Desk {
         provider: Provider,
         account: Option<LinkedAccountId>,
     ) {
-        // What is remembered here goes first, so that nothing is read anew under the generation of before.
-        self.records.forget_accounts(ctx, user).await;
         if let Some(account) = account {
             self.sessions.forget(ctx, account);
             self.devices.forget(ctx, account);
         }
-        let bumped = self.cache.bump(ctx, user, provider, DataScope::Account).await;
-        self.records.forget_accounts(ctx, user).await;
-        if let Err(error) = bumped {
-            tracing::warn!(error = %Chain(&error), "other replicas may use an account as it was for up to a minute");
-        }
+        self.records.account_changed(ctx, user, provider).await;
     }
 
     /// The device that a call comes from, as linking an account admits it.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stagedoor_cache::{DataScope, PlaylistSlot};
 use stagedoor_domain::music::{Playlist, PlaylistItem};
-use stagedoor_domain::{EntityKind, Provider, TenantContext, ToolName};
+use stagedoor_domain::{EntityKind, ErrorCode, Provider, PublicError, TenantContext, ToolName};
 
 use crate::arguments::{bounded, item};
 use crate::cursor;
@@ -148,6 +148,9 @@ pub(crate) async fn get(
                 music.playlist(ctx, &access.borrow(), playlist, limit, page).await
             })
             .await?;
+        if !origin.expects(found.version.as_deref()) {
+            return Err(not_yet(playlist.provider()));
+        }
         let next_cursor = match &items.next {
             Some(next) => Some(cursor::seal(desk, ctx, ToolName::PlaylistGet, &binding, next).await?),
             None => None,
@@ -155,4 +158,10 @@ pub(crate) async fn get(
         Ok(GetOutput { playlist: found, items: items.items, next_cursor, cached_at: desk.now_text() })
     })
     .await
+}
+
+/// A service that does not show a write yet gives nothing that is worth keeping. Nobody waits for it.
+fn not_yet(provider: Provider) -> PublicError {
+    let message = format!("{} does not show the playlist as it was just written.", provider.title());
+    PublicError::new(ErrorCode::ProviderUnavailable, message)
 }

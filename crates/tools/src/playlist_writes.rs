@@ -123,22 +123,27 @@ pub(crate) async fn add(
         .into_iter()
         .map(|skipped| SkippedTrack { reference: skipped.item, reason: skipped.reason })
         .collect();
-    let answer = desk.fresh(&AddOutput {
+    let output = AddOutput {
         reference: playlist.clone(),
         added: written.added.len(),
         skipped,
         version: written.version,
-    })?;
-    // Whoever has added something mostly looks at what came of it.
-    let afterwards = Afterwards {
-        tool: ToolName::PlaylistGet,
-        provider: playlist.provider(),
-        arguments: match &arguments.account {
-            Some(account) => json!({ "ref": playlist, "account": account }),
-            None => json!({ "ref": playlist }),
-        },
     };
-    Ok(Answer { afterwards: Some(Box::new(afterwards)), ..answer })
+    let answer = desk.fresh(&output)?;
+    // Whoever has added something mostly looks at what came of it. Without a version nobody can tell whether a service
+    // shows it already.
+    let afterwards = output.version.map(|version| {
+        Box::new(Afterwards {
+            tool: ToolName::PlaylistGet,
+            provider: playlist.provider(),
+            arguments: match &arguments.account {
+                Some(account) => json!({ "ref": playlist, "account": account }),
+                None => json!({ "ref": playlist }),
+            },
+            version: version.into(),
+        })
+    });
+    Ok(Answer { afterwards, ..answer })
 }
 
 fn tracks(given: &[String], provider: Provider) -> Result<Vec<ItemRef>, PublicError> {

@@ -14,6 +14,7 @@ use stagedoor_storage::preferences::{self, StoredPreferences};
 use crate::accounts::NoArguments;
 use crate::arguments::{invalid, located};
 use crate::desk::{Desk, acting_for, internal};
+use crate::origin::Origin;
 use crate::records::store_failure;
 use crate::reuse::Produced;
 use crate::settling::Settling;
@@ -51,6 +52,7 @@ struct CachePatch {
     /// Whether they may be given again; true by default.
     enable_cache: Option<bool>,
     /// How old they may be at most, in seconds, 1-2592000; by default as old as is usual for the data.
+    #[schemars(range(min = 1, max = LONGEST_DURATION))]
     cache_duration: Option<u32>,
 }
 
@@ -86,18 +88,29 @@ pub(crate) async fn get(desk: &Desk, ctx: &TenantContext, _arguments: NoArgument
 }
 
 /// `preferences_set`.
-pub(crate) async fn set(desk: &Desk, ctx: &TenantContext, arguments: SetArguments) -> Produced {
+pub(crate) async fn set(
+    desk: &Desk,
+    ctx: &TenantContext,
+    origin: &Origin,
+    arguments: SetArguments,
+) -> Produced {
     let user = acting_for(ctx)?;
     let SetArguments { preferences: patch, expected_revision } = arguments;
     check(&patch)?;
     let mut answer = Err(changed());
     for _ in 0..ATTEMPTS {
-        let before = load(desk, ctx, user).await?;
+        let loaded = preferences::load_to_replace(desk.vault(), ctx, user).await;
+        let (before, damage) = loaded.map_err(|error| store_failure(&error))?;
         if let Some(expected) = expected_revision.filter(|expected| *expected != before.revision) {
             return Err(moved(expected, before.revision));
         }
         let wanted = merged(&before.preferences, &patch)?;
-        if wanted == before.preferences {
+        if let Some(damage) = &damage {
+            store_failure(damage);
+            origin.warn(
+                "The preferences that were stored could not be read; this change begins with the defaults.",
+            );
+        } else if wanted == before.preferences {
             return desk.fresh(&shown(&before));
         }
         answer = store(desk, ctx, user, (&before, &wanted)).await;
@@ -138,7 +151,7 @@ async fn load(desk: &Desk, ctx: &TenantContext, user: UserId) -> Result<StoredPr
         StoreError::Unreadable { .. } => {
             store_failure(&error);
             PublicError::new(ErrorCode::Internal, "The person's stored preferences could not be opened.")
-                .hint("Tell the operator, who may be able to restore them; until then nothing is answered from the cache.")
+                .hint("Until preferences_set replaces them nothing is answered from the cache; the operator may be able to restore them.")
         }
         error => store_failure(&error),
     })
@@ -146,8 +159,12 @@ async fn load(desk: &Desk, ctx: &TenantContext, user: UserId) -> Result<StoredPr
 
 /// Names the member that is unknown or of a wrong type.
 fn check(patch: &Value) -> Result<(), PublicError> {
+    // A list in the order of the members would be read as well.
     if !patch.is_object() {
         return Err(invalid("`preferences` must be an object."));
+    }
+    if patch.get("cache_preferences").is_some_and(|member| !member.is_object() && !member.is_null()) {
+        return Err(invalid("`preferences.cache_preferences` must be an object, or null for the defaults."));
     }
     read::<PreferencesPatch>(patch)?;
     let duration = patch.pointer("/cache_preferences/cache_duration").and_then(Value::as_u64);
@@ -282,7 +299,10 @@ mod tests {
             "`preferences.cache_preferences.enable_cach`: unknown field `enable_cach`, expected"
         ));
         assert!(told(&json!({ "cache": null })).starts_with("`preferences.cache`: unknown field `cache`"));
-        assert!(told(&json!({ "cache_preferences": 1 })).starts_with("`preferences.cache_preferences`: "));
+        for no_object in [json!(1), json!([true, 5]), json!([null, null])] {
+            let told = told(&json!({ "cache_preferences": no_object }));
+            assert!(told.starts_with("`preferences.cache_preferences` must be an object"), "{told}");
+        }
         assert!(told(&cache("cache_duration", json!(-1))).contains("cache_duration`: invalid value"));
         assert!(
             told(&cache("cache_duration", json!(0))).contains("cache_duration` is 0, but must be from 1")

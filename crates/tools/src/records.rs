@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use moka::future::Cache;
-use stagedoor_cache::Cache as Answers;
+use stagedoor_cache::{Cache as Answers, DataScope};
+use stagedoor_domain::error::Chain;
 use stagedoor_domain::policy::CachePreferences;
 use stagedoor_domain::{ErrorCode, Provider, PublicError, TenantContext, TenantId, UserId};
 use stagedoor_providers::{ProviderApp, SpotifyMode, grant_end};
@@ -21,6 +22,8 @@ use crate::accounts::Account;
 const REMEMBERED_FOR: Duration = Duration::from_secs(30);
 /// Owners whose rows are remembered at most.
 const OWNERS: u64 = 50_000;
+/// How often a person's accounts are read that change while they are read.
+const READINGS: usize = 3;
 
 /// The rows.
 pub(crate) struct Records {
@@ -29,11 +32,19 @@ pub(crate) struct Records {
     accounts: Cache<(TenantId, UserId), Remembered>,
     apps: Cache<TenantId, Arc<[Arc<ProviderApp>]>>,
     wishes: Cache<Wisher, CachePreferences>,
+    last_wishes: Cache<(TenantId, UserId), LastWish>,
 }
 
 /// A person, and the generation that their preferences had before they were read: what was read under an older one is
 /// not found.
 type Wisher = (TenantId, UserId, Option<u64>);
+
+/// What a person wanted when it was last read, and the generation that their preferences had before.
+#[derive(Debug, Clone, Copy)]
+struct LastWish {
+    generation: Option<u64>,
+    wish: CachePreferences,
+}
 
 /// A person's accounts, and the generations that they had before they were read, in the order of `Provider::ALL`.
 #[derive(Clone)]
@@ -50,6 +61,7 @@ impl Records {
             accounts: Cache::builder().max_capacity(OWNERS).time_to_live(REMEMBERED_FOR).build(),
             apps: Cache::builder().max_capacity(OWNERS).time_to_live(REMEMBERED_FOR).build(),
             wishes: Cache::builder().max_capacity(OWNERS).time_to_live(REMEMBERED_FOR).build(),
+            last_wishes: Cache::builder().max_capacity(OWNERS).build(),
         }
     }
 
@@ -60,15 +72,20 @@ impl Records {
         user: UserId,
     ) -> Result<Arc<[Account]>, PublicError> {
         let owner = (ctx.tenant_id(), user);
-        if let Some(known) = self.accounts.get(&owner).await {
+        for _ in 0..READINGS {
+            let known = match self.accounts.get(&owner).await {
+                Some(known) => known,
+                None => Box::pin(self.accounts.try_get_with(owner, self.remember(ctx, user)))
+                    .await
+                    .map_err(|error: Arc<PublicError>| PublicError::clone(&error))?,
+            };
+            // Also of what was just read: another call may have begun to read it before the change.
             if self.unchanged(ctx, user, &known).await {
                 return Ok(known.accounts);
             }
             self.accounts.invalidate(&owner).await;
         }
-        let found = Box::pin(self.accounts.try_get_with(owner, self.remember(ctx, user))).await;
-        let found = found.map_err(|error: Arc<PublicError>| PublicError::clone(&error))?;
-        Ok(found.accounts)
+        Ok(Box::pin(self.remember(ctx, user)).await?.accounts)
     }
 
     /// A person's linked accounts as the database has them now, which is remembered.
@@ -118,34 +135,47 @@ impl Records {
         self.accounts.invalidate(&(ctx.tenant_id(), user)).await;
     }
 
-    /// What a person wants of the cache, as it was last set on any replica. While generations are out of reach, it may
-    /// be as old as anything here.
-    pub(crate) async fn cache_preferences(
-        &self,
-        ctx: &TenantContext,
-        user: UserId,
-    ) -> Result<CachePreferences, PublicError> {
-        let wisher = (ctx.tenant_id(), user, self.answers.preferences_generation(ctx, user).await);
-        if let Some(known) = self.wishes.get(&wisher).await {
-            return Ok(known);
+    /// Nothing that was known of a person's accounts at the provider counts any more, on any replica.
+    pub(crate) async fn account_changed(&self, ctx: &TenantContext, user: UserId, provider: Provider) {
+        // What is remembered here goes first, so that nothing is read anew under the generation of before.
+        self.forget_accounts(ctx, user).await;
+        let bumped = self.answers.bump(ctx, user, provider, DataScope::Account).await;
+        self.forget_accounts(ctx, user).await;
+        if let Err(error) = bumped {
+            tracing::warn!(error = %Chain(&error), "other replicas may use an account as it was for up to a minute");
         }
+    }
+
+    /// What a person wants of the cache, as it was last set on any replica. While generations are out of reach, it may
+    /// be as old as anything here. While the store is, it is what was last known, or nothing from the cache.
+    pub(crate) async fn cache_preferences(&self, ctx: &TenantContext, user: UserId) -> CachePreferences {
+        let generation = self.answers.preferences_generation(ctx, user).await;
+        let wisher = (ctx.tenant_id(), user, generation);
+        if let Some(known) = self.wishes.get(&wisher).await {
+            return known;
+        }
+        let owner = (ctx.tenant_id(), user);
         let found = Box::pin(self.wishes.try_get_with(wisher, self.load_wishes(ctx, user))).await;
-        found.map_err(|error: Arc<PublicError>| PublicError::clone(&error))
+        let Ok(wish) = found else {
+            return without_the_store(self.last_wishes.get(&owner).await, generation);
+        };
+        self.last_wishes.insert(owner, LastWish { generation, wish }).await;
+        wish
     }
 
     /// Forgets what a person wanted while generations were out of reach.
     pub(crate) async fn forget_preferences(&self, ctx: &TenantContext, user: UserId) {
         self.wishes.invalidate(&(ctx.tenant_id(), user, None)).await;
+        self.last_wishes.invalidate(&(ctx.tenant_id(), user)).await;
     }
 
     async fn load_wishes(&self, ctx: &TenantContext, user: UserId) -> Result<CachePreferences, PublicError> {
         match preferences::load(&self.vault, ctx, user).await {
             Ok(stored) => Ok(stored.preferences.cache_preferences),
             Err(error) if error.is_transient() => Err(store_failure(&error)),
-            // Fetching anew fits whatever the person wants.
             Err(error) => {
                 store_failure(&error);
-                Ok(CachePreferences { enable_cache: false, ..CachePreferences::default() })
+                Ok(NOTHING_FROM_THE_CACHE)
             }
         }
     }
@@ -168,6 +198,18 @@ impl Records {
             }
         }
         Ok(apps.into())
+    }
+}
+
+/// Fetching anew fits whatever a person wants.
+const NOTHING_FROM_THE_CACHE: CachePreferences =
+    CachePreferences { enable_cache: false, cache_duration: None };
+
+/// What a person wants by what is known while the store is away: what was last read, unless it has changed since.
+fn without_the_store(last: Option<LastWish>, generation: Option<u64>) -> CachePreferences {
+    match last {
+        Some(last) if generation.is_none() || generation == last.generation => last.wish,
+        _ => NOTHING_FROM_THE_CACHE,
     }
 }
 
@@ -229,4 +271,22 @@ pub(crate) fn app(opened: OpenedProviderApp) -> Result<ProviderApp, PublicError>
             ProviderAppMode::Extended => SpotifyMode::Extended,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_the_store_the_last_wish_counts_unless_it_has_changed() {
+        let wanted = CachePreferences { enable_cache: true, cache_duration: Some(60) };
+        let last = |generation| Some(LastWish { generation, wish: wanted });
+        assert_eq!(without_the_store(last(Some(7)), Some(7)), wanted);
+        assert_eq!(without_the_store(last(Some(7)), None), wanted, "nobody can say that it has changed");
+        assert!(!without_the_store(last(Some(7)), Some(8)).enable_cache, "it may be off by now");
+        assert!(!without_the_store(last(None), Some(8)).enable_cache, "it may have changed in between");
+        assert!(
+            !without_the_store(None, Some(7)).enable_cache && !without_the_store(None, None).enable_cache
+        );
+    }
 }

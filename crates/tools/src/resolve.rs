@@ -43,6 +43,10 @@ impl InPassing for ResolveOutput {
     fn in_passing(&self) -> Passing {
         Passing { tracks: self.tracks.clone(), artists: self.artists.clone() }
     }
+
+    fn finds_nothing(&self) -> bool {
+        self.tracks.is_empty() && self.albums.is_empty() && self.artists.is_empty()
+    }
 }
 
 /// What the answer depends on.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stagedoor_cache::{Ask, CacheKey, Cached, DataScope, Fetched, Level, Reader};
+use stagedoor_cache::{Ask, CacheKey, Cached, DataScope, Fetched, Level, Reader, Verdicts};
 use stagedoor_domain::error::ceil_seconds;
 use stagedoor_domain::policy::TtlBounds;
 use stagedoor_domain::{ErrorCode, Provider, PublicError, TenantContext, ToolName};
@@ -43,6 +43,8 @@ pub(crate) struct Afterwards {
     pub(crate) tool: ToolName,
     pub(crate) provider: Provider,
     pub(crate) arguments: Value,
+    /// What the write made of it; an answer that shows another is not kept.
+    pub(crate) version: Box<str>,
 }
 
 /// What is asked of the cache.
@@ -63,6 +65,17 @@ struct Terms {
 
 /// An answer, or what went wrong.
 pub(crate) type Produced = Result<Answer, PublicError>;
+
+/// Why nothing was fetched.
+#[derive(Debug, Clone)]
+struct Refusal {
+    error: PublicError,
+    /// It was for the place in the queue of the one who asked, and no answer to anybody else.
+    queued: bool,
+}
+
+/// How long an answer is kept that nothing was found: as long as an absence, since it may be there in a moment.
+const NOTHING_FOUND_FOR: Duration = Duration::from_secs(20);
 
 /// What a provider said of something that is not there; its code is always `item_not_found`.
 #[derive(Serialize, Deserialize)]
@@ -87,7 +100,7 @@ impl Desk {
         Fut: Future<Output = Result<T, PublicError>> + Send,
     {
         let Question { tool, key, country } = question;
-        let terms = self.terms(ctx, tool).await?;
+        let terms = self.terms(ctx, tool).await;
         let fetch = async move {
             // On the heap, and only on a miss: a hit should not carry the weight of a provider call.
             match Box::pin(fetch()).await {
@@ -95,14 +108,16 @@ impl Desk {
                     if terms.is_some() {
                         self.file(ctx, country, answer.in_passing());
                     }
-                    to_keep(self.renderer(), &answer)
+                    let life_at_most = answer.finds_nothing().then_some(NOTHING_FOUND_FOR);
+                    to_keep(self.renderer(), &answer, life_at_most)
                 }
                 Err(error) if error.code == ErrorCode::ItemNotFound => absent(error),
                 Err(error) => Err(error),
             }
+            .map_err(|error| Refusal { error, queued: origin.was_refused_in_queue() })
         };
         let forgiven = OnceLock::new();
-        let forgive = |error: &PublicError| {
+        let forgivable = |Refusal { error, .. }: &Refusal| {
             let forgivable = is_forgivable(error.code);
             if forgivable {
                 forgiven.get_or_init(|| error.clone());
@@ -112,10 +127,12 @@ impl Desk {
         let cached = match terms {
             Some(Terms { ttl, oldest }) => {
                 let ask = Ask { key, ttl, oldest, mode: origin.purpose().mode() };
-                self.cache.get_or_fetch(ctx, ask, fetch, forgive).await?
+                let verdicts = Verdicts { forgivable, own: |refusal: &Refusal| refusal.queued };
+                self.cache.get_or_fetch(ctx, ask, fetch, verdicts).await
             }
-            None => self.cache.bypass(ctx, key, fetch).await?,
+            None => self.cache.bypass(ctx, key, fetch).await,
         };
+        let cached = cached.map_err(|refusal| refusal.error)?;
         if cached.absent {
             return Err(told_again(&cached.body));
         }
@@ -129,18 +146,16 @@ impl Desk {
 
     /// Whether answers of the tool are kept for the caller.
     pub(crate) async fn keeps(&self, ctx: &TenantContext, tool: ToolName) -> bool {
-        self.terms(ctx, tool).await.is_ok_and(|terms| terms.is_some())
+        self.terms(ctx, tool).await.is_some()
     }
 
-    async fn terms(&self, ctx: &TenantContext, tool: ToolName) -> Result<Option<Terms>, PublicError> {
-        let Some(ttl) = ctx.tenant().settings.cache_ttl(tool.cache_class()).filter(|_| self.reuses_answers())
-        else {
-            return Ok(None);
-        };
-        let Some(user) = ctx.user() else { return Ok(Some(Terms { ttl, oldest: None })) };
-        let wish = self.records.cache_preferences(ctx, user).await?;
+    async fn terms(&self, ctx: &TenantContext, tool: ToolName) -> Option<Terms> {
+        let settings = &ctx.tenant().settings;
+        let ttl = settings.cache_ttl(tool.cache_class()).filter(|_| self.reuses_answers())?;
+        let Some(user) = ctx.user() else { return Some(Terms { ttl, oldest: None }) };
+        let wish = self.records.cache_preferences(ctx, user).await;
         let oldest = wish.cache_duration.map(|seconds| Duration::from_secs(seconds.into()));
-        Ok(wish.enable_cache.then_some(Terms { ttl, oldest }))
+        wish.enable_cache.then_some(Terms { ttl, oldest })
     }
 
     /// An answer that is not reused.
@@ -150,11 +165,20 @@ impl Desk {
     }
 }
 
-/// An answer as it is kept.
-pub(crate) fn to_keep<T: Serialize>(render: Render, answer: &T) -> Result<Fetched, PublicError> {
+/// An answer as it is kept, for no longer than that.
+pub(crate) fn to_keep<T: Serialize>(
+    render: Render,
+    answer: &T,
+    life_at_most: Option<Duration>,
+) -> Result<Fetched, PublicError> {
     let noted = fingerprint::note(answer).map_err(|error| internal(&error))?;
     let json = serde_json::to_vec(answer).map_err(|error| internal(&error))?;
-    Ok(Fetched::Answer { body: render(&json), fingerprint: noted.fingerprint, next: noted.next })
+    Ok(Fetched::Answer {
+        body: render(&json),
+        fingerprint: noted.fingerprint,
+        next: noted.next,
+        life_at_most,
+    })
 }
 
 /// The key of a catalogue answer: the same for everyone in the tenant who asks for the same market.

@@ -1,5 +1,7 @@
 //! `search`: one provider's catalogue, by text.
 
+use std::borrow::Cow;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stagedoor_domain::music::{Album, Artist, Page, Playlist, Track};
@@ -81,12 +83,22 @@ impl InPassing for SearchOutput {
             artists: self.artists.as_ref().map(|section| section.items.clone()).unwrap_or_default(),
         }
     }
+
+    fn finds_nothing(&self) -> bool {
+        fn is_empty<T>(section: Option<&Section<T>>) -> bool {
+            section.is_none_or(|section| section.items.is_empty() && section.next_cursor.is_none())
+        }
+        is_empty(self.tracks.as_ref())
+            && is_empty(self.albums.as_ref())
+            && is_empty(self.artists.as_ref())
+            && is_empty(self.playlists.as_ref())
+    }
 }
 
 /// What the answer depends on.
 #[derive(Serialize)]
 struct Parameters<'a> {
-    /// Folded: what people write in capitals, or with two blanks, is the same question.
+    /// What people write in capitals, or with two blanks, is the same question.
     query: &'a str,
     kinds: u32,
     limit: u32,
@@ -101,7 +113,7 @@ pub(crate) async fn run(
     arguments: SearchArguments,
 ) -> Produced {
     let query = &*joined(text("query", &arguments.query, 250)?);
-    let folded = &*folded(query);
+    let folded = &*same_question(query);
     let limit = bounded("limit", arguments.limit, 10, 50)?;
     let provider = desk.choose_provider(ctx, arguments.provider).await?;
     let mut kinds = wanted(arguments.kinds.as_deref())?;
@@ -146,6 +158,15 @@ pub(crate) async fn run(
         })
     })
     .await
+}
+
+/// One text for all queries that ask the same. Words that services take for operators if they are in capitals are no
+/// others in small letters, so a query with one of them stays as it is.
+fn same_question(query: &str) -> Cow<'_, str> {
+    if query.split(' ').any(|word| matches!(word, "NOT" | "OR" | "AND")) {
+        return Cow::Borrowed(query);
+    }
+    folded(query)
 }
 
 /// Ends the kind that a sealed page begins with: a page belongs to one kind.
@@ -206,5 +227,20 @@ impl Sealer<'_> {
             None => None,
         };
         Ok(Some(Section { items: page.items, next_cursor, total: page.total }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operators_are_not_words() {
+        assert_eq!(same_question("Miles DAVIS"), same_question("miles davis"));
+        for operator in ["NOT", "OR", "AND"] {
+            let query = format!("miles {operator} davis");
+            assert_ne!(same_question(&query), same_question(&query.to_lowercase()));
+        }
+        assert_eq!(same_question("NOTHING Else Matters"), same_question("nothing else matters"));
     }
 }

@@ -1,10 +1,17 @@
 //! What has to follow a write whatever becomes of it, so that nobody is answered from before it: done before the reply,
-//! or, if the write is dropped or panics, on its own.
+//! or, if the write is dropped or panics, on its own; and again later where nobody knows whether the write was done.
 
 use std::fmt;
 use std::pin::Pin;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::refresh::Spawn;
+
+/// How long after a write of which nobody knows whether it was done it is settled again, and how long after that once
+/// more: it may be done after its reply, and whoever reads in between files what was there before.
+const AGAIN_AFTER: [Duration; 2] = [Duration::from_secs(15), Duration::from_secs(45)];
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -35,6 +42,18 @@ impl Drop for Settling {
     fn drop(&mut self) {
         if let Some(work) = self.work.take() {
             (self.spawn)("settling a write", work);
+        }
+    }
+}
+
+/// Settles a write of which nobody knows whether it was done again, later; a last time at once if the process is about
+/// to end.
+pub(crate) async fn again<F: Future<Output = ()>>(stop: CancellationToken, settle: impl Fn() -> F) {
+    for pause in AGAIN_AFTER {
+        let waited = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+        settle().await;
+        if waited.is_none() {
+            return;
         }
     }
 }
@@ -94,6 +113,24 @@ mod tests {
         assert_eq!(done.load(Ordering::Relaxed), 0);
         apart.await;
         assert_eq!(done.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_knows_is_settled_twice_more_and_once_before_the_end() {
+        let begun = tokio::time::Instant::now();
+        let at: Mutex<Vec<u64>> = Mutex::default();
+        let note = async || at.lock().unwrap().push(begun.elapsed().as_secs());
+        again(CancellationToken::new(), note).await;
+        assert_eq!(std::mem::take(&mut *at.lock().unwrap()), [15, 60]);
+        let stop = CancellationToken::new();
+        let end = async {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            stop.cancel();
+        };
+        let begun = tokio::time::Instant::now();
+        let note = async || at.lock().unwrap().push(begun.elapsed().as_secs());
+        tokio::join!(again(stop.clone(), note), end);
+        assert_eq!(*at.lock().unwrap(), [15, 20]);
     }
 
     #[tokio::test]

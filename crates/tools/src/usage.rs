@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use stagedoor_cache::{CacheUsage, ClassCounts, Outcome};
 use stagedoor_domain::error::{Chain, ceil_seconds};
 use stagedoor_domain::{LimitClass, LimitScope, TenantContext};
-use stagedoor_limits::{Bucket, Penalty};
+use stagedoor_limits::Bucket;
 use stagedoor_storage::limit_violations::{self, LimitViolation};
 
 use crate::accounts::NoArguments;
@@ -39,9 +39,6 @@ pub(crate) struct UsageOutput {
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
     limits: Vec<LimitOutput>,
-    /// Every call is refused until this is over.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    penalty: Option<PenaltyOutput>,
     /// Calls of this key that were refused within the last 24 hours, the newest first; at most 20 entries.
     refused: Vec<RefusalOutput>,
     // Its members say what they are; a schema of them would cost every agent that lists the tools.
@@ -56,7 +53,7 @@ struct LimitOutput {
     name: String,
     /// Whose calls it counts: those of this key (`principal`) or of the whole `tenant`.
     scope: &'static str,
-    /// `api` counts every call; the others count their own kind besides, `auth` links begun and accounts unlinked.
+    /// `api` counts every call; the others count their own kind besides, `auth` links begun.
     class: String,
     /// Calls per window.
     capacity: u32,
@@ -65,12 +62,6 @@ struct LimitOutput {
     remaining: u64,
     /// Seconds until all are back if nothing more is called; 0 if none is missing.
     full_in_seconds: u64,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-struct PenaltyOutput {
-    seconds: u64,
-    remaining_seconds: u64,
 }
 
 /// What was refused within one minute.
@@ -130,7 +121,6 @@ pub(crate) async fn status(
         read_only: principal.read_only,
         expires_at: principal.expires_at.map(|at| at.to_rfc3339()),
         limits: look.buckets.iter().filter(|bucket| SHOWN.contains(&bucket.class)).map(limit).collect(),
-        penalty: look.penalty.map(penalty),
         refused: refused.iter().map(refusal).collect(),
         cache: cache(&desk.cache.usage(ctx).await),
     })
@@ -165,10 +155,6 @@ fn limit(bucket: &Bucket) -> LimitOutput {
         remaining: bucket.remaining,
         full_in_seconds: seconds(bucket.reset_after),
     }
-}
-
-fn penalty(penalty: Penalty) -> PenaltyOutput {
-    PenaltyOutput { seconds: penalty.length.as_secs(), remaining_seconds: seconds(penalty.remaining) }
 }
 
 fn refusal(violation: &LimitViolation) -> RefusalOutput {
