@@ -40,6 +40,7 @@ pub struct SignIn {
 #[derive(Debug)]
 struct KnownKey {
     tenant: Arc<Tenant>,
+    tenant_revision: i64,
     principal: Arc<Principal>,
     digest: ApiKeyDigest,
 }
@@ -95,7 +96,7 @@ impl Authenticator {
         let Some(known) = found else {
             return Err(self.count_failure(None, AuthFailure::Unknown, address).await);
         };
-        let tenant = self.watch.newest(&known.tenant);
+        let tenant = self.watch.newest(&known.tenant, known.tenant_revision);
         if !key.verify(&known.digest, &self.peppers) {
             return Err(self.count_failure(Some(tenant), AuthFailure::WrongSecret, address).await);
         }
@@ -125,6 +126,7 @@ impl Authenticator {
             Ok::<_, StoreError>(stored.map(|stored| {
                 Arc::new(KnownKey {
                     tenant: Arc::new(stored.tenant),
+                    tenant_revision: stored.tenant_revision,
                     principal: Arc::new(stored.principal),
                     digest: stored.digest,
                 })

@@ -1,28 +1,38 @@
 //! How many requests are under way: bounded for each tenant, so that none takes a whole replica, and for the replica,
-//! which sheds load rather than make everyone slow. Open streams count until they end.
+//! which sheds load rather than make everyone slow. Half of a tenant's places at most are one principal's,
+//! unless they are few. Answers that are streams count until they end; `subscriptions/listen`, which does nothing but
+//! wait, has places of its own.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use stagedoor_domain::{ErrorCode, LimitDetail, LimitScope, PublicError, TenantContext, TenantId};
+use stagedoor_domain::{
+    ErrorCode, LimitDetail, LimitScope, PrincipalKind, PublicError, TenantContext, TenantId,
+};
 
 /// The name that a tenant's bound has in refusals and among its violations.
 pub const LIMIT_NAME: &str = "concurrent-calls";
+/// The same for streams of `subscriptions/listen`.
+pub const LISTEN_LIMIT_NAME: &str = "concurrent-listens";
 
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Tenants whose counters are kept before those that have nothing under way are forgotten.
-const REMEMBERED: usize = 4_096;
+/// Counters that are kept before those that count nothing are forgotten.
+const REMEMBERED: usize = 8_192;
+
+/// Places of a tenant that one principal may always have.
+const INDIVISIBLE: u32 = 8;
+
+/// Streams that only wait, for each place of a request.
+const LISTENS: u32 = 4;
 
 /// The places of one replica.
 #[derive(Debug)]
 pub struct Concurrency {
-    most: u32,
-    share: u32,
-    taken: Arc<AtomicU32>,
-    tenants: RwLock<HashMap<TenantId, Arc<AtomicU32>>>,
+    calls: Places,
+    listens: Places,
     refused_tenant: AtomicU64,
     refused_replica: AtomicU64,
 }
@@ -30,8 +40,28 @@ pub struct Concurrency {
 /// The place of one request, given back when dropped.
 #[derive(Debug)]
 pub struct Permit {
-    _of_replica: Place,
-    _of_tenant: Place,
+    _places: [Place; 3],
+}
+
+/// Places of one kind.
+#[derive(Debug)]
+struct Places {
+    limit: &'static str,
+    most: u32,
+    share: u32,
+    taken: Arc<AtomicU32>,
+    counters: RwLock<HashMap<Holder, Arc<AtomicU32>>>,
+}
+
+/// A tenant, or one of its principals.
+type Holder = (TenantId, Option<PrincipalKind>);
+
+/// Why there is no place.
+#[derive(Debug, Clone, Copy)]
+enum Full {
+    Replica,
+    Tenant(u32),
+    Principal(u32),
 }
 
 /// What is counted.
@@ -53,11 +83,14 @@ impl Concurrency {
     /// place at least.
     pub fn new(most: u32, share_percent: u32) -> Self {
         let share = u64::from(most) * u64::from(share_percent.min(100)) / 100;
+        let share = u32::try_from(share).unwrap_or(most).max(1);
         Self {
-            most,
-            share: u32::try_from(share).unwrap_or(most).max(1),
-            taken: Arc::default(),
-            tenants: RwLock::default(),
+            calls: Places::new(LIMIT_NAME, most, share),
+            listens: Places::new(
+                LISTEN_LIMIT_NAME,
+                most.saturating_mul(LISTENS),
+                share.saturating_mul(LISTENS),
+            ),
             refused_tenant: AtomicU64::new(0),
             refused_replica: AtomicU64::new(0),
         }
@@ -65,41 +98,69 @@ impl Concurrency {
 
     /// A place for one request, or why there is none.
     pub fn enter(&self, ctx: &TenantContext) -> Result<Permit, Box<PublicError>> {
-        let Some(replica) = Place::take(&self.taken, self.most) else {
-            self.refused_replica.fetch_add(1, Ordering::Relaxed);
-            return Err(Box::new(replica_is_full()));
-        };
-        let most = ctx.tenant().settings.concurrent_calls.unwrap_or(self.share);
-        let Some(tenant) = Place::take(&self.counter(ctx.tenant_id()), most) else {
-            self.refused_tenant.fetch_add(1, Ordering::Relaxed);
-            return Err(Box::new(tenant_has_enough(most)));
-        };
-        Ok(Permit { _of_replica: replica, _of_tenant: tenant })
+        let of_tenant = ctx.tenant().settings.concurrent_calls.unwrap_or(self.calls.share);
+        self.calls.take(ctx, of_tenant).map_err(|full| self.refuse(&self.calls, full).into())
+    }
+
+    /// A place for one stream that only waits, or why there is none: there are four for each that requests have, which
+    /// a tenant's settings do not change.
+    pub fn listen(&self, ctx: &TenantContext) -> Result<Permit, Box<PublicError>> {
+        self.listens.take(ctx, self.listens.share).map_err(|full| self.refuse(&self.listens, full).into())
     }
 
     /// Whether more than half of the replica's places are taken: then nothing is done that nobody waits for.
     pub fn is_busy(&self) -> bool {
-        self.taken.load(Ordering::Relaxed) > self.most / 2
+        self.calls.taken.load(Ordering::Relaxed) > self.calls.most / 2
     }
 
     /// What is counted.
     pub fn counts(&self) -> ConcurrencyCounts {
         ConcurrencyCounts {
-            in_flight: self.taken.load(Ordering::Relaxed),
+            in_flight: self.calls.taken.load(Ordering::Relaxed),
             refused_tenant: self.refused_tenant.load(Ordering::Relaxed),
             refused_replica: self.refused_replica.load(Ordering::Relaxed),
         }
     }
 
-    fn counter(&self, tenant: TenantId) -> Arc<AtomicU32> {
-        let known = self.tenants.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned();
+    fn refuse(&self, places: &Places, full: Full) -> PublicError {
+        let counter = match full {
+            Full::Replica => &self.refused_replica,
+            Full::Tenant(_) | Full::Principal(_) => &self.refused_tenant,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        match full {
+            Full::Replica => replica_is_full(),
+            Full::Tenant(most) => has_enough(places.limit, LimitScope::Tenant, most),
+            Full::Principal(most) => has_enough(places.limit, LimitScope::Principal, most),
+        }
+    }
+}
+
+impl Places {
+    fn new(limit: &'static str, most: u32, share: u32) -> Self {
+        Self { limit, most, share, taken: Arc::default(), counters: RwLock::default() }
+    }
+
+    fn take(&self, ctx: &TenantContext, of_tenant: u32) -> Result<Permit, Full> {
+        let replica = Place::take(&self.taken, self.most).ok_or(Full::Replica)?;
+        let tenant = Place::take(&self.counter(ctx, None), of_tenant).ok_or(Full::Tenant(of_tenant))?;
+        // A key whose service is slow leaves room for the tenant's others.
+        let of_principal = of_tenant.div_ceil(2).max(INDIVISIBLE);
+        let principal = Place::take(&self.counter(ctx, Some(&ctx.principal().kind)), of_principal)
+            .ok_or(Full::Principal(of_principal))?;
+        Ok(Permit { _places: [replica, tenant, principal] })
+    }
+
+    fn counter(&self, ctx: &TenantContext, principal: Option<&PrincipalKind>) -> Arc<AtomicU32> {
+        let whose = (ctx.tenant_id(), principal.cloned());
+        let known = self.counters.read().unwrap_or_else(PoisonError::into_inner).get(&whose).cloned();
         known.unwrap_or_else(|| {
-            let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
-            if tenants.len() >= REMEMBERED {
+            let mut counters = self.counters.write().unwrap_or_else(PoisonError::into_inner);
+            if counters.len() >= REMEMBERED {
                 // Whoever holds a place, or is about to take one, holds the counter too.
-                tenants.retain(|_, counter| Arc::strong_count(counter) > 1);
+                counters.retain(|_, counter| Arc::strong_count(counter) > 1);
             }
-            Arc::clone(tenants.entry(tenant).or_default())
+            Arc::clone(counters.entry(whose).or_default())
         })
     }
 }
@@ -118,14 +179,18 @@ impl Drop for Place {
     }
 }
 
-fn tenant_has_enough(most: u32) -> PublicError {
-    let message = format!("This tenant has {most} calls under way, as many as it may have at a time.");
+fn has_enough(limit: &str, scope: LimitScope, most: u32) -> PublicError {
+    let whose = match scope {
+        LimitScope::Tenant => "This tenant",
+        LimitScope::Principal => "This key",
+    };
+    let message = format!("{whose} has {most} calls under way, as many as it may have at a time.");
     PublicError::new(ErrorCode::Overloaded, message)
         .hint("Wait until some of your calls have ended, then try again; make fewer at a time.")
         .retry_after(RETRY_AFTER)
         .limit(LimitDetail {
-            name: LIMIT_NAME.to_owned(),
-            scope: LimitScope::Tenant,
+            name: limit.to_owned(),
+            scope,
             capacity: most,
             window_seconds: 0,
             remaining: 0,
@@ -142,7 +207,9 @@ fn replica_is_full() -> PublicError {
 #[cfg(test)]
 mod tests {
     use stagedoor_crypto::SystemEntropy;
-    use stagedoor_domain::{CallId, SystemClock, Tenant, TenantSettings, TenantStatus};
+    use stagedoor_domain::{
+        CallId, LinkAttemptId, SystemClock, Tenant, TenantSettings, TenantStatus, UserId,
+    };
 
     use super::*;
 
@@ -160,7 +227,7 @@ mod tests {
 
     /// How many places the tenant and the replica have taken.
     fn taken(places: &Concurrency, ctx: &TenantContext) -> (u32, u32) {
-        let of_tenant = places.counter(ctx.tenant_id()).load(Ordering::Relaxed);
+        let of_tenant = places.calls.counter(ctx, None).load(Ordering::Relaxed);
         (of_tenant, places.counts().in_flight)
     }
 
@@ -201,6 +268,42 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "tests build contexts")]
+    fn one_principal_leaves_room_for_the_tenants_others() {
+        let places = Concurrency::new(100, 20);
+        let slow = tenant(None);
+        let other = {
+            let (clock, entropy) = (SystemClock::new(), SystemEntropy);
+            let (attempt, user) =
+                (LinkAttemptId::generate(&clock, &entropy), UserId::generate(&clock, &entropy));
+            TenantContext::for_link_page(
+                Arc::new(slow.tenant().clone()),
+                attempt,
+                user,
+                CallId::generate(&clock, &entropy),
+            )
+        };
+        let mut held: Vec<_> = (0..10).map(|_| places.enter(&slow).unwrap()).collect();
+        let limit = places.enter(&slow).unwrap_err().limit.unwrap();
+        assert_eq!((&*limit.name, limit.scope, limit.capacity), (LIMIT_NAME, LimitScope::Principal, 10));
+        held.extend((0..10).map(|_| places.enter(&other).unwrap()));
+        assert_eq!(taken(&places, &slow), (20, 20), "the refused one holds nothing");
+        assert_eq!(places.counts().refused_tenant, 1);
+    }
+
+    #[test]
+    fn streams_that_only_wait_have_places_of_their_own() {
+        let places = Concurrency::new(4, 50);
+        let ctx = tenant(None);
+        let held: Vec<_> = (0..8).map(|_| places.listen(&ctx).unwrap()).collect();
+        let limit = places.listen(&ctx).unwrap_err().limit.unwrap();
+        assert_eq!((&*limit.name, limit.capacity), (LISTEN_LIMIT_NAME, 8));
+        assert_eq!(taken(&places, &ctx), (0, 0), "they take no request's");
+        drop(held);
+        assert!(places.listen(&ctx).is_ok());
+    }
+
+    #[test]
     fn many_threads_never_hold_more_than_there_are() {
         let places = Concurrency::new(1_000, 1);
         let (ctx, inside, highest) = (tenant(None), AtomicU32::new(0), AtomicU32::new(0));
@@ -217,7 +320,7 @@ mod tests {
                 });
             }
         });
-        assert!((1..=10).contains(&highest.into_inner()));
+        assert!((1..=8).contains(&highest.into_inner()));
         assert_eq!(taken(&places, &ctx), (0, 0));
     }
 
@@ -229,7 +332,7 @@ mod tests {
         for _ in 0..2 * REMEMBERED {
             drop(places.enter(&tenant(None)).unwrap());
         }
-        assert!(places.tenants.read().unwrap().len() <= REMEMBERED);
+        assert!(places.calls.counters.read().unwrap().len() <= REMEMBERED);
         assert_eq!(taken(&places, &held), (1, 1), "whoever has calls under way is not");
         drop(permit);
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use stagedoor_domain::error::Chain;
-use stagedoor_domain::{Tenant, TenantId};
+use stagedoor_domain::{Clock, Tenant, TenantId};
 use stagedoor_storage::tenants::TenantChanges;
 use stagedoor_storage::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -16,17 +16,23 @@ use tokio_util::sync::CancellationToken;
 /// How often the store is asked.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// How far back each question reaches, however long the last answer is ago: a change that is older than what a key is
-/// remembered for (30 s) is in every memory already, and 30 s more leave room for whoever was slow to commit it.
+/// How far back before the last answer each question reaches, so that a change is seen whose author was slow to commit
+/// it.
+const OVERLAP: Duration = Duration::from_secs(30);
+
+/// How far back each question reaches at least.
 const WITHIN: Duration = Duration::from_mins(1);
 
-/// For how many questions a change is remembered: at least a minute's, twice as long as a key.
-const REMEMBERED: u32 = 120;
+/// How long a change is remembered: twice as long as a key.
+const REMEMBERED: Duration = Duration::from_mins(1);
 
 /// Sees what becomes of tenants.
 pub struct TenantWatch {
     store: Store,
+    clock: Arc<dyn Clock>,
     recent: Recent,
+    /// When the last question that was answered was asked, in milliseconds.
+    answered_at: AtomicU64,
     failures: AtomicU64,
 }
 
@@ -49,21 +55,24 @@ struct Recent {
 }
 
 struct Seen {
+    /// What the store was seen to hold.
     revision: i64,
-    /// `None` if its row is not understood: what is remembered stays in force.
-    tenant: Option<Arc<Tenant>>,
-    questions_left: u32,
+    /// The newest that was understood, and its revision; `None` if none was: what is remembered stays in force.
+    tenant: Option<(i64, Arc<Tenant>)>,
+    at: Duration,
 }
 
 impl TenantWatch {
     /// Nothing changed yet.
-    pub fn new(store: Store) -> Self {
-        Self { store, recent: Recent::default(), failures: AtomicU64::new(0) }
+    pub fn new(store: Store, clock: Arc<dyn Clock>) -> Self {
+        let answered_at = AtomicU64::new(millis(clock.elapsed()));
+        Self { store, clock, recent: Recent::default(), answered_at, failures: AtomicU64::new(0) }
     }
 
-    /// The tenant as it is now, of which `remembered` is at most as old as a key is remembered for.
-    pub fn newest(&self, remembered: &Arc<Tenant>) -> Arc<Tenant> {
-        self.recent.newest(remembered)
+    /// The tenant as it is now: `remembered` at that revision is at most as old as a key is remembered for, and newer
+    /// than what was seen last if the store answers everyone but this.
+    pub fn newest(&self, remembered: &Arc<Tenant>, revision: i64) -> Arc<Tenant> {
+        self.recent.newest(remembered, revision)
     }
 
     /// What is counted.
@@ -93,23 +102,41 @@ impl TenantWatch {
     }
 
     async fn ask(&self) -> Result<(), StoreError> {
-        let changes = self.store.tenants_changed_within(WITHIN, &self.recent.known()).await;
-        if changes.is_err() {
-            self.failures.fetch_add(1, Ordering::Relaxed);
-        }
-        self.recent.keep(changes?);
+        let now = self.clock.elapsed();
+        let changes =
+            self.store.tenants_changed_within(self.unseen(now), &self.recent.known()).await.inspect_err(
+                |_| {
+                    self.failures.fetch_add(1, Ordering::Relaxed);
+                },
+            )?;
+        self.answered_at.store(millis(now), Ordering::Relaxed);
+        self.recent.keep(changes, now);
         Ok(())
+    }
+
+    fn unseen(&self, now: Duration) -> Duration {
+        reach(Duration::from_millis(self.answered_at.load(Ordering::Relaxed)), now)
     }
 }
 
+/// How far back a question reaches that is asked at `now`, after one that was answered.
+fn reach(answered_at: Duration, now: Duration) -> Duration {
+    (now.saturating_sub(answered_at) + OVERLAP).max(WITHIN)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Recent {
-    fn newest(&self, remembered: &Arc<Tenant>) -> Arc<Tenant> {
+    fn newest(&self, remembered: &Arc<Tenant>, revision: i64) -> Arc<Tenant> {
         if !self.any.load(Ordering::Relaxed) {
             return Arc::clone(remembered);
         }
         let changed = self.changed.read().unwrap_or_else(PoisonError::into_inner);
-        let newest = changed.get(&remembered.id).and_then(|seen| seen.tenant.as_ref());
-        Arc::clone(newest.unwrap_or(remembered))
+        let seen = changed.get(&remembered.id).and_then(|seen| seen.tenant.as_ref());
+        let newer = seen.filter(|(seen, _)| *seen > revision).map(|(_, tenant)| tenant);
+        Arc::clone(newer.unwrap_or(remembered))
     }
 
     fn known(&self) -> Vec<(TenantId, i64)> {
@@ -117,23 +144,20 @@ impl Recent {
         changed.iter().map(|(tenant, seen)| (*tenant, seen.revision)).collect()
     }
 
-    fn keep(&self, changes: TenantChanges) {
+    fn keep(&self, changes: TenantChanges, now: Duration) {
         let seen = changes.changed.len() + changes.not_understood.len();
         self.changes.fetch_add(seen as u64, Ordering::Relaxed);
         let mut changed = self.changed.write().unwrap_or_else(PoisonError::into_inner);
-        changed.retain(|_, seen| {
-            seen.questions_left -= 1;
-            seen.questions_left > 0
-        });
+        changed.retain(|_, seen| now.saturating_sub(seen.at) < REMEMBERED);
         for change in changes.changed {
             let (revision, id) = (change.revision, change.tenant.id);
-            let tenant = Some(Arc::new(change.tenant));
-            changed.insert(id, Seen { revision, tenant, questions_left: REMEMBERED });
+            let tenant = Some((revision, Arc::new(change.tenant)));
+            changed.insert(id, Seen { revision, tenant, at: now });
         }
         for (id, revision, error) in changes.not_understood {
             tracing::error!(tenant = %id, error = %Chain(&error), "a tenant's change is not understood");
             let before = changed.remove(&id).and_then(|seen| seen.tenant);
-            changed.insert(id, Seen { revision, tenant: before, questions_left: REMEMBERED });
+            changed.insert(id, Seen { revision, tenant: before, at: now });
         }
         self.any.store(!changed.is_empty(), Ordering::Relaxed);
     }
@@ -173,21 +197,36 @@ mod tests {
     #[test]
     fn a_change_goes_before_what_is_remembered_until_no_key_is_older() {
         let (recent, remembered) = (Recent::default(), Arc::new(tenant()));
-        let calls = |recent: &Recent| recent.newest(&remembered).settings.concurrent_calls;
+        let calls = |recent: &Recent| recent.newest(&remembered, 1).settings.concurrent_calls;
         assert_eq!((calls(&recent), recent.known()), (None, vec![]));
-        recent.keep(change(&remembered, 2, 7));
+        recent.keep(change(&remembered, 2, 7), Duration::ZERO);
         assert_eq!((calls(&recent), recent.known()), (Some(7), vec![(remembered.id, 2)]));
         let other = Arc::new(tenant());
-        assert!(Arc::ptr_eq(&recent.newest(&other), &other), "another tenant's change is not its own");
-        recent.keep(change(&remembered, 3, 8));
+        assert!(Arc::ptr_eq(&recent.newest(&other, 1), &other), "another tenant's change is not its own");
+        recent.keep(change(&remembered, 3, 8), Duration::from_secs(1));
         assert_eq!((calls(&recent), recent.known()), (Some(8), vec![(remembered.id, 3)]));
-        for _ in 1..REMEMBERED {
-            recent.keep(TenantChanges::default());
-            assert_eq!(calls(&recent), Some(8));
+        for _ in 0..200 {
+            recent.keep(TenantChanges::default(), Duration::from_mins(1));
         }
-        recent.keep(TenantChanges::default());
-        assert!(Arc::ptr_eq(&recent.newest(&remembered), &remembered), "every key was read again by now");
+        assert_eq!(calls(&recent), Some(8), "however often the store was asked meanwhile");
+        recent.keep(TenantChanges::default(), Duration::from_secs(61));
+        assert!(Arc::ptr_eq(&recent.newest(&remembered, 1), &remembered), "every key was read again by now");
         assert!(!recent.any.load(Ordering::Relaxed) && recent.known().is_empty());
+    }
+
+    #[test]
+    fn a_key_that_was_read_after_the_change_knows_better() {
+        let (recent, remembered) = (Recent::default(), tenant());
+        recent.keep(change(&remembered, 3, 8), Duration::ZERO);
+        let suspended = Arc::new(Tenant { status: TenantStatus::Suspended, ..remembered });
+        assert_eq!(recent.newest(&suspended, 2).status, TenantStatus::Active);
+        assert_eq!(recent.newest(&suspended, 4).status, TenantStatus::Suspended, "while the watch was blind");
+    }
+
+    #[test]
+    fn after_blindness_all_of_it_is_asked_for() {
+        let reach = |now| reach(Duration::from_secs(5), Duration::from_secs(now));
+        assert_eq!((reach(6), reach(905)), (WITHIN, Duration::from_secs(930)));
     }
 
     #[test]
@@ -197,12 +236,12 @@ mod tests {
             changed: Vec::new(),
             not_understood: vec![(remembered.id, revision, StoreError::Missing("sense"))],
         };
-        recent.keep(nonsense(2));
-        assert!(Arc::ptr_eq(&recent.newest(&remembered), &remembered));
+        recent.keep(nonsense(2), Duration::ZERO);
+        assert!(Arc::ptr_eq(&recent.newest(&remembered, 1), &remembered));
         assert_eq!(recent.known(), [(remembered.id, 2)], "it is not told again");
-        recent.keep(change(&remembered, 3, 7));
-        recent.keep(nonsense(4));
-        assert_eq!(recent.newest(&remembered).settings.concurrent_calls, Some(7));
+        recent.keep(change(&remembered, 3, 7), Duration::ZERO);
+        recent.keep(nonsense(4), Duration::ZERO);
+        assert_eq!(recent.newest(&remembered, 2).settings.concurrent_calls, Some(7));
         assert_eq!(recent.changes.load(Ordering::Relaxed), 3);
     }
 }

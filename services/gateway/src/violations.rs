@@ -3,6 +3,7 @@
 
 mod waiting;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use stagedoor_domain::error::Chain;
 use stagedoor_domain::{Clock, TenantContext};
 use stagedoor_storage::limit_violations::{self, LimitViolation};
 use stagedoor_storage::{Store, StoreError, TenantTransaction};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use self::waiting::{ShutOut, Waiting};
@@ -25,6 +27,8 @@ pub struct Violations {
     clock: Arc<dyn Clock>,
     waiting: Waiting,
     shut_out: ShutOut,
+    /// Held while a flush is under way, so that the last one, at shutdown, does not miss what another holds.
+    flushing: Mutex<()>,
     recorded: AtomicU64,
     unrecordable: AtomicU64,
 }
@@ -46,6 +50,7 @@ impl Violations {
             clock,
             waiting: Waiting::default(),
             shut_out: ShutOut::default(),
+            flushing: Mutex::new(()),
             recorded: AtomicU64::new(0),
             unrecordable: AtomicU64::new(0),
         }
@@ -104,28 +109,42 @@ impl Violations {
 
     /// Writes everything that waits; what the store cannot take now goes on waiting.
     pub async fn flush(&self) -> Result<(), StoreError> {
-        let mut of_tenants = self.waiting.take().into_iter();
-        while let Some((ctx, violations)) = of_tenants.next() {
-            let calls = violations.iter().map(|violation| violation.attempted_calls).sum();
-            let write = async |tx: &mut TenantTransaction| limit_violations::add(tx, &violations).await;
-            match self.store.with_tenant(&ctx, write).await {
-                Ok(()) => {
-                    self.recorded.fetch_add(calls, Ordering::Relaxed);
-                }
+        let _alone = self.flushing.lock().await;
+        let mut batches: VecDeque<_> = self.waiting.take().into_iter().collect();
+        while let Some((ctx, violations)) = batches.pop_front() {
+            match self.write(&ctx, &violations).await {
+                Ok(()) => {}
                 Err(error) if error.is_transient() => {
-                    for (ctx, violations) in std::iter::once((ctx, violations)).chain(of_tenants) {
+                    for (ctx, violations) in std::iter::once((ctx, violations)).chain(batches) {
                         for violation in violations {
                             self.waiting.add(&ctx, violation);
                         }
                     }
                     return Err(error);
                 }
-                Err(error) => {
-                    self.unrecordable.fetch_add(calls, Ordering::Relaxed);
-                    tracing::error!(error = %Chain(&error), "refused calls could not be recorded");
+                // A row that the store will not have, of somebody who is deleted just now, must not cost the others.
+                Err(_) if violations.len() > 1 => {
+                    batches.extend(violations.into_iter().map(|violation| (ctx.clone(), vec![violation])));
                 }
+                Err(error) => self.lose(&error, &violations),
             }
         }
         Ok(())
     }
+
+    async fn write(&self, ctx: &TenantContext, violations: &[LimitViolation]) -> Result<(), StoreError> {
+        let write = async |tx: &mut TenantTransaction| limit_violations::add(tx, violations).await;
+        self.store.with_tenant(ctx, write).await?;
+        self.recorded.fetch_add(calls(violations), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn lose(&self, error: &StoreError, violations: &[LimitViolation]) {
+        self.unrecordable.fetch_add(calls(violations), Ordering::Relaxed);
+        tracing::error!(error = %Chain(error), "refused calls could not be recorded");
+    }
+}
+
+fn calls(violations: &[LimitViolation]) -> u64 {
+    violations.iter().map(|violation| violation.attempted_calls).sum()
 }

@@ -82,7 +82,7 @@ pub async fn assemble(
     let cache = Arc::new(cache(config, &vault, &clock, &entropy)?);
     let concurrency =
         Arc::new(Concurrency::new(config.server.max_in_flight, config.server.tenant_share_percent));
-    let tenants = Arc::new(TenantWatch::new(store.clone()));
+    let tenants = Arc::new(TenantWatch::new(store.clone(), Arc::clone(&clock)));
     let violations = Arc::new(Violations::new(store.clone(), Arc::clone(&clock)));
     if !config.audit.enabled {
         tracing::warn!("audit.enabled is false: no call is recorded");
@@ -130,6 +130,7 @@ pub async fn assemble(
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
         spawn: background.spawner(),
+        stop: stop_streams.clone(),
         render: music::render,
     });
     let dispatcher = Arc::new(Dispatcher::new(desk, audit.clone(), linking(config, &stop_streams)));

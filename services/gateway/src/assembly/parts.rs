@@ -52,14 +52,19 @@ pub(crate) async fn open_store(config: &Config) -> anyhow::Result<Store> {
 /// The connection to the limits' Redis, which failed log-ins and providers' pauses share.
 pub(super) fn limits_link(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<Option<Arc<RedisLink>>> {
     let limits = &config.rate_limiting;
-    let options = redis(limits.redis_url.as_ref(), limits.command_timeout(), limits.redis_cluster);
+    let options = redis("limits", limits.redis_url.as_ref(), limits.command_timeout(), limits.redis_cluster);
     let Some(options) = options else { return Ok(None) };
     let link = RedisLink::new(&options, Arc::clone(clock)).context("rate_limiting.redis_url")?;
     Ok(Some(Arc::new(link)))
 }
 
-fn redis(url: Option<&SecretUrl>, command_timeout: Duration, cluster: bool) -> Option<RedisOptions> {
-    url.map(|url| RedisOptions { url: SecretString::from(url.expose()), command_timeout, cluster })
+fn redis(
+    purpose: &'static str,
+    url: Option<&SecretUrl>,
+    command_timeout: Duration,
+    cluster: bool,
+) -> Option<RedisOptions> {
+    url.map(|url| RedisOptions { url: SecretString::from(url.expose()), command_timeout, cluster, purpose })
 }
 
 pub(super) fn limiter(config: &Config, link: Option<Arc<RedisLink>>, clock: &Arc<dyn Clock>) -> Limiter {
@@ -85,7 +90,7 @@ pub(super) fn cache(
     let cache = &config.cache;
     let options = CacheOptions {
         l1_max_bytes: cache.l1_max_bytes,
-        redis: redis(cache.redis_url.as_ref(), cache.command_timeout(), cache.redis_cluster),
+        redis: redis("cache", cache.redis_url.as_ref(), cache.command_timeout(), cache.redis_cluster),
         stale_while_revalidate: cache.stale_while_revalidate(),
         stale_if_error: cache.stale_if_error(),
     };

@@ -46,6 +46,11 @@ pub(super) fn write(page: &mut Page<'_, '_>, cache: &CacheCounters, beside: Besi
             "Writes answered before Redis knew of them",
             generations.deferred,
         ),
+        (
+            "cache_generation_bumps_lost",
+            "Changes that other replicas were never told of before this one ended",
+            generations.lost,
+        ),
     ];
     for (name, help, value) in counters {
         page.counter(name, help, value)?;

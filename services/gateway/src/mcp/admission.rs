@@ -36,6 +36,20 @@ pub(super) async fn admit(
     }
 }
 
+/// A place for a stream that only waits, instead of the request's own; or the answer that there is none.
+pub(super) async fn admit_listener(
+    state: &Arc<AppState>,
+    caller: &Caller,
+    request: &Request<'_>,
+    of_request: Permit,
+) -> Result<Permit, Box<Response>> {
+    drop(of_request);
+    match state.concurrency.listen(&caller.ctx) {
+        Ok(permit) => Ok(permit),
+        Err(refused) => Err(Box::new(no_place(state, caller, request, *refused).await)),
+    }
+}
+
 /// Too many requests are under way: of the tenant, which is a violation of its limit, or in all.
 async fn no_place(
     state: &Arc<AppState>,
@@ -58,7 +72,11 @@ async fn turned_away(
     error: PublicError,
     extra: HeaderMap,
 ) -> Response {
-    let action = called_tool(request).map_or(AuditAction::Request, AuditAction::Tool);
+    let tool = called_tool(request);
+    if let Some(tool) = tool {
+        state.metrics.tool_calls.count(tool, music::outcome_class(Some(error.code)));
+    }
+    let action = tool.map_or(AuditAction::Request, AuditAction::Tool);
     refusals::record(&state.audit, &caller.ctx, action, caller.audit_client(), &error).await;
     let reply = if request.method == "tools/call" {
         Reply::Result(music::failure(&error, caller.ctx.call()))

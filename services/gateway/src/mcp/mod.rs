@@ -147,7 +147,10 @@ async fn answer(
         Err(turned_away) => return *turned_away,
     };
     if revision.is_modern() && request.method == "subscriptions/listen" {
-        return listen(state, &caller, request, extra, permit);
+        return match admission::admit_listener(state, &caller, request, permit).await {
+            Ok(permit) => listen(state, &caller, request, extra, permit),
+            Err(turned_away) => *turned_away,
+        };
     }
     let takes_stream = headers::accepts(headers, "text/event-stream");
     let wants_stream = request.params.meta.as_ref().is_some_and(|meta| meta.progress_token.is_some())

@@ -192,7 +192,7 @@ fn note(metrics: &Metrics, record: &RequestRecord, tool: ToolName, outcome: &Out
 }
 
 /// The class of an outcome for metrics.
-fn outcome_class(error: Option<ErrorCode>) -> CallOutcome {
+pub(super) fn outcome_class(error: Option<ErrorCode>) -> CallOutcome {
     match error {
         None => CallOutcome::Success,
         Some(ErrorCode::RateLimited | ErrorCode::ProviderRateLimited | ErrorCode::Overloaded) => {
