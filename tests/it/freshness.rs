@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use stagedoor_bootstrap::config::Config;
 use stagedoor_domain::{CacheClass, Provider, Scope, TenantSettings};
 use stagedoor_sandbox::{Effect, FaultRule};
 use stagedoor_testkit::{Answer, FrozenClock, KeySpec, Stage, StageOptions, TestGateway, generous};
@@ -298,5 +299,79 @@ async fn a_write_that_may_have_been_done_is_followed_by_the_truth_everywhere() {
         let read = client.call("playlist_get", json!({ "ref": playlist })).await;
         assert_eq!(read["playlist"]["item_count"], 100, "{read}");
         assert_eq!(read["items"].as_array().unwrap().len(), 50);
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_may_be_done_after_its_reply_is_settled_again_before_the_end_at_latest() {
+    let stage = Stage::start().await;
+    let (writing, reading) = (TestGateway::start(&stage).await, TestGateway::start(&stage).await);
+    let alone = |config: &mut Config| {
+        config.cache.redis_url = None;
+        config.rate_limiting.redis_url = None;
+    };
+    let apart = TestGateway::start_with(&stage, alone).await;
+    let ada = stage.inhabit("ada").await;
+    let create = |name: &str| json!({ "name": name, "provider": "spotify" });
+    let reader = music::client(&reading, &ada);
+    let names = async || {
+        let listed = reader.call("playlists_list", json!({ "provider": "spotify" })).await;
+        let names = listed["playlists"].as_array().unwrap().iter().map(|playlist| playlist["name"].clone());
+        names.collect::<Vec<Value>>()
+    };
+    let rule = FaultRule::new(Provider::Spotify, Effect::CloseConnection).operation("POST /me/playlists");
+    stage.sandbox().faults().push(rule.times(1));
+    let lost = music::client(&writing, &ada).tool("playlist_create", create("Late")).await;
+    assert_eq!(lost.verdict(), "200 provider_unavailable");
+    assert_eq!(names().await, [] as [Value; 0]);
+    // Now it is done, and nobody is told.
+    music::client(&apart, &ada).call("playlist_create", create("Late")).await;
+    assert_eq!(names().await, [] as [Value; 0], "nobody was told");
+    writing.stop().await;
+    assert_eq!(names().await, ["Late"]);
+}
+
+#[tokio::test]
+async fn nothing_found_is_said_again_for_some_seconds_only() {
+    let (stage, clock) = stage().await;
+    let gateway = TestGateway::start(&stage).await;
+    let ada = stage.inhabit("ada").await;
+    let client = music::client(&gateway, &ada);
+    for provider in Provider::ALL {
+        let calls = [
+            ("resolve", json!({ "ref": "isrc:ZZZZZ9999999", "provider": provider }), "tracks"),
+            ("search", json!({ "query": "zzqqxxjj", "provider": provider }), "tracks"),
+        ];
+        for (tool, arguments, member) in calls {
+            let asked = || stage.sandbox().requests(*provider).into_values().sum::<u64>();
+            let nothing = client.call(tool, arguments.clone()).await;
+            let found = nothing[member].get("items").unwrap_or(&nothing[member]);
+            assert!(found.as_array().is_none_or(Vec::is_empty), "{nothing}");
+            let before = asked();
+            assert_eq!(client.call(tool, arguments.clone()).await, nothing);
+            assert_eq!(asked(), before, "{tool} {provider}");
+            clock.advance(Duration::from_secs(31));
+            let again = client.call(tool, arguments.clone()).await;
+            assert_ne!(again["cached_at"], nothing["cached_at"], "{tool} {provider}");
+            assert!(asked() > before, "{tool} {provider}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_grant_fetched_is_gone_everywhere_once_the_grant_is_found_withdrawn() {
+    let stage = Stage::start().await;
+    let gateways = [TestGateway::start(&stage).await, TestGateway::start(&stage).await];
+    let ada = stage.inhabit("ada").await;
+    let clients = gateways.each_ref().map(|gateway| music::client(gateway, &ada));
+    let list = json!({ "provider": "spotify" });
+    for client in &clients {
+        client.call("playlists_list", list.clone()).await;
+    }
+    stage.sandbox().revoke(Provider::Spotify, &ada.account(Provider::Spotify).account);
+    let found = clients[0].tool("playlist_create", json!({ "name": "Refused", "provider": "spotify" })).await;
+    assert_eq!(found.verdict(), "200 relink_needed");
+    for client in &clients {
+        assert_eq!(client.tool("playlists_list", list.clone()).await.verdict(), "200 relink_needed");
     }
 }

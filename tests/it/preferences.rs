@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use stagedoor_domain::{Provider, Scope, ScopeSet};
-use stagedoor_testkit::{FrozenClock, KeySpec, Stage, StageOptions, TestGateway};
+use stagedoor_testkit::{FaultProxy, FrozenClock, KeySpec, Stage, StageOptions, TestGateway, Weather};
 
 use crate::music;
 
@@ -53,6 +53,8 @@ async fn members_are_changed_one_by_one_and_wrong_ones_are_named() {
         (cache(json!({ "enable_cache": 1 })), "`preferences.cache_preferences.enable_cache`: invalid type"),
         (cache(json!({ "cache_duration": 0 })), "`preferences.cache_preferences.cache_duration` is 0"),
         (json!({ "preferences": { "theme": "dark" } }), "`preferences.theme`: unknown field"),
+        (cache(json!([true, 5])), "`preferences.cache_preferences` must be an object"),
+        (cache(json!([null, null])), "`preferences.cache_preferences` must be an object"),
         (json!({ "preferences": [] }), "`preferences` must be an object"),
         (json!({}), "missing field `preferences`"),
     ] {
@@ -173,4 +175,54 @@ async fn who_wants_newer_answers_gets_them_and_others_are_served_as_before() {
     let newer = robin.call("track_get", track(&stage)).await;
     assert_eq!(asked(&stage), 2);
     assert_eq!(eve.call("track_get", track(&stage)).await, newer, "what was fetched anew is for all");
+}
+
+#[tokio::test]
+async fn a_changed_wish_that_cannot_be_read_is_taken_for_one_for_no_cache() {
+    let stage = Stage::start().await;
+    let postgres = FaultProxy::to(([127, 0, 0, 1], stage.postgres().port()).into()).await;
+    let gateways = [
+        TestGateway::start_with(&stage, |config| {
+            config.storage.database_url = stage.database_url_at(postgres.address()).into();
+        })
+        .await,
+        TestGateway::start(&stage).await,
+    ];
+    let ada = stage.inhabit("ada").await;
+    let robins = gateways.each_ref().map(|gateway| music::client(gateway, &ada));
+    for _ in 0..2 {
+        robins[0].call("track_get", track(&stage)).await;
+    }
+    assert_eq!(asked(&stage), 1);
+    gateways[0].flush_audit().await;
+    postgres.set(Weather::Broken);
+    robins[0].call("track_get", track(&stage)).await;
+    assert_eq!(asked(&stage), 1, "it is remembered what Robin wants");
+    robins[1].call("preferences_set", cache(json!({ "enable_cache": false }))).await;
+    robins[0].call("track_get", track(&stage)).await;
+    assert_eq!(asked(&stage), 2, "it was answered from the cache");
+}
+
+#[tokio::test]
+async fn what_is_stored_damaged_is_replaced_by_the_next_change() {
+    let stage = Stage::start().await;
+    let gateway = TestGateway::start(&stage).await;
+    let ada = stage.inhabit("ada").await;
+    let client = music::client(&gateway, &ada);
+    client.call("preferences_set", cache(json!({ "enable_cache": false }))).await;
+    stage
+        .sql("UPDATE preferences SET document = set_byte(document, length(document) - 1, 0) || '\\x00'")
+        .await;
+    assert_eq!(client.tool("preferences_get", json!({})).await.verdict(), "200 internal");
+    let set = client.tool("preferences_set", cache(json!({ "cache_duration": 60 }))).await;
+    assert!(
+        set.result()["_meta"]["dev.stagedoor/warnings"].to_string().contains("could not be read"),
+        "{}",
+        set.text()
+    );
+    let now = client.call("preferences_get", json!({})).await;
+    assert_eq!(
+        (&now["preferences"]["cache_preferences"], &now["revision"]),
+        (&json!({ "enable_cache": true, "cache_duration": 60 }), &json!(2))
+    );
 }
