@@ -249,7 +249,7 @@ async fn every_key_in_redis_belongs_to_one_tenant_and_holds_no_private_text() {
             "generation" | "entries" => assert_eq!(*tenants, plain, "{kind}"),
             // Answers spread over all slots; what is counted of them keeps together.
             "cache" => {
-                assert!(tenants.iter().all(|id| plain.contains(id) || tagged.contains(id)), "{tenants:?}")
+                assert!(tenants.iter().all(|id| plain.contains(id) || tagged.contains(id)), "{tenants:?}");
             }
             // Failures at no existing key count for nobody.
             "attempts" => assert!(
