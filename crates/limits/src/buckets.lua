@@ -90,8 +90,14 @@ elseif length == 0 and all_fit then
   taken = cost
 end
 
+-- A key's life counts from the start of the script, `now` may be read later: a second more, so that a stalled server
+-- forgets nothing early.
+local function milliseconds(life)
+  return math.ceil(life / 1000) + 1000
+end
+
 local function keep(key, life)
-  life = math.ceil(life / 1000) + 1
+  life = milliseconds(life)
   if redis.call('PTTL', key) < life then
     redis.call('PEXPIRE', key, string.format('%.0f', life))
   end
@@ -135,7 +141,7 @@ elseif cost > 0 and #steps > 0 and (length > 0 or not own_fit) then
   end
   redis.call('RPUSH', KEYS[3], string.format('%.0f', now))
   redis.call('LTRIM', KEYS[3], -most, -1)
-  redis.call('PEXPIRE', KEYS[3], string.format('%.0f', remember / 1000))
+  redis.call('PEXPIRE', KEYS[3], string.format('%.0f', milliseconds(remember)))
   for i = 1, #steps, 3 do
     local time = tonumber(redis.call('LINDEX', KEYS[3], -steps[i]) or 'nil')
     -- What a penalty was served for does not count again towards one that is no longer.

@@ -36,22 +36,23 @@ pub(super) fn call() -> impl Strategy<Value = Call> {
         Ask { cost, extra, lead }
     });
     let pause = prop_oneof![8 => Just(0_u64), 2 => 1_u64..3_000];
-    (0_usize..3, prop_oneof![9 => Just(0_usize), 1 => 1_usize..3], 0_usize..3, ask, pause)
+    (0_usize..3, prop_oneof![6 => Just(0_usize), 3 => Just(1_usize), 1 => Just(2_usize)], 0_usize..3, ask, pause)
         .prop_map(|(key, version, class, ask, pause)| Call { key, version, class, ask, pause })
 }
 
-/// A principal's context and plan under one of three versions of the tenant's settings.
+/// A principal's context and plan under one of three versions of the tenant's settings. The windows of the second are
+/// longer than a test runs, so that some are refused and penalized however slow the machine is.
 pub(super) fn asked(call: &Call) -> (TenantContext, Plan) {
     let key = [KEY, OTHER_KEY, "CCCCCCCCCCCC"][call.key];
     let quota = |capacity, window| Quota { capacity, window: Duration::from_micros(window) };
     let step = |refusals, within, block| Step { refusals, within, block };
-    let (api, steps) = match call.version {
-        0 => (15, [step(3, 40_000, 5_000), step(12, 120_000, 15_000)]),
-        1 => (11, [step(5, 60_000, 3_000), step(40, 200_000, 30_000)]),
-        _ => (32, [step(2, 10_000, 2_000), step(9, 40_000, 8_000)]),
+    let (api, refill, steps) = match call.version {
+        0 => (15, 50_000, [step(3, 40_000, 5_000), step(12, 120_000, 15_000)]),
+        1 => (11, 3_600_000_000, [step(2, 60_000_000, 3_000), step(9, 200_000_000, 30_000)]),
+        _ => (32, 50_000, [step(2, 10_000, 2_000), step(9, 40_000, 8_000)]),
     };
     let mut settings = settings(&[
-        (LimitClass::Api, &[quota(api, 50_000), quota(307, 1_000_000)]),
+        (LimitClass::Api, &[quota(api, refill), quota(307, 1_000_000)]),
         (LimitClass::Search, &[quota(9, 20_000)]),
         (LimitClass::Playlist, &[quota(7, 7_000), quota(97, 700_000)]),
     ]);
@@ -190,6 +191,6 @@ async fn buckets_end_with_their_refill_and_the_script_is_loaded_again_when_lost(
         })
         .await
         .unwrap();
-    assert!((1..=30_001).contains(&life), "30 of 60 calls a minute refill in 30 s, the key lives {life} ms");
+    assert!((1..=31_000).contains(&life), "30 of 60 calls a minute refill in 30 s, the key lives {life} ms");
     assert_eq!(script.take(&link, &ctx, &plan, Ask::ONE).await.unwrap().calls, 1);
 }
