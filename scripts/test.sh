@@ -7,7 +7,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
 just check
-cargo nextest run --workspace --locked "$@" 2>&1 | tee "$log"
+cargo nextest run --workspace --locked --no-fail-fast "$@" 2>&1 | tee "$log"
 for suite in "conformance" "clients"; do
     just "$suite"
 done

@@ -131,6 +131,20 @@ error_codes! {
     InvalidCursor = "invalid_cursor", 200;
     /// What was to be changed was changed by someone else meanwhile; read it again.
     Conflict = "conflict", 200;
+    /// The tenant's policy for a provider keeps this feature closed; the message says which gate and who opens it.
+    PolicyGateClosed = "policy_gate_closed", 200;
+    /// The `idempotency_key` was used before with other arguments.
+    IdempotencyMismatch = "idempotency_mismatch", 200;
+    /// The first call with this `idempotency_key` is still under way.
+    IdempotencyUnderway = "idempotency_underway", 200;
+    /// The first call with this `idempotency_key` was cut off, and nobody knows whether it was done.
+    OutcomeUnknown = "outcome_unknown", 200;
+    /// The playlist has no stored version of that number.
+    VersionUnknown = "version_unknown", 200;
+    /// No such job: never begun, of another tenant, person or agent, or forgotten since.
+    JobUnknown = "job_unknown", 200;
+    /// Nothing plays anywhere and no device was named; the message lists the devices.
+    NoActiveDevice = "no_active_device", 200;
     /// Part of a write was done; the message says which part.
     PartlyDone = "partly_done", 200;
     /// As many calls are under way as this tenant, or this replica, may have at a time.
@@ -143,6 +157,20 @@ error_codes! {
     AuditUnavailable = "audit_unavailable", 503;
     /// A fault of ours; the call id finds it in the log.
     Internal = "internal", 500;
+}
+
+impl ErrorCode {
+    /// Whether the service, or our database, cannot be asked now and the same may work in a moment.
+    pub const fn may_pass(self) -> bool {
+        matches!(
+            self,
+            Self::ProviderUnavailable
+                | Self::ProviderRateLimited
+                | Self::ProviderInvalidAnswer
+                | Self::DeadlineExceeded
+                | Self::StoreUnavailable
+        )
+    }
 }
 
 impl fmt::Display for ErrorCode {
@@ -216,6 +244,9 @@ pub struct PublicError {
     /// The limit that refused, if one did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<Box<LimitDetail>>,
+    /// What the message says in words, for programs: what was done, what differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<Box<serde_json::Value>>,
 }
 
 #[expect(clippy::ref_option, reason = "serde hands over a reference to the field")]
@@ -234,7 +265,7 @@ pub fn ceil_seconds(wait: Duration) -> u64 {
 impl PublicError {
     /// An error with no hint.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, retry_after: None, limit: None }
+        Self { code, message: message.into(), hint: None, retry_after: None, limit: None, details: None }
     }
 
     /// The error with what to do instead.
@@ -255,6 +286,13 @@ impl PublicError {
     #[must_use]
     pub fn limit(mut self, limit: LimitDetail) -> Self {
         self.limit = Some(Box::new(limit));
+        self
+    }
+
+    /// The error with what its message says in words, for programs.
+    #[must_use]
+    pub fn details(mut self, details: serde_json::Value) -> Self {
+        self.details = Some(Box::new(details));
         self
     }
 

@@ -66,6 +66,10 @@ uuid_id!(
     LinkAttemptId
 );
 uuid_id!(
+    /// Work that outlives the call that began it.
+    JobId
+);
+uuid_id!(
     /// One call of an agent; the audit record, the log line and the trace carry it.
     CallId
 );

@@ -7,6 +7,7 @@ pub mod error;
 pub mod ids;
 pub mod music;
 pub mod network;
+pub mod playback;
 pub mod policy;
 pub mod reference;
 pub mod scope;
@@ -18,10 +19,11 @@ pub mod tool;
 pub use clock::{Clock, Entropy, SystemClock};
 pub use error::{ErrorCode, Fault, LimitDetail, LimitScope, PublicError};
 pub use ids::{
-    ApiKeyId, CallId, LinkAttemptId, LinkedAccountId, ProviderAppId, SessionId, TenantId, TenantSlug, UserId,
+    ApiKeyId, CallId, JobId, LinkAttemptId, LinkedAccountId, ProviderAppId, SessionId, TenantId, TenantSlug,
+    UserId,
 };
 pub use music::Provider;
-pub use policy::{CacheClass, LimitClass, Preferences, TenantSettings};
+pub use policy::{CacheClass, LimitClass, PolicyGate, Preferences, TenantSettings};
 pub use reference::{EntityKind, ItemRef, Reference};
 pub use scope::{Scope, ScopeSet};
 pub use settings::SettingsProblem;

@@ -159,7 +159,8 @@ pub struct Playlist {
     pub url: Option<String>,
 }
 
-/// One entry of a playlist. Something else than a track (an episode, a video, a local file) has no `track`.
+/// One entry of a playlist. Something else than a track (an episode, a video, a local file) has no `track` but
+/// `other`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlaylistItem {
     /// Position in the playlist, from 0.
@@ -167,12 +168,58 @@ pub struct PlaylistItem {
     /// The track, unless the entry is something else or is gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub track: Option<Track>,
+    /// What the entry is if it is no track: `spotify:episode:ID`, `spotify:local:…`, `tidal:video:ID`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<String>,
     /// When it was added (RFC 3339), where the provider tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub added_at: Option<String>,
     /// The provider's id of this entry, where entries have one (Tidal).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub item_id: Option<String>,
+}
+
+impl PlaylistItem {
+    /// The text that stands for the entry wherever playlists are compared or stored; `None` if the provider tells
+    /// nothing of it.
+    pub fn name(&self) -> Option<String> {
+        self.track.as_ref().map(|track| track.reference.to_string()).or_else(|| self.other.clone())
+    }
+}
+
+/// An item of any kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+#[expect(missing_docs, reason = "each variant is its own name")]
+pub enum Item {
+    Track(Track),
+    Album(Album),
+    Artist(Artist),
+    Playlist(Playlist),
+}
+
+/// An item in a person's library.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SavedItem {
+    /// The item.
+    #[serde(flatten)]
+    pub item: Item,
+    /// When it was saved (RFC 3339), where the provider tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub added_at: Option<String>,
+}
+
+/// A list of tracks that the provider puts together for a person and changes by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Mix {
+    /// Reference, e.g. `tidal:mix:ID`.
+    #[serde(rename = "ref")]
+    pub reference: ItemRef,
+    /// Title.
+    pub title: String,
+    /// What it is about, in a few words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subtitle: Option<String>,
 }
 
 /// One page of a list. `next` is the provider's own cursor or offset, to be sealed before an agent sees it.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::music::Provider;
 use crate::scope::closed_set;
 use std::fmt;
 use std::str::FromStr;
@@ -72,6 +73,23 @@ impl TtlBounds {
     #[must_use]
     pub fn capped(self, age: Duration) -> Self {
         Self { shortest: self.shortest.min(age), first: self.first.min(age), longest: self.longest.min(age) }
+    }
+}
+
+closed_set!(
+    /// What a provider's terms may forbid and a tenant may hold another agreement for (PROVIDERS §0).
+    PolicyGate, PolicyGateSet, "A set of policy gates." {
+        HistoryInsights = "history_insights",
+        Recommendations = "recommendations",
+        CrossProviderView = "cross_provider_view",
+        Transfer = "transfer",
+    }
+);
+
+impl PolicyGate {
+    /// Whether it is open where nobody has set it: Spotify's developer policy forbids each of them, Tidal's none.
+    pub const fn is_open_by_default(self, provider: Provider) -> bool {
+        matches!(provider, Provider::Tidal)
     }
 }
 
@@ -251,9 +269,18 @@ pub struct TenantSettings {
     /// What happens when an account is used from a device that is new, or from many at once.
     #[serde(skip_serializing_if = "DevicePolicy::is_default")]
     pub devices: DevicePolicy,
+    /// Which policy gates are open for which provider; one that is absent has its default.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub policy_gates: BTreeMap<Provider, BTreeMap<PolicyGate, bool>>,
 }
 
 impl TenantSettings {
+    /// Whether the tenant may do with a provider's data what `gate` stands for.
+    pub fn is_open(&self, provider: Provider, gate: PolicyGate) -> bool {
+        let set = self.policy_gates.get(&provider).and_then(|gates| gates.get(&gate));
+        set.copied().unwrap_or_else(|| gate.is_open_by_default(provider))
+    }
+
     /// The quotas that hold for `class`.
     pub fn quotas(&self, class: LimitClass) -> Vec<Quota> {
         self.limits.get(&class).cloned().unwrap_or_else(|| class.default_quotas())

@@ -19,6 +19,7 @@ closed_set!(
         Album = "album",
         Artist = "artist",
         Playlist = "playlist",
+        Mix = "mix",
     }
 );
 
@@ -68,7 +69,7 @@ pub enum ReferenceError {
 fn article(kind: EntityKind) -> &'static str {
     match kind {
         EntityKind::Album | EntityKind::Artist => "an",
-        EntityKind::Track | EntityKind::Playlist => "a",
+        EntityKind::Track | EntityKind::Playlist | EntityKind::Mix => "a",
     }
 }
 

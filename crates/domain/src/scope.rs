@@ -56,7 +56,7 @@ macro_rules! closed_set {
 
         #[doc = $set_doc]
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-        pub struct $set(u32);
+        pub struct $set(u64);
 
         impl $set {
             /// Nothing.
@@ -97,7 +97,7 @@ macro_rules! closed_set {
             }
 
             /// The bits, stable within one process only; for cache keys in memory.
-            pub const fn bits(self) -> u32 {
+            pub const fn bits(self) -> u64 {
                 self.0
             }
         }

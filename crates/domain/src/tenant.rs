@@ -137,6 +137,12 @@ impl TenantContext {
         Self { tenant, principal: Arc::new(principal), call }
     }
 
+    /// The context of a named job that works on behalf of a person, with the rights of the principal that began it.
+    pub fn for_job_of(tenant: Arc<Tenant>, job: &'static str, begun_by: &Principal, call: CallId) -> Self {
+        let principal = Principal { kind: PrincipalKind::Job(job), ..begun_by.clone() };
+        Self { tenant, principal: Arc::new(principal), call }
+    }
+
     /// The tenant.
     pub fn tenant(&self) -> &Tenant {
         &self.tenant

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use stagedoor_domain::{Fault, ItemRef, Provider};
 
+use crate::features::Edited;
 use crate::types::Skipped;
 
 /// Why a provider call failed.
@@ -136,6 +137,23 @@ pub enum ProviderError {
         #[source]
         cause: Box<ProviderError>,
     },
+    /// The first requests of an edit were done, a later one failed.
+    #[error("{} did part of an edit, then failed", provider.title())]
+    Interrupted {
+        /// Where.
+        provider: Provider,
+        /// What the playlist holds by the answers so far.
+        so_far: Box<Edited>,
+        /// Why the rest is not done.
+        #[source]
+        cause: Box<ProviderError>,
+    },
+    /// A command to a player, and none is active.
+    #[error("no device of {} is active", provider.title())]
+    NoActiveDevice {
+        /// Whose devices.
+        provider: Provider,
+    },
     /// The provider has no such feature.
     #[error("{} cannot do this: {what}", provider.title())]
     UnsupportedByProvider {
@@ -155,6 +173,9 @@ pub enum ForbiddenReason {
     /// The app is in development mode, and the account is not on its list or the call is not in that mode.
     #[error("the app's mode does not allow it")]
     Mode,
+    /// The account's plan does not allow it; Spotify's player takes commands of Premium accounts only.
+    #[error("the account's plan does not allow it")]
+    Plan,
     /// The playlist is someone else's.
     #[error("the account neither owns the playlist nor collaborates on it")]
     Ownership,
@@ -232,6 +253,8 @@ impl ProviderError {
             | Self::BodyTooLarge { provider, .. }
             | Self::InvalidPage { provider }
             | Self::PartlyDone { provider, .. }
+            | Self::Interrupted { provider, .. }
+            | Self::NoActiveDevice { provider }
             | Self::UnsupportedByProvider { provider, .. } => *provider,
         }
     }
@@ -245,7 +268,7 @@ impl ProviderError {
             | Self::InvalidAnswer { .. }
             | Self::DeadlineExceeded { .. }
             | Self::BodyTooLarge { .. } => Fault::Provider,
-            Self::PartlyDone { cause, .. } => cause.fault(),
+            Self::PartlyDone { cause, .. } | Self::Interrupted { cause, .. } => cause.fault(),
             _ => Fault::Caller,
         }
     }
@@ -264,7 +287,7 @@ impl ProviderError {
         match self {
             Self::RateLimited { retry_after, .. } => Some(*retry_after),
             Self::QuotaExceeded { retry_after, .. } => *retry_after,
-            Self::PartlyDone { cause, .. } => cause.retry_after(),
+            Self::PartlyDone { cause, .. } | Self::Interrupted { cause, .. } => cause.retry_after(),
             _ => None,
         }
     }
@@ -276,7 +299,7 @@ impl ProviderError {
             | Self::DeadlineExceeded { uncertain, .. }
             | Self::InvalidAnswer { uncertain, .. }
             | Self::BodyTooLarge { uncertain, .. } => *uncertain,
-            Self::PartlyDone { cause, .. } => cause.uncertain(),
+            Self::PartlyDone { cause, .. } | Self::Interrupted { cause, .. } => cause.uncertain(),
             _ => false,
         }
     }

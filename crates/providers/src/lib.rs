@@ -9,6 +9,7 @@ mod broker;
 mod call;
 mod error;
 mod exchange;
+mod features;
 mod http;
 mod oauth;
 mod observer;
@@ -24,6 +25,10 @@ pub use account::{Profile, Revocation, grant_end};
 pub use authorization::AuthorizationRequest;
 pub use broker::{BrokerCounters, BrokerOptions, Endpoint, QuotaKey, SharedPauses, Standing};
 pub use error::{ForbiddenReason, MalformedAnswer, ProviderError, TransportError};
+pub use features::{
+    Contents, Discovery, Edit, Edited, Entry, Library, PlaybackCommand, Player, PlaylistChange,
+    PlaylistEdits, TopRange,
+};
 pub use http::{HttpOptions, HttpSetupError, ProviderHttp};
 pub use observer::{AttemptOutcome, Observer};
 pub use provider::{MusicProvider, Providers};

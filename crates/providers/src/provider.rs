@@ -12,6 +12,7 @@ use crate::account::{Profile, Revocation};
 use crate::authorization::AuthorizationRequest;
 use crate::broker::{BrokerCounters, Standing};
 use crate::error::ProviderError;
+use crate::features::{Discovery, Library, Player, PlaylistEdits};
 use crate::http::ProviderHttp;
 use crate::spotify::Spotify;
 use crate::tidal::Tidal;
@@ -21,10 +22,7 @@ use crate::types::{Access, Added, NewPlaylist, ProviderApp, SearchQuery, SearchR
 /// answer of the same method; anything else is `ProviderError::InvalidPage`. A `limit` is an upper bound: a page
 /// can be shorter without being the last.
 #[async_trait]
-pub trait MusicProvider: Send + Sync {
-    /// Which service this is.
-    fn provider(&self) -> Provider;
-
+pub trait MusicProvider: Discovery + PlaylistEdits + Library + Player {
     /// Searches the catalogue.
     async fn search(
         &self,

@@ -18,7 +18,8 @@ impl ProviderError {
             Self::InvalidAnswer { .. } | Self::BodyTooLarge { .. } => ErrorCode::ProviderInvalidAnswer,
             Self::DeadlineExceeded { .. } => ErrorCode::DeadlineExceeded,
             Self::InvalidPage { .. } => ErrorCode::InvalidCursor,
-            Self::PartlyDone { .. } => ErrorCode::PartlyDone,
+            Self::PartlyDone { .. } | Self::Interrupted { .. } => ErrorCode::PartlyDone,
+            Self::NoActiveDevice { .. } => ErrorCode::NoActiveDevice,
         }
     }
 
@@ -66,6 +67,12 @@ impl ProviderError {
                 failed_at,
                 cause.sentence()
             ),
+            Self::Interrupted { so_far, cause, .. } => format!(
+                "{name} did part of the edit, so that the playlist holds {} entries, and then failed: {}",
+                so_far.entries.len(),
+                cause.sentence()
+            ),
+            Self::NoActiveDevice { .. } => format!("{name} plays nowhere now."),
             Self::UnsupportedByProvider { what, .. } => format!("{name} cannot do this: {what}."),
         }
     }
@@ -103,6 +110,14 @@ impl ProviderError {
             Self::PartlyDone { failed_at, .. } => {
                 format!("Add only the items from {failed_at} on; those before are done.")
             }
+            Self::Interrupted { cause, .. } if cause.uncertain() => {
+                "What was sent last may be done all the same; read the playlist before going on.".to_owned()
+            }
+            Self::Interrupted { .. } => "Read the playlist, then do the rest.".to_owned(),
+            Self::NoActiveDevice { .. } => {
+                "Name one of the devices that the tool devices lists, or have the person start playing somewhere."
+                    .to_owned()
+            }
             Self::Rejected { .. } | Self::UnsupportedByProvider { .. } => return None,
         })
     }
@@ -119,6 +134,7 @@ fn forbidden_sentence(name: &str, reason: ForbiddenReason, message: Option<&str>
         ForbiddenReason::Mode => format!(
             "{name} forbids it: the tenant's app is in development mode, and this account or this call is not allowed there."
         ),
+        ForbiddenReason::Plan => format!("{name} forbids it: it takes a paid plan that this account lacks."),
         ForbiddenReason::Ownership => {
             format!("{name} forbids it: this account neither owns the playlist nor collaborates on it.")
         }
@@ -139,6 +155,7 @@ fn forbidden_hint(name: &str, reason: ForbiddenReason) -> String {
                 "The operator can add the account to the app's user list at {name}, or ask for extended quota."
             )
         }
+        ForbiddenReason::Plan => "Only the person can change the plan of the account.".to_owned(),
         ForbiddenReason::Ownership => {
             "Use a playlist of this account; playlists_list shows them, playlist_create makes one.".to_owned()
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use moka::future::Cache;
 use secrecy::SecretString;
-use stagedoor_domain::{Clock, ErrorCode, ProviderAppId, PublicError, TenantContext};
+use stagedoor_domain::{Clock, ProviderAppId, PublicError, TenantContext};
 use stagedoor_providers::{ProviderApp, Providers};
 use stagedoor_storage::provider_sessions::OpenedSession;
 
@@ -85,7 +85,7 @@ impl Tokens {
             Life::Over if session.refresh_token.is_none() => Ok(session),
             Life::Over => match self.refreshed(errand, &session).await {
                 // It could not be refreshed now, and is good for some seconds yet.
-                Err(error) if may_pass(error.code) && session.expires_at > self.clock.now() => Ok(session),
+                Err(error) if error.code.may_pass() && session.expires_at > self.clock.now() => Ok(session),
                 outcome => outcome,
             },
         }
@@ -104,16 +104,4 @@ impl Tokens {
     pub(crate) async fn refused(&self, errand: &Errand, session: &OpenedSession) -> PublicError {
         self.refresher.refused(errand, session).await
     }
-}
-
-/// Whether what failed a refresh may be over a moment later.
-fn may_pass(code: ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::ProviderUnavailable
-            | ErrorCode::ProviderRateLimited
-            | ErrorCode::ProviderInvalidAnswer
-            | ErrorCode::DeadlineExceeded
-            | ErrorCode::StoreUnavailable
-    )
 }

@@ -272,6 +272,8 @@ impl Dispatcher {
                 Box::pin(preferences::set(desk, ctx, origin, arguments::read(given)?)).await
             }
             ToolName::UsageStatus => usage::status(desk, ctx, origin, arguments::read(given)?).await,
+            // TEMPORARY while the catalogue grows: each helper puts its arms above; nothing is left here in the end.
+            _ => Err(PublicError::internal()),
         }
     }
 }

@@ -136,6 +136,9 @@ async fn look_up(
             EntityKind::Playlist => {
                 return Err(invalid("`ref` is a playlist; playlist_get shows it.".to_owned()));
             }
+            EntityKind::Mix => {
+                return Err(invalid("`ref` is a mix; mix_items shows it.".to_owned()));
+            }
         },
     }
     Ok(output)

@@ -118,7 +118,8 @@ impl Desk {
         };
         let forgiven = OnceLock::new();
         let forgivable = |Refusal { error, .. }: &Refusal| {
-            let forgivable = is_forgivable(error.code);
+            // What a person or an operator has withdrawn is not given from memory.
+            let forgivable = error.code.may_pass();
             if forgivable {
                 forgiven.get_or_init(|| error.clone());
             }
@@ -213,19 +214,6 @@ fn key(
     key.map_err(|error| internal(&error))
 }
 
-/// Whether an old answer is better than this error: the service, or our database, cannot be asked now. What a person or
-/// an operator has withdrawn is not given from memory.
-const fn is_forgivable(code: ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::ProviderUnavailable
-            | ErrorCode::ProviderRateLimited
-            | ErrorCode::ProviderInvalidAnswer
-            | ErrorCode::DeadlineExceeded
-            | ErrorCode::StoreUnavailable
-    )
-}
-
 fn absent(error: PublicError) -> Result<Fetched, PublicError> {
     let absence = Absence { message: error.message, hint: error.hint };
     let body = serde_json::to_vec(&absence).map_err(|error| internal(&error))?;
@@ -301,9 +289,9 @@ mod tests {
             ErrorCode::ItemNotFound,
             ErrorCode::Internal,
         ] {
-            assert!(!is_forgivable(code), "{code}");
+            assert!(!code.may_pass(), "{code}");
         }
-        assert!(is_forgivable(ErrorCode::ProviderUnavailable) && is_forgivable(ErrorCode::StoreUnavailable));
+        assert!(ErrorCode::ProviderUnavailable.may_pass() && ErrorCode::StoreUnavailable.may_pass());
     }
 
     #[test]

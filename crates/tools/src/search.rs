@@ -100,7 +100,7 @@ impl InPassing for SearchOutput {
 struct Parameters<'a> {
     /// What people write in capitals, or with two blanks, is the same question.
     query: &'a str,
-    kinds: u32,
+    kinds: u64,
     limit: u32,
     page: Option<&'a str>,
     country: Option<&'a str>,

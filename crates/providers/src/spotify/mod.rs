@@ -19,6 +19,7 @@ use crate::account::{Profile, Revocation};
 use crate::authorization::{self, AuthorizationRequest};
 use crate::call::address;
 use crate::error::ProviderError;
+use crate::features::{Discovery, Library, Player, PlaylistEdits};
 use crate::http::ProviderHttp;
 use crate::oauth::{self, GrantType};
 use crate::provider::{MusicProvider, id_of};
@@ -40,12 +41,32 @@ impl Spotify {
     }
 }
 
-#[async_trait]
-impl MusicProvider for Spotify {
-    fn provider(&self) -> Provider {
+impl Discovery for Spotify {
+    fn service(&self) -> Provider {
         Provider::Spotify
     }
+}
 
+impl PlaylistEdits for Spotify {
+    fn service(&self) -> Provider {
+        Provider::Spotify
+    }
+}
+
+impl Library for Spotify {
+    fn service(&self) -> Provider {
+        Provider::Spotify
+    }
+}
+
+impl Player for Spotify {
+    fn service(&self) -> Provider {
+        Provider::Spotify
+    }
+}
+
+#[async_trait]
+impl MusicProvider for Spotify {
     async fn search(
         &self,
         ctx: &TenantContext,

@@ -109,6 +109,8 @@ fn collect(
     let mut nexts = Vec::new();
     for kind in kinds.iter() {
         let next = match kind {
+            // Spotify has none to search for.
+            EntityKind::Mix => None,
             EntityKind::Track => {
                 let page = answer.tracks.as_ref().ok_or_else(|| missing("tracks"))?;
                 page.next_offset(offset)

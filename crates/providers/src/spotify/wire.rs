@@ -221,6 +221,7 @@ pub(super) fn playlist_item(entry: Option<PlaylistItemObject>, position: u32) ->
     PlaylistItem {
         position,
         track: track.and_then(TrackObject::into_track),
+        other: None,
         added_at: added_at.and_then(|time| text::word(&time)),
         item_id: None,
     }

@@ -21,6 +21,7 @@ use crate::account::{Profile, Revocation};
 use crate::authorization::{self, AuthorizationRequest};
 use crate::call::address;
 use crate::error::ProviderError;
+use crate::features::{Discovery, Library, Player, PlaylistEdits};
 use crate::http::ProviderHttp;
 use crate::oauth::{self, GrantType};
 use crate::provider::{MusicProvider, id_of};
@@ -42,12 +43,32 @@ impl Tidal {
     }
 }
 
-#[async_trait]
-impl MusicProvider for Tidal {
-    fn provider(&self) -> Provider {
+impl Discovery for Tidal {
+    fn service(&self) -> Provider {
         Provider::Tidal
     }
+}
 
+impl PlaylistEdits for Tidal {
+    fn service(&self) -> Provider {
+        Provider::Tidal
+    }
+}
+
+impl Library for Tidal {
+    fn service(&self) -> Provider {
+        Provider::Tidal
+    }
+}
+
+impl Player for Tidal {
+    fn service(&self) -> Provider {
+        Provider::Tidal
+    }
+}
+
+#[async_trait]
+impl MusicProvider for Tidal {
     async fn search(
         &self,
         ctx: &TenantContext,

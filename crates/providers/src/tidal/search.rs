@@ -90,6 +90,8 @@ fn fill(
         EntityKind::Playlist => {
             results.playlists = page(&resources, next, |found| wire::playlist(found, included));
         }
+        // Tidal finds none by text.
+        EntityKind::Mix => {}
     }
 }
 
@@ -103,6 +105,7 @@ const fn relationship_name(kind: EntityKind) -> &'static str {
         EntityKind::Album => "albums",
         EntityKind::Artist => "artists",
         EntityKind::Playlist => "playlists",
+        EntityKind::Mix => "mixes",
     }
 }
 
@@ -113,6 +116,7 @@ fn include(kinds: EntityKindSet) -> String {
         EntityKind::Album => &["albums", "albums.artists"][..],
         EntityKind::Artist => &["artists"][..],
         EntityKind::Playlist => &["playlists"][..],
+        EntityKind::Mix => &[],
     });
     paths.copied().collect::<Vec<_>>().join(",")
 }

@@ -149,6 +149,7 @@ pub(super) fn playlist_item(identifier: &Identifier, position: u32, included: &I
     PlaylistItem {
         position,
         track: included.get(identifier).and_then(|resource| track(resource, included)),
+        other: None,
         added_at: meta.and_then(|meta| text::word(meta.added_at.as_deref()?)),
         item_id: meta.and_then(|meta| text::word(meta.item_id.as_deref()?)),
     }
