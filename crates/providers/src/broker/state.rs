@@ -179,22 +179,26 @@ impl<W> State<W> {
         now: Duration,
         entropy: &dyn Entropy,
     ) -> Vec<Told<W>> {
+        let until = self.pause.until();
         let news = self.pause.refused(sent_at, retry_after, now, entropy);
-        self.learn(news, now);
+        self.learn(news, until, now);
         self.turn_away(now)
     }
 
     /// Another replica was asked to wait. Returns whether that is news, and those in line for whom it is too late now.
     pub(super) fn heard(&mut self, wait: Duration, now: Duration) -> (bool, Vec<Told<W>>) {
+        let until = self.pause.until();
         let news = self.pause.heard(wait, now);
-        self.learn(news, now);
+        self.learn(news, until, now);
         (news != News::None, self.turn_away(now))
     }
 
-    fn learn(&mut self, news: News, now: Duration) {
+    /// `before` is when the pause was to end before the news.
+    fn learn(&mut self, news: News, before: Duration, now: Duration) {
         match news {
             News::First if !self.express => self.pace.slow_down(now, self.pause.until()),
             News::Again => self.pace.hold(now, self.pause.until()),
+            News::None if self.pause.until() > before => self.pace.hold(now, self.pause.until()),
             News::First | News::None => {}
         }
     }
@@ -274,5 +278,44 @@ impl<W> State<W> {
             (waiter, Admission::Refused(wait))
         };
         away.into_iter().map(told).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stagedoor_domain::{PrincipalKind, UserId};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Lowest;
+
+    impl Entropy for Lowest {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(0);
+        }
+    }
+
+    #[test]
+    fn a_longer_wait_that_comes_late_is_followed_by_no_burst() {
+        let at = Duration::from_secs;
+        let flow =
+            || Flow::of_user(UserId(Uuid::nil()), PrincipalKind::ApiKey("000000000001".parse().unwrap()));
+        let mut state = State::<()>::new(100, 100);
+        for _ in 0..10 {
+            assert!(matches!(state.admit(flow, None, Urgency::Call, at(10)), Admission::Go(_)));
+        }
+        state.refused(at(10), Some(at(1)), at(11), &Lowest);
+        state.refused(at(10), Some(at(600)), at(12), &Lowest);
+        let admitted = |state: &mut State<()>, now| {
+            (0..10)
+                .filter(|_| {
+                    matches!(state.admit(flow, Some(at(2_000)), Urgency::Call, now), Admission::Go(_))
+                })
+                .count()
+        };
+        assert_eq!(admitted(&mut state, at(600)), 0);
+        assert_eq!(admitted(&mut state, at(612)), 1);
     }
 }

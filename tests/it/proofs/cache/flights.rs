@@ -16,15 +16,20 @@ fn calls_of_each() -> usize {
     ProofSize::wanted().of(40, 1_000)
 }
 
-/// Replicas that bear as many connections and calls at a time as the proof makes.
-async fn replicas(stage: &Stage, name: &str) -> Vec<GatewayProcess> {
+/// Replicas that bear as many connections and calls at a time as the proof makes, each with a client whose key it knows.
+async fn replicas(stage: &Stage, key: &str, name: &str) -> (Vec<GatewayProcess>, Vec<Client>) {
     let names: Vec<String> = (0..REPLICAS).map(|number| format!("{name}-{number}")).collect();
     let variables = [
         ("STAGEDOOR_SERVER__TRUSTED_PROXIES", "127.0.0.0/8".to_owned()),
         ("STAGEDOOR_SERVER__MAX_IN_FLIGHT", "10000".to_owned()),
         ("STAGEDOOR_CACHE__PREFETCH", false.to_string()),
     ];
-    join_all(names.iter().map(|name| GatewayProcess::start(stage, name, &variables))).await
+    let replicas = join_all(names.iter().map(|name| GatewayProcess::start(stage, name, &variables))).await;
+    let clients: Vec<Client> = replicas.iter().map(|replica| replica.client("ada", key)).collect();
+    for (name, client) in names.iter().zip(&clients) {
+        assert_eq!(failed(client, 1, &search(&format!("warm-up {name}"))).await, 0);
+    }
+    (replicas, clients)
 }
 
 fn settings() -> TenantSettings {
@@ -72,11 +77,7 @@ async fn failed(client: &Client, calls: usize, arguments: &Value) -> u64 {
 async fn all_who_miss_in_all_replicas_ask_the_provider_once() {
     let stage = Stage::start().await;
     let ada = stage.inhabit_with("ada", settings()).await;
-    let replicas = replicas(&stage, "replica").await;
-    let clients: Vec<Client> = replicas.iter().map(|replica| replica.client("ada", &ada.key)).collect();
-    for (number, client) in clients.iter().enumerate() {
-        assert_eq!(failed(client, 1, &search(&format!("warm-up {number}"))).await, 0);
-    }
+    let (_replicas, clients) = replicas(&stage, &ada.key, "replica").await;
     slow_down(&stage);
     let (mut most, mut failures) = (0, 0);
     for round in 0..ProofSize::wanted().of(1, 10) {
@@ -96,11 +97,7 @@ async fn a_killed_holder_costs_one_more_call_at_most() {
     let ada = stage.inhabit_with("ada", settings()).await;
     let (mut most, mut failures) = (0, 0);
     for round in 0..ProofSize::wanted().of(1, 5) {
-        let mut replicas = replicas(&stage, &format!("round-{round}")).await;
-        let clients: Vec<Client> = replicas.iter().map(|replica| replica.client("ada", &ada.key)).collect();
-        for (number, client) in clients.iter().enumerate() {
-            assert_eq!(failed(client, 1, &search(&format!("warm-up {round} {number}"))).await, 0);
-        }
+        let (mut replicas, clients) = replicas(&stage, &ada.key, &format!("round-{round}")).await;
         slow_down(&stage);
         let arguments = search(&format!("killed {round}"));
         let before = searches(&stage);
@@ -130,11 +127,7 @@ async fn a_killed_holder_costs_one_more_call_at_most() {
 async fn a_frozen_holder_cannot_put_its_late_answer_over_a_newer_one() {
     let stage = Stage::start().await;
     let ada = stage.inhabit_with("ada", settings()).await;
-    let replicas = replicas(&stage, "replica").await;
-    let clients: Vec<Client> = replicas.iter().map(|replica| replica.client("ada", &ada.key)).collect();
-    for (number, client) in clients.iter().enumerate() {
-        assert_eq!(failed(client, 1, &search(&format!("warm-up {number}"))).await, 0);
-    }
+    let (replicas, clients) = replicas(&stage, &ada.key, "replica").await;
     slow_down(&stage);
     let (arguments, before) = (search("frozen"), searches(&stage));
     let frozen = clients[0].tool("search", arguments.clone());
