@@ -57,6 +57,16 @@ pub enum StoreError {
         /// Why.
         source: OpenError,
     },
+    /// A stored value that is no secret does not open, or is not what it says it is.
+    #[error("the stored {what} is damaged")]
+    Damaged {
+        /// Which value.
+        what: &'static str,
+        /// What an agent is told that it means.
+        code: ErrorCode,
+        /// What is wrong with it.
+        source: Box<StoreError>,
+    },
     /// A key that seals or opens is not to be had: its key-encryption key is out of reach or unknown, or its wrap does
     /// not open. Says nothing about what is sealed under it.
     #[error("{what} is not available")]
@@ -105,6 +115,10 @@ impl StoreError {
                 "A stored secret of this account could not be opened.",
             )
             .hint("Link the account again with account_link; an operator may be able to restore it."),
+            Self::Damaged { what, code, .. } => {
+                PublicError::new(*code, format!("The stored {what} was damaged and cannot be opened."))
+                    .hint("Tell the operator, who may be able to restore it.")
+            }
             Self::Quarantined => PublicError::new(
                 ErrorCode::SessionUnreadable,
                 "The stored session of this account could not be opened and was set aside.",
@@ -142,6 +156,16 @@ impl StoreError {
 
     pub(crate) fn unreadable(what: &'static str) -> impl FnOnce(OpenError) -> Self {
         move |source| Self::Unreadable { what, source }
+    }
+
+    /// The error with damage told as damage of `what`, which is no secret.
+    pub(crate) fn or_damaged(what: &'static str, code: ErrorCode) -> impl Fn(Self) -> Self {
+        move |error| match error {
+            Self::Unreadable { .. } | Self::NotUnderstood { .. } | Self::Missing(_) => {
+                Self::Damaged { what, code, source: Box::new(error) }
+            }
+            error => error,
+        }
     }
 
     pub(crate) fn key_unavailable(what: &'static str) -> impl FnOnce(KekError) -> Self {

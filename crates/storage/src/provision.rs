@@ -39,6 +39,16 @@ pub async fn create_tenant(
     Ok(context)
 }
 
+/// Replaces what a tenant overrides; replicas notice within seconds.
+pub async fn set_settings(
+    vault: &KeyVault,
+    context: &TenantContext,
+    settings: &TenantSettings,
+) -> Result<(), StoreError> {
+    let write = async |tx: &mut _| crate::tenants::set_settings(tx, settings).await;
+    vault.store().with_tenant(context, write).await
+}
+
 /// Adds a person.
 pub async fn create_user(
     vault: &KeyVault,

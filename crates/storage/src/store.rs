@@ -184,7 +184,7 @@ async fn check_role(connection: &mut PgConnection, purpose: Purpose) -> Result<(
                 bool_or(rolname = 'stagedoor_owner') AS "owner!",
                 bool_or(rolname = 'stagedoor_admin') AS "admin!",
                 bool_or(rolname = 'stagedoor_keeper') AS "keeper!",
-                to_regclass('public.limit_violations') IS NOT NULL AS "migrated!"
+                to_regclass('public.jobs') IS NOT NULL AS "migrated!"
             FROM reach"#
     )
     .fetch_one(&mut *connection)

@@ -130,6 +130,23 @@ pub(crate) async fn insert(
     Ok(())
 }
 
+/// Replaces what the transaction's own tenant overrides. Needs a store of provisioning's role.
+#[expect(clippy::missing_panics_doc, reason = "it cannot: settings are maps with text keys")]
+pub async fn set_settings(
+    transaction: &mut TenantTransaction,
+    settings: &TenantSettings,
+) -> Result<(), StoreError> {
+    let settings = serde_json::to_value(settings).expect("settings are maps with text keys");
+    let done = sqlx::query!(
+        "UPDATE tenants SET settings = $2 WHERE tenant_id = $1",
+        transaction.tenant_id().0,
+        settings
+    )
+    .execute(transaction.connection())
+    .await?;
+    if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Missing("tenant")) }
+}
+
 /// A tenant's row. Settings never fail: what cannot be read of them has its default, which is told.
 #[expect(clippy::needless_pass_by_value, reason = "a row hands over what it holds")]
 pub(crate) fn tenant(

@@ -74,6 +74,12 @@ pub struct Unlinked {
     pub attempts: u64,
     /// Records of files that it was imported from.
     pub imports: u64,
+    /// Versions of playlists.
+    pub versions: u64,
+    /// Calls with an idempotency key.
+    pub idempotency_keys: u64,
+    /// Jobs that worked on it.
+    pub jobs: u64,
 }
 
 struct Row {
@@ -155,10 +161,15 @@ pub async fn unlink(
             quarantined AS (DELETE FROM session_quarantine WHERE tenant_id = $1 AND account_id = $2 RETURNING 1),
             devices AS (DELETE FROM session_devices WHERE tenant_id = $1 AND account_id = $2 RETURNING 1),
             attempts AS (DELETE FROM link_attempts WHERE tenant_id = $1 AND account_id = $2 RETURNING 1),
-            imports AS (DELETE FROM session_imports WHERE tenant_id = $1 AND account_id = $2 RETURNING 1)
+            imports AS (DELETE FROM session_imports WHERE tenant_id = $1 AND account_id = $2 RETURNING 1),
+            versions AS (DELETE FROM playlist_versions WHERE tenant_id = $1 AND account_id = $2 RETURNING 1),
+            chunks AS (DELETE FROM playlist_chunks WHERE tenant_id = $1 AND account_id = $2),
+            keys AS (DELETE FROM idempotency_keys WHERE tenant_id = $1 AND account_id = $2 RETURNING 1),
+            jobs AS (DELETE FROM jobs WHERE tenant_id = $1 AND (first_account = $2 OR second_account = $2) RETURNING 1)
         SELECT (SELECT count(*) FROM sessions) AS "sessions!", (SELECT count(*) FROM quarantined) AS "quarantined!",
             (SELECT count(*) FROM devices) AS "devices!", (SELECT count(*) FROM attempts) AS "attempts!",
-            (SELECT count(*) FROM imports) AS "imports!""#,
+            (SELECT count(*) FROM imports) AS "imports!", (SELECT count(*) FROM versions) AS "versions!",
+            (SELECT count(*) FROM keys) AS "keys!", (SELECT count(*) FROM jobs) AS "jobs!""#,
         tenant,
         account.0
     )
@@ -173,6 +184,9 @@ pub async fn unlink(
         devices: counted.devices.unsigned_abs(),
         attempts: counted.attempts.unsigned_abs(),
         imports: counted.imports.unsigned_abs(),
+        versions: counted.versions.unsigned_abs(),
+        idempotency_keys: counted.keys.unsigned_abs(),
+        jobs: counted.jobs.unsigned_abs(),
     }))
 }
 

@@ -20,7 +20,7 @@ async fn every_tenant_table_is_isolated_and_ready_to_be_distributed() {
     let rows = async |sql: String| database.tamper(&sql).await;
 
     let tables = rows(format!("SELECT count(*) FROM ({TABLES}) t")).await;
-    assert_eq!(tables, "23", "17 tables and 2 × 3 partitions");
+    assert_eq!(tables, "28", "22 tables and 2 × 3 partitions");
     let partitions =
         rows("SELECT count(*) FROM pg_inherits WHERE inhparent = 'audit_records'::regclass".into()).await;
     assert_eq!(partitions, "3");
@@ -46,7 +46,8 @@ async fn every_tenant_table_is_isolated_and_ready_to_be_distributed() {
     );
     assert_eq!(
         wider.await,
-        "tenants every_tenant_for_admin {stagedoor_admin}\ntenants look_up_by_slug {stagedoor_owner}",
+        "jobs look_up_due {stagedoor_owner}\ntenants every_tenant_for_admin {stagedoor_admin}\n\
+        tenants look_up_by_slug {stagedoor_owner}",
         "a policy beside the isolation"
     );
 
@@ -85,8 +86,10 @@ async fn nobody_holds_more_than_was_granted() {
             AND a.grantee = 'stagedoor_app'::regrole GROUP BY c.relname ORDER BY 1",
     );
     let expected = "audit_chain_heads SELECT\naudit_checkpoints SELECT\naudit_payloads SELECT\naudit_records SELECT\n\
-        data_keys INSERT,SELECT\nlimit_violations INSERT,SELECT,UPDATE\nlink_attempts DELETE,INSERT,SELECT,UPDATE\n\
-        linked_accounts DELETE,INSERT,SELECT,UPDATE\npreferences DELETE,INSERT,SELECT,UPDATE\n\
+        data_keys INSERT,SELECT\nidempotency_keys DELETE,INSERT,SELECT,UPDATE\n\
+        job_parts DELETE,INSERT,SELECT,UPDATE\njobs DELETE,INSERT,SELECT,UPDATE\nlimit_violations INSERT,SELECT,UPDATE\nlink_attempts DELETE,INSERT,SELECT,UPDATE\n\
+        linked_accounts DELETE,INSERT,SELECT,UPDATE\nplaylist_chunks DELETE,INSERT,SELECT\n\
+        playlist_versions DELETE,INSERT,SELECT\npreferences DELETE,INSERT,SELECT,UPDATE\n\
         provider_apps SELECT\n\
         provider_sessions DELETE,INSERT,SELECT,UPDATE\nsession_devices DELETE,INSERT,SELECT,UPDATE\n\
         session_imports DELETE,INSERT,SELECT,UPDATE\nsession_quarantine DELETE,INSERT,SELECT\nstorage_version SELECT\ntenants SELECT\nusers SELECT";
@@ -101,7 +104,7 @@ async fn nobody_holds_more_than_was_granted() {
     assert_eq!(
         sorted_groups(&columns.await),
         "api_keys SELECT tenant_id,key_id,name,user_id,expires_at,revoked_at\n\
-        linked_accounts UPDATE status,updated_at"
+        linked_accounts UPDATE status,updated_at\nplaylist_versions UPDATE provider_version"
     );
 
     let unsaved = format!(

@@ -11,10 +11,13 @@ use stagedoor_storage::{
 };
 
 use crate::attempts::attempt;
+use crate::idempotency::begin_one;
+use crate::jobs::queued;
 use crate::support::{Database, Inhabited, account_of, tokens};
+use crate::versions::store_one;
 use crate::violations::violation;
 
-const TENANT_TABLES: [&str; 17] = [
+const TENANT_TABLES: [&str; 22] = [
     "tenants",
     "users",
     "api_keys",
@@ -28,6 +31,11 @@ const TENANT_TABLES: [&str; 17] = [
     "session_imports",
     "preferences",
     "limit_violations",
+    "playlist_versions",
+    "playlist_chunks",
+    "idempotency_keys",
+    "jobs",
+    "job_parts",
     "audit_records",
     "audit_payloads",
     "audit_chain_heads",
@@ -109,7 +117,7 @@ async fn random_statements_of_two_tenants_meet_no_foreign_row() {
         let mut transaction = connection.begin().await.unwrap();
         set_tenant(&mut transaction, &me.context).await;
         match random(4) {
-            0 => own += read(&mut transaction, TENANT_TABLES[1 + random(16)], me).await,
+            0 => own += read(&mut transaction, TENANT_TABLES[1 + random(21)], me).await,
             1 => {
                 let (table, column) = [
                     ("users", "created_at"),
@@ -228,6 +236,9 @@ async fn furnish(database: &Database, one: &Inhabited) {
     let damage = "UPDATE provider_sessions SET access_token = 'x' WHERE account_id = ";
     database.tamper(&format!("{damage}'{}'", one.account)).await;
     assert!(provider_sessions::quarantine(vault, &one.context, one.account, "test").await.unwrap());
+    store_one(database, one).await;
+    begin_one(database, one).await;
+    queued(database, one).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,10 @@
 mod attempts;
 mod catalogue;
 mod devices;
+mod idempotency;
 mod isolation;
+mod job_claims;
+mod jobs;
 mod keys;
 mod linking;
 mod preferences;
@@ -18,4 +21,5 @@ mod sign_in;
 mod support;
 mod tenant_changes;
 mod upgrade;
+mod versions;
 mod violations;
