@@ -38,6 +38,15 @@ conformance *REVISION:
 clients:
     @exec tests/clients/run.sh
 
+# The tour of docs/tour.md once more, with real clients; fails if it differs. --write makes the page anew.
+tour *ARGS:
+    @exec tests/tour/run.sh "$@"
+
+# Every exchange of the suites with the music services against the services' own descriptions, by openapi-core; or those
+# recorded in a folder. The last line counts them.
+contract *FOLDER:
+    @exec tests/contract/run.sh "$@"
+
 # CPU, latency and memory of a call, against the bare floor; also writes target/bench.json.
 bench *ARGS:
     @cargo build --locked --release -p stagedoor-gateway -p stagedoor-tests --bins

@@ -15,6 +15,8 @@ pub struct SandboxConfig {
     pub seed: u64,
     /// Where apps, accounts, refresh tokens and playlists are kept across restarts; `None` keeps them in memory.
     pub state_file: Option<PathBuf>,
+    /// A folder to write every exchange with both APIs to, a file for each sandbox; `None` writes none.
+    pub record: Option<PathBuf>,
     /// How long an access token is accepted.
     pub token_lifetime: Duration,
     /// What a refresh does to the refresh token.
@@ -30,6 +32,7 @@ impl Default for SandboxConfig {
         Self {
             seed: 1,
             state_file: None,
+            record: None,
             token_lifetime: Duration::from_hours(1),
             rotation: RefreshRotation::Replace,
             clock: Arc::new(SystemClock::new()),

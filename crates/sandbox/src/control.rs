@@ -13,6 +13,8 @@ use stagedoor_domain::Provider;
 
 use crate::faults::{FaultId, FaultRule};
 use crate::journal::LoggedRequest;
+use crate::model::{AppMode, Plan};
+use crate::player::Device;
 use crate::quota::{RequestQuota, Traffic};
 use crate::sandbox::Sandbox;
 use crate::tokens::Grant;
@@ -32,6 +34,10 @@ pub(crate) fn router(sandbox: &Sandbox) -> Router {
         .route("/expire/{provider}", post(expire))
         .route("/revoke", post(revoke))
         .route("/issuer/{provider}", put(send_issuer))
+        .route("/mode/{provider}/{client_id}", put(set_mode))
+        .route("/plan/{provider}/{account_id}", put(set_plan))
+        .route("/devices/{account_id}", get(list_devices).put(set_devices))
+        .route("/playing/{account_id}", put(play).delete(stop_playing))
         .with_state(sandbox.clone())
 }
 
@@ -76,6 +82,13 @@ struct NewGrant {
     account_id: String,
     client_id: String,
     scopes: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Playing {
+    device_id: String,
+    tracks: Vec<String>,
 }
 
 async fn list_faults(State(sandbox): State<Sandbox>) -> Json<Value> {
@@ -193,4 +206,51 @@ async fn grant(State(sandbox): State<Sandbox>, Json(wanted): Json<NewGrant>) -> 
 async fn expire(State(sandbox): State<Sandbox>, Path(provider): Path<Provider>) -> StatusCode {
     sandbox.expire_access_tokens(provider);
     StatusCode::NO_CONTENT
+}
+
+async fn set_mode(
+    State(sandbox): State<Sandbox>,
+    Path((provider, client_id)): Path<(Provider, String)>,
+    Json(mode): Json<AppMode>,
+) -> StatusCode {
+    found(sandbox.set_mode(provider, &client_id, mode))
+}
+
+async fn set_plan(
+    State(sandbox): State<Sandbox>,
+    Path((provider, account_id)): Path<(Provider, String)>,
+    Json(plan): Json<Plan>,
+) -> StatusCode {
+    found(sandbox.set_plan(provider, &account_id, plan))
+}
+
+async fn list_devices(State(sandbox): State<Sandbox>, Path(account_id): Path<String>) -> Json<Vec<Device>> {
+    Json(sandbox.devices(&account_id))
+}
+
+async fn set_devices(
+    State(sandbox): State<Sandbox>,
+    Path(account_id): Path<String>,
+    Json(devices): Json<Vec<Device>>,
+) -> StatusCode {
+    sandbox.set_devices(&account_id, devices);
+    StatusCode::NO_CONTENT
+}
+
+async fn play(
+    State(sandbox): State<Sandbox>,
+    Path(account_id): Path<String>,
+    Json(playing): Json<Playing>,
+) -> StatusCode {
+    let tracks: Vec<&str> = playing.tracks.iter().map(String::as_str).collect();
+    found(sandbox.play(&account_id, &playing.device_id, &tracks))
+}
+
+async fn stop_playing(State(sandbox): State<Sandbox>, Path(account_id): Path<String>) -> StatusCode {
+    sandbox.stop_playing(&account_id);
+    StatusCode::NO_CONTENT
+}
+
+fn found(done: bool) -> StatusCode {
+    if done { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
 }

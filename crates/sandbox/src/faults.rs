@@ -132,6 +132,11 @@ impl Effect {
         Self::Delay { milliseconds: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) }
     }
 
+    /// Whether the answer is still one that the API could give, rather than none or nonsense.
+    pub(crate) const fn is_genuine(&self) -> bool {
+        matches!(self, Self::Status { .. } | Self::Delay { .. } | Self::Hold | Self::RevokeConsents)
+    }
+
     /// An error with this status.
     pub fn status(status: u16) -> Self {
         Self::Status { status, retry_after: None }

@@ -2,6 +2,7 @@
 //! faults.
 
 use std::borrow::Cow;
+use std::future::Future;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -14,7 +15,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use stagedoor_domain::Provider;
 
-use crate::faults::{Effect, Stage};
+use crate::faults::{Effect, FaultId, Stage};
 use crate::journal::LoggedRequest;
 use crate::quota::OverQuota;
 use crate::sandbox::Sandbox;
@@ -69,15 +70,37 @@ pub(crate) async fn pass(State(gate): State<Gate>, request: Request, next: Next)
         headers: parts.headers.keys().map(ToString::to_string).collect(),
     });
     let authorization = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if let Err(OverQuota { retry_after }) = sandbox.count_request(provider, authorization) {
-        return spoil(provider, Effect::Status { status: 429, retry_after }).await;
-    }
-    let struck = sandbox.faults().strike(provider, &operation, path, grant_type.as_deref());
-    let reservation = match provider {
-        Provider::Tidal => tidal::reserve(&sandbox, &parts, &body),
-        Provider::Spotify => tidal::Reservation::Free,
+    let recording = sandbox.recorder().and_then(|recorder| {
+        let mode = sandbox.bearer(provider, authorization).map(|bearer| bearer.mode).unwrap_or_default();
+        recorder.begin((provider, mode), &operation, &parts, &body)
+    });
+    let over = sandbox.count_request(provider, authorization).err();
+    let strike = || sandbox.faults().strike(provider, &operation, path, grant_type.as_deref());
+    let struck = if over.is_none() { strike() } else { None };
+    let genuine = struck.as_ref().is_none_or(|(_, _, effect)| effect.is_genuine());
+    let answer = if let Some(OverQuota { retry_after }) = over {
+        spoil(provider, Effect::Status { status: 429, retry_after }).await
+    } else {
+        let reservation = match provider {
+            Provider::Tidal => tidal::reserve(&sandbox, &parts, &body),
+            Provider::Spotify => tidal::Reservation::Free,
+        };
+        let work = reservation.run(next.run(Request::from_parts(parts, Body::from(body))));
+        around(&sandbox, provider, struck, work).await
     };
-    let work = reservation.run(next.run(Request::from_parts(parts, Body::from(body))));
+    match recording {
+        Some(recording) if genuine => recording.answered(answer).await,
+        _ => answer,
+    }
+}
+
+/// The work, with the fault that strikes before or after it.
+async fn around(
+    sandbox: &Sandbox,
+    provider: Provider,
+    struck: Option<(FaultId, Stage, Effect)>,
+    work: impl Future<Output = Response>,
+) -> Response {
     match struck {
         None => work.await,
         Some((_, Stage::BeforeWork, Effect::Delay { milliseconds })) => {

@@ -23,6 +23,9 @@ struct Arguments {
     /// Where apps, accounts, refresh tokens and playlists are kept.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
+    /// Where to write every exchange with both APIs.
+    #[arg(long, value_name = "DIR", env = "STAGEDOOR_SANDBOX_RECORD")]
+    record: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -35,6 +38,7 @@ async fn main() -> anyhow::Result<()> {
     let sandbox = Sandbox::new(SandboxConfig {
         seed: arguments.seed,
         state_file: arguments.state,
+        record: arguments.record,
         ..SandboxConfig::default()
     });
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;

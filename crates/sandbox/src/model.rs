@@ -6,6 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use stagedoor_domain::Provider;
 
+use crate::library::{Kept, Library};
+use crate::player::Player;
 use crate::playlist::Playlist;
 
 /// Both providers' state. Serialised as it is into the state file.
@@ -29,6 +31,12 @@ pub(crate) struct Side {
     pub(crate) playlists: BTreeMap<String, Playlist>,
     /// Playlists of others that an account keeps in its collection, by account id.
     pub(crate) collections: BTreeMap<String, Vec<Collected>>,
+    /// Tracks, albums and artists that an account keeps, by account id.
+    pub(crate) libraries: BTreeMap<String, Library>,
+    /// Titles of the episodes that there are, by id; Spotify only.
+    pub(crate) episodes: BTreeMap<String, String>,
+    /// What plays where, by account id; Spotify only.
+    pub(crate) players: BTreeMap<String, Player>,
     /// By token. Not kept across restarts: clients then refresh, as after an outage.
     #[serde(skip)]
     pub(crate) access_tokens: HashMap<String, AccessToken>,
@@ -51,6 +59,30 @@ pub(crate) struct App {
     /// As they were registered; compared character by character (RFC 9700 §2.1).
     #[serde(default)]
     pub(crate) redirect_uris: Vec<String>,
+    #[serde(default)]
+    pub(crate) mode: AppMode,
+}
+
+/// What an application may do at Spotify; of no meaning at Tidal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppMode {
+    /// Ten hits a search, and the items of the person's own playlists only.
+    #[default]
+    Development,
+    /// Fifty hits a search, and the items of anyone's public playlists.
+    Extended,
+}
+
+/// What a person pays for at Spotify; of no meaning at Tidal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Plan {
+    /// Players take commands.
+    #[default]
+    Premium,
+    /// Players take none.
+    Free,
 }
 
 /// A person's account.
@@ -64,6 +96,8 @@ pub(crate) struct Account {
     pub(crate) display_name: String,
     /// ISO 3166-1 alpha-2.
     pub(crate) country: String,
+    #[serde(default)]
+    pub(crate) plan: Plan,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -109,6 +143,12 @@ pub(crate) struct AccessToken {
 pub(crate) struct Collected {
     pub(crate) playlist_id: String,
     pub(crate) added_at: DateTime<Utc>,
+}
+
+impl From<&Collected> for Kept {
+    fn from(collected: &Collected) -> Self {
+        Self { id: collected.playlist_id.clone(), added_at: collected.added_at }
+    }
 }
 
 impl Model {

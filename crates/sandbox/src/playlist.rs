@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// The most entries either service allows.
 pub(crate) const MAX_ENTRIES: usize = 10_000;
 
+/// The id of the only video there is at Tidal.
+pub(crate) const VIDEO: &str = "75623239";
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Playlist {
     pub(crate) id: String,
@@ -23,6 +26,9 @@ pub(crate) struct Playlist {
     pub(crate) modified_at: DateTime<Utc>,
     pub(crate) revision: u64,
     pub(crate) entries: Vec<Entry>,
+    /// Whether its owner took it out of the library; Spotify keeps it all the same.
+    #[serde(default)]
+    pub(crate) forsaken: bool,
 }
 
 /// One position of a playlist.
@@ -30,9 +36,40 @@ pub(crate) struct Playlist {
 pub(crate) struct Entry {
     /// Tells equal tracks apart (Tidal's `itemId`).
     pub(crate) item_id: String,
+    /// The id of the track, or of the episode or video; empty for what has none.
     pub(crate) track_id: String,
     pub(crate) added_at: DateTime<Utc>,
     pub(crate) added_by: String,
+    /// What it is if it is no track.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) other: Option<Other>,
+}
+
+/// What a playlist can hold besides tracks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Other {
+    /// A file on the person's computer, which only their own client can add; Spotify.
+    LocalFile {
+        /// Its title.
+        title: String,
+    },
+    /// An episode of a podcast; Spotify.
+    Episode {
+        /// Its title.
+        title: String,
+    },
+    /// A video, always the same one; Tidal.
+    Video,
+    /// Something that the service tells nothing of any more; Spotify.
+    Gone,
+}
+
+impl Entry {
+    pub(crate) fn track(item_id: String, track_id: &str, added_at: DateTime<Utc>, added_by: &str) -> Self {
+        let (track_id, added_by) = (track_id.to_owned(), added_by.to_owned());
+        Self { item_id, track_id, added_at, added_by, other: None }
+    }
 }
 
 impl Playlist {
@@ -50,6 +87,7 @@ impl Playlist {
             modified_at: now,
             revision: 1,
             entries: Vec::new(),
+            forsaken: false,
         }
     }
 

@@ -12,9 +12,10 @@ use crate::catalogue::{self, Catalogue, Dice};
 use crate::config::SandboxConfig;
 use crate::faults::Faults;
 use crate::journal::{Journal, LoggedRequest};
-use crate::model::{Account, Model, Side};
+use crate::model::{Account, Model, Plan, Side};
 use crate::playlist::{Entry, Playlist};
 use crate::quota::{OverQuota, Quotas, RequestQuota, Traffic};
+use crate::record::Recorder;
 use crate::sample::CatalogueView;
 use crate::text::{base62, uuid_text};
 use crate::tidal::Idempotency;
@@ -36,6 +37,7 @@ struct Inner {
     journal: Journal,
     quotas: Quotas,
     idempotency: Idempotency,
+    recorder: Option<Arc<Recorder>>,
 }
 
 impl Sandbox {
@@ -45,6 +47,13 @@ impl Sandbox {
         let spotify = Catalogue::of(&master, Provider::Spotify, config.seed);
         let tidal = Catalogue::of(&master, Provider::Tidal, config.seed);
         let mut model = config.state_file.as_deref().map(snapshot::load).unwrap_or_default();
+        let recorder = config.record.as_deref().and_then(|folder| match Recorder::open(folder) {
+            Ok(recorder) => Some(Arc::new(recorder)),
+            Err(error) => {
+                tracing::error!(folder = %folder.display(), %error, "the sandbox records nothing");
+                None
+            }
+        });
         model.spotify.editorial = editorial(&spotify, Provider::Spotify, config.seed);
         model.tidal.editorial = editorial(&tidal, Provider::Tidal, config.seed);
         Self {
@@ -53,6 +62,7 @@ impl Sandbox {
                 journal: Journal::default(),
                 quotas: Quotas::default(),
                 idempotency: Idempotency::default(),
+                recorder,
                 model: Mutex::new(model),
                 config,
                 spotify,
@@ -94,6 +104,7 @@ impl Sandbox {
             user_id,
             display_name: display_name.to_owned(),
             country: country.to_owned(),
+            plan: Plan::default(),
         };
         self.write(|model| model.side_mut(provider).accounts.insert(account_id.clone(), account));
         account_id
@@ -224,6 +235,10 @@ impl Sandbox {
         &self.inner.idempotency
     }
 
+    pub(crate) fn recorder(&self) -> Option<&Arc<Recorder>> {
+        self.inner.recorder.as_ref()
+    }
+
     pub(crate) fn now(&self) -> DateTime<Utc> {
         self.inner.config.clock.now()
     }
@@ -302,14 +317,8 @@ fn editorial(catalogue: &Catalogue, provider: Provider, seed: u64) -> BTreeMap<S
             playlist.entries = (0..30)
                 .map(|_| {
                     let track = dice.position(catalogue.tracks.len());
-                    Entry {
-                        item_id: uuid_text(
-                            (u128::from(dice.roll()) << 64 | u128::from(dice.roll())).to_be_bytes(),
-                        ),
-                        track_id: catalogue.tracks[track].id.clone(),
-                        added_at: playlist.created_at,
-                        added_by: String::new(),
-                    }
+                    let item_id = (u128::from(dice.roll()) << 64 | u128::from(dice.roll())).to_be_bytes();
+                    Entry::track(uuid_text(item_id), &catalogue.tracks[track].id, playlist.created_at, "")
                 })
                 .collect();
             (id, playlist)

@@ -8,7 +8,7 @@ use serde::Serialize;
 use stagedoor_domain::Provider;
 
 use crate::config::RefreshRotation;
-use crate::model::{AccessToken, Account, RefreshToken, Side};
+use crate::model::{AccessToken, Account, AppMode, RefreshToken, Side};
 use crate::sandbox::Sandbox;
 use crate::text::hex;
 
@@ -43,6 +43,8 @@ pub(crate) struct Bearer {
     /// `None` for a client-credentials token.
     pub(crate) account: Option<Account>,
     pub(crate) scopes: Vec<String>,
+    /// What the application may do.
+    pub(crate) mode: AppMode,
 }
 
 impl Bearer {
@@ -105,7 +107,8 @@ impl Sandbox {
                 Some(id) => Some(side.accounts.get(id).cloned().ok_or(BearerError::Invalid)?),
                 None => None,
             };
-            Ok(Bearer { account, scopes: held.scopes.clone() })
+            let mode = side.apps.get(&held.client_id).map(|app| app.mode).unwrap_or_default();
+            Ok(Bearer { account, scopes: held.scopes.clone(), mode })
         })
     }
 

@@ -113,6 +113,13 @@ impl Client {
         self
     }
 
+    /// The same client at a path below its endpoint, such as `/readonly`.
+    #[must_use]
+    pub fn below(mut self, path: &str) -> Self {
+        self.url.push_str(path);
+        self
+    }
+
     /// Calls a tool.
     pub async fn tool(&self, name: &str, arguments: Value) -> Answer {
         self.rpc("tools/call", json!({ "name": name, "arguments": arguments })).await
@@ -174,7 +181,13 @@ impl Client {
             Era::Modern => {
                 headers.push(("mcp-protocol-version", "2026-07-28".to_owned()));
                 headers.push(("mcp-method", method.to_owned()));
-                if let Some(name) = message["params"]["name"].as_str().filter(|_| method == "tools/call") {
+                let named_by = match method {
+                    "tools/call" | "prompts/get" => "name",
+                    "resources/read" => "uri",
+                    "tasks/get" | "tasks/update" | "tasks/cancel" => "taskId",
+                    _ => "",
+                };
+                if let Some(name) = message["params"][named_by].as_str() {
                     headers.push(("mcp-name", name.to_owned()));
                 }
             }
@@ -217,6 +230,19 @@ impl Answer {
         let text = self.text();
         let data = text.lines().filter_map(|line| line.strip_prefix("data: ")).next_back().unwrap_or(&text);
         serde_json::from_str(data).unwrap_or_else(|error| panic!("status {}: {error}: {text:?}", self.status))
+    }
+
+    /// Every message of an event stream, the answer last; the answer alone if it is none.
+    ///
+    /// # Panics
+    /// If one of them is no JSON.
+    pub fn messages(&self) -> Vec<Value> {
+        let text = self.text();
+        let read =
+            |data: &str| serde_json::from_str(data).unwrap_or_else(|error| panic!("{error}: {data:?}"));
+        let events: Vec<Value> =
+            text.lines().filter_map(|line| line.strip_prefix("data: ")).map(read).collect();
+        if events.is_empty() { vec![self.json()] } else { events }
     }
 
     /// A header's text.

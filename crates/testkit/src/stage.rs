@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,6 +100,7 @@ impl Stage {
         let sandbox = Sandbox::new(SandboxConfig {
             clock: Arc::clone(&options.clock),
             rotation: options.rotation,
+            record: record(),
             ..SandboxConfig::default()
         });
         let (sandbox_address, sandbox_stop) = serve(&sandbox).await?;
@@ -225,6 +226,12 @@ fn show_warnings() {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into()).from_env_lossy();
     // Tests of one process share the first one's.
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+}
+
+/// Where `STAGEDOOR_SANDBOX_RECORD` asks for every exchange with the music services to be written; see `tests/contract`.
+#[expect(clippy::disallowed_methods, reason = "a test's own switch, not configuration of a service")]
+pub(crate) fn record() -> Option<PathBuf> {
+    std::env::var("STAGEDOOR_SANDBOX_RECORD").ok().filter(|folder| !folder.is_empty()).map(PathBuf::from)
 }
 
 /// Serves a sandbox on a free port until the guard is dropped.

@@ -1,6 +1,6 @@
 //! Tenants, people, accounts and keys for a stage, and what a test wants to read of them afterwards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -11,9 +11,10 @@ use stagedoor_audit::{AuditView, ChainReport};
 use stagedoor_crypto::KeyMode;
 use stagedoor_domain::policy::Quota;
 use stagedoor_domain::{
-    LimitClass, LinkedAccountId, Provider, ScopeSet, TenantContext, TenantSettings, ToolsetSet, UserId,
+    LimitClass, LinkedAccountId, Provider, ScopeSet, TenantContext, TenantSettings, ToolName, ToolsetSet,
+    UserId,
 };
-use stagedoor_sandbox::Sandbox;
+use stagedoor_sandbox::{AppMode, Sandbox};
 use stagedoor_storage::api_keys::NewApiKey;
 use stagedoor_storage::provider_apps::{OpenedProviderApp, ProviderAppMode};
 use stagedoor_storage::provider_sessions::RefreshedTokens;
@@ -166,25 +167,16 @@ impl TestTenant<'_> {
         self.set_up_at(provider, &format!("http://{}", self.sandbox_address())).await;
     }
 
+    /// A client of its own at Spotify, with extended quota.
+    pub async fn set_up_extended(&self) {
+        let root = format!("http://{}", self.sandbox_address());
+        self.make_client(Provider::Spotify, &root, ProviderAppMode::Extended).await;
+        self.sandbox().set_mode(Provider::Spotify, &self.client_id(), AppMode::Extended);
+    }
+
     /// The same where the provider is reached at another address, such as a fault proxy's.
     pub async fn set_up_at(&self, provider: Provider, root: &str) {
-        let secret = format!("secret-of-{}", self.slug());
-        self.sandbox().register_app(provider, &self.client_id(), &secret);
-        let (api, auth, authorize) = match provider {
-            Provider::Spotify => ("spotify/v1", "spotify/accounts", "spotify/accounts/authorize"),
-            Provider::Tidal => ("tidal/v2", "tidal/auth", "tidal/login/authorize"),
-        };
-        let app = OpenedProviderApp {
-            id: provision::provider_app_id(self.admin()),
-            provider,
-            client_id: self.client_id(),
-            client_secret: Some(SecretString::from(secret)),
-            api_base_url: format!("{root}/{api}"),
-            auth_base_url: format!("{root}/{auth}"),
-            authorize_url: Some(format!("{root}/{authorize}")),
-            mode: ProviderAppMode::Development,
-        };
-        done(provision::create_provider_app(self.admin(), &self.context, &app).await);
+        self.make_client(provider, root, ProviderAppMode::Development).await;
     }
 
     /// Lets the providers send people back to the link pages of a gateway at `address`.
@@ -203,7 +195,7 @@ impl TestTenant<'_> {
     pub async fn link(&self, user: UserId, provider: Provider) -> Linked {
         let sandbox = self.sandbox();
         let account = sandbox.create_account(provider, &format!("{} {provider}", self.slug()), COUNTRY);
-        let grant = sandbox.grant(provider, &account, &self.client_id(), scopes(provider));
+        let grant = sandbox.grant(provider, &account, &self.client_id(), &scopes(provider));
         let linked = NewLinkedAccount {
             user,
             provider,
@@ -264,6 +256,26 @@ impl TestTenant<'_> {
         self.twin.map_or_else(|| self.stage.sandbox(), Twin::sandbox)
     }
 
+    async fn make_client(&self, provider: Provider, root: &str, mode: ProviderAppMode) {
+        let secret = format!("secret-of-{}", self.slug());
+        self.sandbox().register_app(provider, &self.client_id(), &secret);
+        let (api, auth, authorize) = match provider {
+            Provider::Spotify => ("spotify/v1", "spotify/accounts", "spotify/accounts/authorize"),
+            Provider::Tidal => ("tidal/v2", "tidal/auth", "tidal/login/authorize"),
+        };
+        let app = OpenedProviderApp {
+            id: provision::provider_app_id(self.admin()),
+            provider,
+            client_id: self.client_id(),
+            client_secret: Some(SecretString::from(secret)),
+            api_base_url: format!("{root}/{api}"),
+            auth_base_url: format!("{root}/{auth}"),
+            authorize_url: Some(format!("{root}/{authorize}")),
+            mode,
+        };
+        done(provision::create_provider_app(self.admin(), &self.context, &app).await);
+    }
+
     fn sandbox_address(&self) -> SocketAddr {
         self.twin.map_or_else(|| self.stage.sandbox_address(), Twin::sandbox_address)
     }
@@ -312,14 +324,9 @@ fn done<T>(outcome: Result<T, StoreError>) -> T {
     }
 }
 
-fn scopes(provider: Provider) -> &'static [&'static str] {
-    match provider {
-        Provider::Spotify => &[
-            "playlist-read-private",
-            "playlist-read-collaborative",
-            "playlist-modify-public",
-            "playlist-modify-private",
-        ],
-        Provider::Tidal => &["playlists.read", "playlists.write", "search.read", "user.read"],
-    }
+/// Every scope that a tool asks for.
+fn scopes(provider: Provider) -> Vec<&'static str> {
+    let asked: BTreeSet<&'static str> =
+        ToolName::ALL.iter().flat_map(|tool| tool.provider_scopes(provider)).copied().collect();
+    asked.into_iter().collect()
 }

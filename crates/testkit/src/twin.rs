@@ -12,7 +12,7 @@ use tokio_util::sync::DropGuard;
 
 use crate::clock::FrozenClock;
 use crate::entropy::SeededEntropy;
-use crate::stage::{Stage, serve, vault};
+use crate::stage::{Stage, record, serve, vault};
 
 /// The moment that all ids are of.
 const MOMENT: i64 = 1_790_000_000;
@@ -46,6 +46,7 @@ impl Stage {
         let sandbox = Sandbox::new(SandboxConfig {
             clock: Arc::clone(self.clock()),
             entropy: Arc::new(SeededEntropy::new(seed)),
+            record: record(),
             ..SandboxConfig::default()
         });
         let (address, stop) = serve(&sandbox).await?;

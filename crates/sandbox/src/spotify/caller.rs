@@ -8,7 +8,7 @@ use stagedoor_domain::Provider;
 
 use super::Failure;
 use crate::exchange::header;
-use crate::model::Account;
+use crate::model::{Account, AppMode};
 use crate::sandbox::Sandbox;
 use crate::tokens::Bearer;
 
@@ -23,6 +23,11 @@ impl Caller {
             .account
             .as_ref()
             .ok_or_else(|| Failure::new(StatusCode::UNAUTHORIZED, "Valid user authentication required"))
+    }
+
+    /// Whether the application may do what development mode lost.
+    pub(super) fn is_extended(&self) -> bool {
+        self.0.mode == AppMode::Extended
     }
 
     pub(super) fn needs(&self, scope: &str) -> Result<(), Failure> {

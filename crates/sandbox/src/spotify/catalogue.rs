@@ -35,9 +35,7 @@ pub(super) async fn album(
 ) -> Result<Response, Failure> {
     let painter = painter(&sandbox, &caller, &origin, &query);
     let album = painter.catalogue.album(&id).ok_or_else(|| Failure::not_found("Resource not found"))?;
-    let first = Window { limit: 50, offset: 0 };
-    let tracks = tracks_page(&painter, album, first, &Query::default());
-    Ok(ok(StatusCode::OK, &painter.album(album, tracks)))
+    Ok(ok(StatusCode::OK, &painter.album(album, first_tracks(&painter, album))))
 }
 
 pub(super) async fn album_tracks(
@@ -72,7 +70,8 @@ pub(super) async fn artist_albums(
     origin: Origin,
     query: Query,
 ) -> Result<Response, Failure> {
-    let window = Window::of(&query, 5, (0, 10), usize::MAX)?;
+    let (usual, most) = if caller.is_extended() { (20, 50) } else { (5, 10) };
+    let window = Window::of(&query, usual, (0, most), usize::MAX)?;
     let groups = query.list("include_groups");
     if groups.iter().any(|group| !["album", "single", "compilation", "appears_on"].contains(group)) {
         return Err(Failure::bad("Invalid include_groups"));
@@ -98,6 +97,11 @@ pub(super) fn painter<'a>(
 ) -> Painter<'a> {
     let country = caller.0.account.as_ref().map(|account| account.country.as_str());
     Painter::new(sandbox.songs(Provider::Spotify), origin, query, country)
+}
+
+/// The page of tracks that an album carries.
+pub(super) fn first_tracks(painter: &Painter<'_>, album: &Album) -> Value {
+    tracks_page(painter, album, Window { limit: 50, offset: 0 }, &Query::default())
 }
 
 fn tracks_page(painter: &Painter<'_>, album: &Album, window: Window, query: &Query) -> Value {

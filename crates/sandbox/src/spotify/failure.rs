@@ -13,11 +13,13 @@ use crate::tokens::BearerError;
 pub(crate) struct Failure {
     status: StatusCode,
     message: String,
+    /// A word for programs, which the player's errors have.
+    reason: Option<&'static str>,
 }
 
 impl Failure {
     pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), reason: None }
     }
 
     /// What a failing service says without knowing more.
@@ -44,6 +46,11 @@ impl Failure {
         Self::new(StatusCode::FORBIDDEN, message)
     }
 
+    /// The player's refusal of a command.
+    pub(super) fn of_player(status: StatusCode, message: &str, reason: &'static str) -> Self {
+        Self { reason: Some(reason), ..Self::new(status, format!("Player command failed: {message}")) }
+    }
+
     pub(super) fn missing_scope() -> Self {
         Self::forbidden("Insufficient client scope")
     }
@@ -62,7 +69,10 @@ impl From<BearerError> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let body = json!({ "error": { "status": self.status.as_u16(), "message": self.message } });
+        let mut body = json!({ "error": { "status": self.status.as_u16(), "message": self.message } });
+        if let Some(reason) = self.reason {
+            body["error"]["reason"] = json!(reason);
+        }
         let mut response = json(self.status, super::MEDIA_TYPE, &body);
         let challenge = match self.status {
             StatusCode::UNAUTHORIZED => Some(format!(

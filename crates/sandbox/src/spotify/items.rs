@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use axum::extract::State;
 use axum::response::Response;
-use base64::Engine as _;
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -14,11 +13,11 @@ use super::caller::{Caller, Id, is_id};
 use super::catalogue::painter;
 use super::paging::Window;
 use super::playlists::{json_body, visible, write_to};
-use super::render::Painter;
+use super::render::{Painter, snapshot_id, time};
 use super::{Failure, fields, ok};
 use crate::exchange::{Origin, Query};
 use crate::model::Side;
-use crate::playlist::{Entry, MAX_ENTRIES, Playlist};
+use crate::playlist::{Entry, MAX_ENTRIES, Other, Playlist};
 use crate::sandbox::Sandbox;
 
 const MOST_AT_ONCE: usize = 100;
@@ -36,7 +35,7 @@ pub(super) async fn list(
     let painter = painter(&sandbox, &caller, &origin, &query);
     let found = sandbox.read(|model| {
         let playlist = visible(model, &id, &caller)?;
-        if !playlist.is_open_to(Some(&account.account_id)) {
+        if !playlist.is_open_to(Some(&account.account_id)) && !caller.is_extended() {
             return Err(Failure::forbidden("Forbidden"));
         }
         Ok(page(&painter, playlist, model.side(Provider::Spotify), window, &query))
@@ -83,10 +82,10 @@ pub(super) async fn replace_or_reorder(
     body: Bytes,
 ) -> Result<Response, Failure> {
     let body = optional_body(&body)?;
-    check_snapshot(&body, &id)?;
     let snapshot = if let Some(uris) = uris(&query, &body)? {
         let entries = entries_of(&sandbox, &caller, &uris)?;
         write_to(&sandbox, &caller, &id, |playlist| {
+            check_snapshot(&body, playlist)?;
             playlist.entries = entries;
             Ok(())
         })?
@@ -94,7 +93,10 @@ pub(super) async fn replace_or_reorder(
         let start = index(&body, "range_start")?.ok_or_else(|| Failure::bad("Missing range_start"))?;
         let before = index(&body, "insert_before")?.ok_or_else(|| Failure::bad("Missing insert_before"))?;
         let length = index(&body, "range_length")?.unwrap_or(1);
-        write_to(&sandbox, &caller, &id, |playlist| reorder(playlist, start, length, before))?
+        write_to(&sandbox, &caller, &id, |playlist| {
+            check_snapshot(&body, playlist)?;
+            reorder(playlist, start, length, before)
+        })?
     };
     Ok(ok(StatusCode::OK, &json!({ "snapshot_id": snapshot })))
 }
@@ -107,7 +109,6 @@ pub(super) async fn remove(
     body: Bytes,
 ) -> Result<Response, Failure> {
     let body = json_body(&body)?;
-    check_snapshot(&body, &id)?;
     let named = body["items"].as_array().ok_or_else(|| Failure::bad("No items provided"))?;
     if named.len() > MOST_AT_ONCE {
         return Err(Failure::bad("You can remove a maximum of 100 items per request."));
@@ -115,10 +116,11 @@ pub(super) async fn remove(
     let mut gone = HashSet::new();
     for item in named {
         let uri = item["uri"].as_str().ok_or_else(|| Failure::bad("Missing field: uri"))?;
-        gone.insert(track_id(uri)?.to_owned());
+        gone.insert(episode_id(uri).map_or_else(|| track_id(uri), Ok)?.to_owned());
     }
     let snapshot = write_to(&sandbox, &caller, &id, |playlist| {
-        playlist.entries.retain(|entry| !gone.contains(&entry.track_id));
+        check_snapshot(&body, playlist)?;
+        playlist.entries.retain(|entry| entry.track_id.is_empty() || !gone.contains(&entry.track_id));
         Ok(())
     })?;
     Ok(ok(StatusCode::OK, &json!({ "snapshot_id": snapshot })))
@@ -139,13 +141,16 @@ pub(super) fn page(
 
 fn item(painter: &Painter<'_>, entry: &Entry, side: &Side) -> Value {
     let adder = side.accounts.get(&entry.added_by).map_or("spotify", |account| &account.user_id);
-    let track = painter.catalogue.track(&entry.track_id).map_or(Value::Null, |track| painter.track(track));
-    json!({
-        "added_at": entry.added_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+    let mut item = json!({
+        "added_at": time(entry.added_at),
         "added_by": painter.linked("user", adder),
-        "is_local": false,
-        "item": track,
-    })
+        "is_local": matches!(entry.other, Some(Other::LocalFile { .. })),
+    });
+    // What is gone has no member at all, because the contract allows no null.
+    if let Some(object) = painter.entry(entry) {
+        item["item"] = object;
+    }
+    item
 }
 
 fn reorder(playlist: &mut Playlist, start: usize, length: usize, before: usize) -> Result<(), Failure> {
@@ -168,14 +173,26 @@ fn entries_of(sandbox: &Sandbox, caller: &Caller, uris: &[String]) -> Result<Vec
     let added_at = sandbox.now();
     uris.iter()
         .map(|uri| {
-            let id = track_id(uri)?;
-            if sandbox.songs(Provider::Spotify).track(id).is_none() {
-                return Err(Failure::not_found("Payload contains a non-existing ID"));
+            let unknown = || Failure::not_found("Payload contains a non-existing ID");
+            let (id, other) = match episode_id(uri) {
+                Some(id) => (id, Some(Other::Episode { title: episode(sandbox, id).ok_or_else(unknown)? })),
+                None => (track_id(uri)?, None),
+            };
+            if other.is_none() && sandbox.songs(Provider::Spotify).track(id).is_none() {
+                return Err(unknown());
             }
-            let item_id = sandbox.random_uuid();
-            Ok(Entry { item_id, track_id: id.to_owned(), added_at, added_by: added_by.clone() })
+            let entry = Entry::track(sandbox.random_uuid(), id, added_at, &added_by);
+            Ok(Entry { other, ..entry })
         })
         .collect()
+}
+
+fn episode(sandbox: &Sandbox, id: &str) -> Option<String> {
+    sandbox.read(|model| model.side(Provider::Spotify).episodes.get(id).cloned())
+}
+
+fn episode_id(uri: &str) -> Option<&str> {
+    uri.strip_prefix("spotify:episode:").filter(|id| is_id(id))
 }
 
 fn track_id(uri: &str) -> Result<&str, Failure> {
@@ -211,15 +228,15 @@ fn optional_body(body: &[u8]) -> Result<Value, Failure> {
     if body.is_empty() { Ok(json!({})) } else { json_body(body) }
 }
 
-/// A snapshot id must be one of this playlist's, old or new.
-fn check_snapshot(body: &Value, id: &str) -> Result<(), Failure> {
-    let Some(snapshot) = body.get("snapshot_id") else { return Ok(()) };
-    let belongs = snapshot
-        .as_str()
-        .and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok())
-        .and_then(|decoded| String::from_utf8(decoded).ok())
-        .is_some_and(|decoded| decoded.split_once(',').is_some_and(|(_, playlist)| playlist == id));
-    if belongs { Ok(()) } else { Err(Failure::bad("Invalid snapshot id")) }
+/// A snapshot id must be the newest of this playlist. The service itself would bring an older one up to date where it
+/// can; here whoever sends one has lost sight of a write, and is told.
+fn check_snapshot(body: &Value, playlist: &Playlist) -> Result<(), Failure> {
+    match body.get("snapshot_id") {
+        Some(snapshot) if snapshot.as_str() != Some(&snapshot_id(playlist)) => {
+            Err(Failure::bad("Invalid snapshot id"))
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -245,7 +262,7 @@ mod tests {
 
     fn entry(letter: char) -> Entry {
         let track_id = letter.to_string();
-        Entry { item_id: String::new(), track_id, added_at: DateTime::UNIX_EPOCH, added_by: String::new() }
+        Entry::track(String::new(), &track_id, DateTime::UNIX_EPOCH, "")
     }
 
     fn letters(playlist: &Playlist) -> String {

@@ -11,7 +11,7 @@ use super::caller::{Caller, Id};
 use super::catalogue::painter;
 use super::paging::Window;
 use super::render::snapshot_id;
-use super::{Failure, fields, items, ok};
+use super::{Failure, fields, items, library, ok};
 use crate::exchange::{Origin, Query};
 use crate::model::Model;
 use crate::playlist::Playlist;
@@ -32,7 +32,7 @@ pub(super) async fn me(
     profile["followers"] = json!({ "href": null, "total": 0 });
     if caller.0.has_scope("user-read-private") {
         profile["country"] = json!(account.country);
-        profile["product"] = json!("premium");
+        profile["product"] = json!(account.plan);
         profile["explicit_content"] = json!({ "filter_enabled": false, "filter_locked": false });
     }
     if caller.0.has_scope("user-read-email") {
@@ -56,8 +56,11 @@ pub(super) async fn list(
         let mut mine: Vec<&Playlist> = side
             .playlists
             .values()
-            .filter(|playlist| playlist.is_open_to(Some(&account.account_id)))
+            .filter(|playlist| library::lists(side, playlist, &account.account_id))
             .collect();
+        mine.extend(
+            side.editorial.values().filter(|playlist| library::follows(side, playlist, &account.account_id)),
+        );
         mine.sort_by(|left, right| right.created_at.cmp(&left.created_at).then(left.id.cmp(&right.id)));
         let items = window
             .slice(&mine)
@@ -106,8 +109,7 @@ pub(super) async fn read(
         let playlist = visible(model, &id, &caller)?;
         let side = model.side(Provider::Spotify);
         // Development mode shows the items of one's own playlists only; of others, the rest.
-        let items = playlist
-            .is_open_to(caller.0.account_id())
+        let items = (caller.is_extended() || playlist.is_open_to(caller.0.account_id()))
             .then(|| items::page(&painter, playlist, side, FIRST_ITEMS, &Query::default()));
         Ok::<_, Failure>(painter.playlist(playlist, side, items))
     })?;

@@ -1,11 +1,12 @@
 //! Catalogue items and playlists as Spotify's objects.
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use crate::catalogue::{Album, AlbumKind, Artist, Catalogue, MARKETS, Track};
 use crate::exchange::{Origin, Query};
 use crate::model::Side;
-use crate::playlist::Playlist;
+use crate::playlist::{Entry, Other, Playlist};
 
 /// What rendering depends on besides the item: the address for links, and the market.
 #[derive(Debug)]
@@ -135,6 +136,44 @@ impl<'a> Painter<'a> {
         json!({ "href": format!("{}/playlists/{}/items", self.api, playlist.id), "total": playlist.entries.len() })
     }
 
+    /// What a playlist's entry is; nothing for what is gone.
+    pub(super) fn entry(&self, entry: &Entry) -> Option<Value> {
+        match &entry.other {
+            None => self.catalogue.track(&entry.track_id).map(|track| self.track(track)),
+            Some(Other::LocalFile { title }) => Some(local_file(title)),
+            Some(Other::Episode { title }) => Some(self.episode(&entry.track_id, title)),
+            Some(Other::Video | Other::Gone) => None,
+        }
+    }
+
+    fn episode(&self, id: &str, title: &str) -> Value {
+        let about = |object: &mut Value, name: &str| {
+            object["name"] = json!(name);
+            object["description"] = json!("Talk, invented.");
+            object["html_description"] = json!("Talk, invented.");
+            object["explicit"] = json!(false);
+            object["images"] = images(id);
+            object["is_externally_hosted"] = json!(false);
+            object["languages"] = json!(["en"]);
+        };
+        let mut show = self.linked("show", id);
+        about(&mut show, "Talk");
+        show["available_markets"] = json!(MARKETS);
+        show["copyrights"] = json!([]);
+        show["media_type"] = json!("audio");
+        show["publisher"] = json!("The House");
+        show["total_episodes"] = json!(1);
+        let mut episode = self.linked("episode", id);
+        about(&mut episode, title);
+        episode["audio_preview_url"] = Value::Null;
+        episode["duration_ms"] = json!(1_800_000);
+        episode["is_playable"] = json!(true);
+        episode["release_date"] = json!("2026-01-05");
+        episode["release_date_precision"] = json!("day");
+        episode["show"] = show;
+        episode
+    }
+
     /// The five fields that every object has.
     pub(super) fn linked(&self, kind: &str, id: &str) -> Value {
         json!({
@@ -171,6 +210,26 @@ pub(super) fn album_type(kind: AlbumKind) -> &'static str {
         AlbumKind::Ep | AlbumKind::Single => "single",
         AlbumKind::Compilation => "compilation",
     }
+}
+
+/// A file on someone's computer: a name, and no id to add it by.
+fn local_file(title: &str) -> Value {
+    json!({
+        "type": "track",
+        "uri": format!("spotify:local:::{}:180", title.replace(' ', "+")),
+        "name": title,
+        "is_local": true,
+        "duration_ms": 180_000,
+        "explicit": false,
+        "disc_number": 0,
+        "track_number": 0,
+        "artists": [{ "type": "artist", "name": "" }],
+    })
+}
+
+/// RFC 3339, whole seconds.
+pub(super) fn time(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 fn markets_of(track: &Track) -> Vec<&'static str> {

@@ -36,7 +36,8 @@ pub(super) async fn search(
     if types.iter().any(|kind| !TYPES.contains(kind)) {
         return Err(Failure::bad("Bad search type field"));
     }
-    let window = Window::of(&query, 5, (1, 10), 1000)?;
+    let (usual, most) = if caller.is_extended() { (20, 50) } else { (5, 10) };
+    let window = Window::of(&query, usual, (1, most), 1000)?;
     let expression = Expression::parse(text)?;
     let painter = painter(&sandbox, &caller, &origin, &query);
     let mut found = Map::new();

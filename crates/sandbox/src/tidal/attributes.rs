@@ -4,8 +4,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use crate::catalogue::{Album, AlbumKind, Artist, Catalogue, Track};
-use crate::model::{Account, Side};
-use crate::playlist::Playlist;
+use crate::library::Kept;
+use crate::model::Account;
+use crate::playlist::{Playlist, VIDEO};
 
 const KEYS: [&str; 12] = ["C", "CSharp", "D", "Eb", "E", "F", "FSharp", "G", "Ab", "A", "Bb", "B"];
 
@@ -77,6 +78,7 @@ pub(super) fn artist(artist: &Artist) -> Value {
 }
 
 pub(super) fn playlist(playlist: &Playlist, catalogue: &Catalogue) -> Value {
+    let videos = playlist.entries.iter().filter(|entry| entry.other.is_some()).count();
     let length = playlist.entries.iter().filter_map(|entry| catalogue.track(&entry.track_id));
     let mut attributes = json!({
         "name": playlist.name,
@@ -87,9 +89,15 @@ pub(super) fn playlist(playlist: &Playlist, catalogue: &Catalogue) -> Value {
         "duration": duration(length.map(|track| track.duration_ms).sum()),
         "numberOfFollowers": 0,
         "numberOfItems": playlist.entries.len(),
-        "numberOfTrackItems": playlist.entries.len(),
-        "numberOfVideoItems": 0,
-        "playlistType": if playlist.owner.is_empty() { "EDITORIAL" } else { "USER" },
+        "numberOfTrackItems": playlist.entries.len() - videos,
+        "numberOfVideoItems": videos,
+        "playlistType": if super::mixes::is_mix(&playlist.id) {
+            "MIX"
+        } else if playlist.owner.is_empty() {
+            "EDITORIAL"
+        } else {
+            "USER"
+        },
         "externalLinks": sharing("playlist", &playlist.id),
     });
     if let Some(description) = &playlist.description {
@@ -108,8 +116,23 @@ pub(super) fn user(account: &Account) -> Value {
     })
 }
 
-pub(super) fn collection(side: &Side, account: &str) -> Value {
-    let entries = super::collection::entries(side, account);
+/// The only video there is.
+pub(super) fn video(id: &str) -> Option<Value> {
+    (id == VIDEO).then(|| {
+        json!({
+            "title": "Curtain Up",
+            "isrc": "QZTST2600001",
+            "duration": duration(201_000),
+            "explicit": false,
+            "popularity": 0.5,
+            "availability": ["STREAM"],
+            "releaseDate": "2026-01-05",
+            "externalLinks": sharing("video", id),
+        })
+    })
+}
+
+pub(super) fn collection(entries: &[Kept]) -> Value {
     let mut attributes = json!({ "numberOfItems": entries.len() });
     if let Some(latest) = entries.iter().map(|entry| entry.added_at).max() {
         attributes["lastModifiedAt"] = json!(time(latest));

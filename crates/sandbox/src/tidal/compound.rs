@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
-use super::attributes;
 use super::cursor::{Listing, PAGE};
 use super::include::{Include, Kind};
 use super::relations::{Identifier, Library};
+use super::{attributes, collection};
 
 /// A document in the making.
 pub(super) struct Compound<'a> {
@@ -105,10 +105,15 @@ impl<'a> Compound<'a> {
             }
             Kind::Albums => attributes::album(catalogue.album(id)?, catalogue),
             Kind::Artists => attributes::artist(catalogue.artist(id)?),
-            Kind::Playlists => attributes::playlist(side.playlist(id)?, catalogue),
+            Kind::Playlists => attributes::playlist(&*self.library.playlist(id)?, catalogue),
+            Kind::Videos => attributes::video(id)?,
             Kind::Users => attributes::user(side.accounts.get(id)?),
             Kind::SearchResults => super::search::attributes(id)?,
-            Kind::UserCollectionPlaylists => attributes::collection(side, id),
+            Kind::UserCollectionTracks
+            | Kind::UserCollectionAlbums
+            | Kind::UserCollectionArtists
+            | Kind::UserCollectionPlaylists => attributes::collection(&collection::kept(side, kind, id)),
+            Kind::UserDailyMixes | Kind::UserDiscoveryMixes | Kind::UserNewReleaseMixes => json!({}),
         };
         let mut resource = json!({ "id": id, "type": kind.name() });
         resource["attributes"] = attributes;

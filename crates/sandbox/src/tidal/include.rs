@@ -13,8 +13,15 @@ pub(super) enum Kind {
     Artists,
     Playlists,
     Users,
+    Videos,
     SearchResults,
+    UserCollectionTracks,
+    UserCollectionAlbums,
+    UserCollectionArtists,
     UserCollectionPlaylists,
+    UserDailyMixes,
+    UserDiscoveryMixes,
+    UserNewReleaseMixes,
 }
 
 impl Kind {
@@ -25,19 +32,40 @@ impl Kind {
             Self::Artists => "artists",
             Self::Playlists => "playlists",
             Self::Users => "users",
+            Self::Videos => "videos",
             Self::SearchResults => "searchResults",
+            Self::UserCollectionTracks => "userCollectionTracks",
+            Self::UserCollectionAlbums => "userCollectionAlbums",
+            Self::UserCollectionArtists => "userCollectionArtists",
             Self::UserCollectionPlaylists => "userCollectionPlaylists",
+            Self::UserDailyMixes => "userDailyMixes",
+            Self::UserDiscoveryMixes => "userDiscoveryMixes",
+            Self::UserNewReleaseMixes => "userNewReleaseMixes",
         }
     }
 
     /// Relationships that the sandbox fills, with what they lead to.
     pub(super) const fn filled(self) -> &'static [(&'static str, &'static [Self])] {
         match self {
-            Self::Tracks => &[("albums", &[Self::Albums]), ("artists", &[Self::Artists])],
-            Self::Albums => &[("artists", &[Self::Artists]), ("items", &[Self::Tracks])],
-            Self::Artists => &[("albums", &[Self::Albums]), ("tracks", &[Self::Tracks])],
-            Self::Playlists => &[("items", &[Self::Tracks]), ("owners", &[Self::Users])],
-            Self::Users => &[],
+            Self::Tracks => &[
+                ("albums", &[Self::Albums]),
+                ("artists", &[Self::Artists]),
+                ("radio", &[Self::Playlists]),
+                ("similarTracks", &[Self::Tracks]),
+            ],
+            Self::Albums => &[
+                ("artists", &[Self::Artists]),
+                ("items", &[Self::Tracks]),
+                ("similarAlbums", &[Self::Albums]),
+            ],
+            Self::Artists => &[
+                ("albums", &[Self::Albums]),
+                ("radio", &[Self::Playlists]),
+                ("similarArtists", &[Self::Artists]),
+                ("tracks", &[Self::Tracks]),
+            ],
+            Self::Playlists => &[("items", &[Self::Tracks, Self::Videos]), ("owners", &[Self::Users])],
+            Self::Users | Self::Videos => &[],
             Self::SearchResults => &[
                 ("albums", &[Self::Albums]),
                 ("artists", &[Self::Artists]),
@@ -45,49 +73,32 @@ impl Kind {
                 ("topHits", &[Self::Tracks, Self::Albums, Self::Artists, Self::Playlists]),
                 ("tracks", &[Self::Tracks]),
             ],
+            Self::UserCollectionTracks => &[("items", &[Self::Tracks]), ("owners", &[Self::Users])],
+            Self::UserCollectionAlbums => &[("items", &[Self::Albums]), ("owners", &[Self::Users])],
+            Self::UserCollectionArtists => &[("items", &[Self::Artists]), ("owners", &[Self::Users])],
             Self::UserCollectionPlaylists => &[("items", &[Self::Playlists]), ("owners", &[Self::Users])],
+            Self::UserDailyMixes | Self::UserDiscoveryMixes | Self::UserNewReleaseMixes => {
+                &[("items", &[Self::Playlists])]
+            }
         }
     }
 
     /// To-many relationships that the API has and the sandbox leaves empty.
     pub(super) const fn empty(self) -> &'static [&'static str] {
         match self {
-            Self::Tracks => &[
-                "credits",
-                "genres",
-                "lyrics",
-                "owners",
-                "providers",
-                "radio",
-                "shares",
-                "similarTracks",
-                "suggestedTracks",
-            ],
-            Self::Albums => &[
-                "coverArt",
-                "genres",
-                "owners",
-                "providers",
-                "shares",
-                "similarAlbums",
-                "suggestedCoverArts",
-            ],
-            Self::Artists => &[
-                "followers",
-                "following",
-                "owners",
-                "profileArt",
-                "radio",
-                "roles",
-                "similarArtists",
-                "trackProviders",
-                "videos",
-            ],
+            Self::Tracks => {
+                &["credits", "genres", "lyrics", "owners", "providers", "shares", "suggestedTracks"]
+            }
+            Self::Albums => &["coverArt", "genres", "owners", "providers", "shares", "suggestedCoverArts"],
+            Self::Artists => {
+                &["followers", "following", "owners", "profileArt", "roles", "trackProviders", "videos"]
+            }
             Self::Playlists => {
                 &["collaboratorProfiles", "collaborators", "coverArt", "ownerProfiles", "suggestedCoverArts"]
             }
+            Self::Videos => &["albums", "artists", "credits", "providers", "similarVideos", "thumbnailArt"],
             Self::SearchResults => &["videos"],
-            Self::Users | Self::UserCollectionPlaylists => &[],
+            _ => &[],
         }
     }
 

@@ -17,7 +17,7 @@ use super::playlists::{done, write_to};
 use super::relations::{Library, playlist_item};
 use super::{Failure, document};
 use crate::exchange::Query;
-use crate::playlist::{Entry, MAX_ENTRIES, Playlist};
+use crate::playlist::{Entry, MAX_ENTRIES, Other, Playlist, VIDEO};
 use crate::sandbox::Sandbox;
 use crate::text::fold;
 
@@ -34,7 +34,7 @@ pub(super) async fn list(
     allow_filters(&query, &["filter[query]"])?;
     sandbox.read(|model| {
         let library = library(&sandbox, model, &caller);
-        let playlist = library.side.playlist(&id).ok_or_else(Failure::not_found)?;
+        let playlist = library.playlist(&id).ok_or_else(Failure::not_found)?;
         let mut entries: Vec<&Entry> = playlist.entries.iter().collect();
         if let Some(text) = query.get("filter[query]") {
             let wanted = fold(text);
@@ -59,16 +59,12 @@ pub(super) async fn add(
     let (mut entries, mut skipped) = (Vec::new(), Vec::new());
     for (item, track_id) in named {
         let kind = item["type"].as_str().unwrap_or_default();
+        let video = (kind == "videos" && track_id == VIDEO).then_some(Other::Video);
         let known = kind == "tracks" && sandbox.songs(Provider::Tidal).track(track_id).is_some();
-        if known {
+        if known || video.is_some() {
             let item_id = sandbox.random_uuid();
-            let added_at = added_at(item, now)?;
-            entries.push(Entry {
-                item_id,
-                track_id: track_id.to_owned(),
-                added_at,
-                added_by: added_by.clone(),
-            });
+            let entry = Entry::track(item_id, track_id, added_at(item, now)?, &added_by);
+            entries.push(Entry { other: video, ..entry });
         } else {
             skipped.push(json!({ "id": track_id, "type": kind, "reason": "NOT_FOUND" }));
         }

@@ -10,6 +10,7 @@ mod failure;
 mod idempotency;
 mod include;
 mod items;
+mod mixes;
 mod playlists;
 mod relations;
 mod search;
@@ -56,12 +57,19 @@ pub(crate) fn router(sandbox: &Sandbox) -> Router {
             "/v2/playlists/{id}/relationships/items",
             get(items::list).post(items::add).patch(items::reorder).delete(items::remove),
         )
-        .route("/v2/users/{id}", get(collection::user))
-        .route("/v2/userCollectionPlaylists/{id}", get(collection::read))
-        .route(
-            "/v2/userCollectionPlaylists/{id}/relationships/items",
-            get(collection::items).post(collection::add).delete(collection::remove),
-        );
+        .route("/v2/users/{id}", get(collection::user));
+    for kind in collection::KINDS {
+        router = router
+            .route(&format!("/v2/{}/{{id}}", kind.name()), collection::routes(kind))
+            .route(&format!("/v2/{}/{{id}}/relationships/items", kind.name()), collection::item_routes(kind));
+    }
+    for kind in [Kind::UserDailyMixes, Kind::UserDiscoveryMixes, Kind::UserNewReleaseMixes] {
+        router =
+            router.route(&format!("/v2/{}/{{id}}", kind.name()), collection::mix_routes(kind, None)).route(
+                &format!("/v2/{}/{{id}}/relationships/items", kind.name()),
+                collection::mix_routes(kind, Some("items")),
+            );
+    }
     for name in ["albums", "artists", "playlists", "topHits", "tracks", "videos"] {
         let handler = async move |State(sandbox): State<Sandbox>,
                                   caller: Caller,
@@ -74,9 +82,14 @@ pub(crate) fn router(sandbox: &Sandbox) -> Router {
     for (kind, name) in [
         (Kind::Tracks, "albums"),
         (Kind::Tracks, "artists"),
+        (Kind::Tracks, "radio"),
+        (Kind::Tracks, "similarTracks"),
         (Kind::Albums, "artists"),
         (Kind::Albums, "items"),
+        (Kind::Albums, "similarAlbums"),
         (Kind::Artists, "albums"),
+        (Kind::Artists, "radio"),
+        (Kind::Artists, "similarArtists"),
         (Kind::Artists, "tracks"),
         (Kind::Playlists, "owners"),
     ] {

@@ -11,7 +11,7 @@ use super::caller::{Caller, allow_filters, payload};
 use super::catalogue::{library, several, single};
 use super::compound::Compound;
 use super::include::{Include, Kind};
-use super::{Failure, document};
+use super::{Failure, document, mixes};
 use crate::exchange::Query;
 use crate::playlist::Playlist;
 use crate::sandbox::Sandbox;
@@ -57,7 +57,10 @@ pub(super) async fn list(
             };
             if sort.starts_with('-') { order.reverse() } else { order }.then(left.id.cmp(&right.id))
         });
-        found.into_iter().map(|playlist| playlist.id.clone()).collect()
+        let mixes = |id: &&&str| mixes::compose(sandbox.songs(Provider::Tidal), id).is_some();
+        let named = if owners.is_empty() && collaborators.is_empty() { &ids[..] } else { &[] };
+        let mixes = named.iter().filter(mixes).map(|id| (*id).to_owned());
+        found.into_iter().map(|playlist| playlist.id.clone()).chain(mixes).collect()
     });
     several(&sandbox, &caller, Kind::Playlists, &found, &query)
 }

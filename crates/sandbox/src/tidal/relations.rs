@@ -1,12 +1,15 @@
 //! What is related to what: identifiers, with the meta that their relationship carries.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 use super::attributes::time;
 use super::include::Kind;
+use super::mixes::{self, Recipe};
 use crate::catalogue::{Catalogue, Index};
 use crate::model::Side;
-use crate::playlist::Entry;
+use crate::playlist::{Entry, Playlist};
 use crate::text::fold;
 
 /// The most hits of one kind that a search yields.
@@ -42,7 +45,13 @@ pub(super) struct Library<'a> {
     pub(super) country: &'a str,
 }
 
-impl Library<'_> {
+impl<'a> Library<'a> {
+    /// A playlist of a person, of the house, or a mix.
+    pub(super) fn playlist(&self, id: &str) -> Option<Cow<'a, Playlist>> {
+        let kept = self.side.playlist(id).map(Cow::Borrowed);
+        kept.or_else(|| mixes::compose(self.catalogue, id).map(Cow::Owned))
+    }
+
     /// Everything that `name` of the resource leads to, in order; empty for what the sandbox does not fill.
     pub(super) fn related(&self, kind: Kind, id: &str, name: &str) -> Vec<Identifier> {
         match (kind, name) {
@@ -58,24 +67,60 @@ impl Library<'_> {
             (Kind::Albums, "items") => self.album_items(id),
             (Kind::Artists, "albums") => self.artist_albums(id),
             (Kind::Artists, "tracks") => self.artist_tracks(id),
+            (Kind::Tracks, "similarTracks") => of_position(self.catalogue.track_at(id), |at| {
+                let tracks = mixes::similar_tracks(self.catalogue, at).into_iter();
+                tracks.map(|at| Identifier::new(Kind::Tracks, &self.catalogue.tracks[at].id)).collect()
+            }),
+            (Kind::Albums, "similarAlbums") => of_position(self.catalogue.album_at(id), |at| {
+                let albums = mixes::similar_albums(self.catalogue, at).into_iter();
+                albums.map(|at| Identifier::new(Kind::Albums, &self.catalogue.albums[at].id)).collect()
+            }),
+            (Kind::Artists, "similarArtists") => of_position(self.catalogue.artist_at(id), |at| {
+                self.artists(&mixes::similar_artists(self.catalogue, at))
+            }),
+            (Kind::Tracks, "radio") => {
+                of_position(self.catalogue.track_at(id), |at| radio(Recipe::TrackRadio, at))
+            }
+            (Kind::Artists, "radio") => {
+                of_position(self.catalogue.artist_at(id), |at| radio(Recipe::ArtistRadio, at))
+            }
+            (Kind::UserDailyMixes, "items") => (0..mixes::DAILY)
+                .map(|number| Identifier::new(Kind::Playlists, mixes::id(Recipe::Daily, number, id)))
+                .collect(),
+            (Kind::UserDiscoveryMixes, "items") => {
+                vec![Identifier::new(Kind::Playlists, mixes::id(Recipe::Discovery, 0, id))]
+            }
+            (Kind::UserNewReleaseMixes, "items") => {
+                vec![Identifier::new(Kind::Playlists, mixes::id(Recipe::NewReleases, 0, id))]
+            }
             (Kind::Playlists, "items") => self
-                .side
                 .playlist(id)
                 .map_or_else(Vec::new, |playlist| playlist.entries.iter().map(playlist_item).collect()),
             (Kind::Playlists, "owners") => self
-                .side
                 .playlist(id)
                 .filter(|playlist| !playlist.owner.is_empty())
                 .map_or_else(Vec::new, |playlist| vec![Identifier::new(Kind::Users, &playlist.owner)]),
-            (Kind::UserCollectionPlaylists, "items") => super::collection::entries(self.side, id)
+            (
+                Kind::UserCollectionTracks
+                | Kind::UserCollectionAlbums
+                | Kind::UserCollectionArtists
+                | Kind::UserCollectionPlaylists,
+                "items",
+            ) => super::collection::kept(self.side, kind, id)
                 .into_iter()
                 .map(|entry| Identifier {
-                    kind: Kind::Playlists,
-                    id: entry.playlist_id,
+                    kind: super::collection::item_kind(kind),
+                    id: entry.id,
                     meta: Some(json!({ "addedAt": time(entry.added_at) })),
                 })
                 .collect(),
-            (Kind::UserCollectionPlaylists, "owners") => vec![Identifier::new(Kind::Users, id)],
+            (
+                Kind::UserCollectionTracks
+                | Kind::UserCollectionAlbums
+                | Kind::UserCollectionArtists
+                | Kind::UserCollectionPlaylists,
+                "owners",
+            ) => vec![Identifier::new(Kind::Users, id)],
             (Kind::SearchResults, name) => {
                 super::search::query_of(id).map_or_else(Vec::new, |wanted| self.hits(name, &wanted))
             }
@@ -166,9 +211,17 @@ impl Library<'_> {
     }
 }
 
+fn of_position(at: Option<usize>, related: impl Fn(usize) -> Vec<Identifier>) -> Vec<Identifier> {
+    at.map_or_else(Vec::new, related)
+}
+
+fn radio(recipe: Recipe, at: usize) -> Vec<Identifier> {
+    vec![Identifier::new(Kind::Playlists, mixes::id(recipe, mixes::number(at), ""))]
+}
+
 pub(super) fn playlist_item(entry: &Entry) -> Identifier {
     Identifier {
-        kind: Kind::Tracks,
+        kind: if entry.other.is_some() { Kind::Videos } else { Kind::Tracks },
         id: entry.track_id.clone(),
         meta: Some(json!({ "addedAt": time(entry.added_at), "itemId": entry.item_id })),
     }

@@ -17,9 +17,25 @@ pub(crate) const SPOTIFY_SCOPES: &[&str] = &[
     "playlist-modify-private",
     "user-read-private",
     "user-read-email",
+    "user-library-read",
+    "user-library-modify",
+    "user-follow-read",
+    "user-follow-modify",
+    "user-top-read",
+    "user-read-recently-played",
+    "user-read-playback-state",
+    "user-read-currently-playing",
+    "user-modify-playback-state",
 ];
-pub(crate) const TIDAL_SCOPES: &[&str] =
-    &["search.read", "playlists.read", "playlists.write", "user.read", "collection.read", "collection.write"];
+pub(crate) const TIDAL_SCOPES: &[&str] = &[
+    "search.read",
+    "playlists.read",
+    "playlists.write",
+    "user.read",
+    "collection.read",
+    "collection.write",
+    "recommendations.read",
+];
 
 /// A clock that stands still until it is moved.
 #[derive(Debug)]
@@ -70,7 +86,10 @@ impl Stage {
         RUSTLS.call_once(|| rustls::crypto::aws_lc_rs::default_provider().install_default().unwrap());
         let start = DateTime::parse_from_rfc3339("2026-11-21T12:00:00Z").unwrap().to_utc();
         let clock = Arc::new(FrozenClock(Mutex::new(start)));
-        let sandbox = Sandbox::new(SandboxConfig { clock: clock.clone(), ..config });
+        // See `tests/contract`.
+        let asked = std::env::var_os("STAGEDOOR_SANDBOX_RECORD").map(Into::into);
+        let record = config.record.clone().or(asked);
+        let sandbox = Sandbox::new(SandboxConfig { clock: clock.clone(), record, ..config });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(serve(sandbox.clone(), listener, pending()));

@@ -10,6 +10,14 @@ mod contract;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod library;
+#[cfg(test)]
+mod player;
+#[cfg(test)]
+mod record;
+#[cfg(test)]
+mod scopes;
+#[cfg(test)]
 mod spotify;
 #[cfg(test)]
 mod state;

@@ -128,12 +128,16 @@ async fn a_playlist_lives_through_its_whole_life() {
     let (status, body) =
         send(stage.spotify(Method::POST, &items).json(&json!({ "uris": uris[..101] }))).await;
     assert_eq!((status, &body["error"]["status"]), (StatusCode::BAD_REQUEST, &400.into()));
-    send(stage.spotify(Method::POST, &items).json(&json!({ "uris": [uris[110]], "position": 0 }))).await;
+    let (_, second) =
+        send(stage.spotify(Method::POST, &items).json(&json!({ "uris": [uris[110]], "position": 0 }))).await;
     let (_, page) = send(stage.spotify(Method::GET, &format!("{items}?limit=2&offset=0"))).await;
     assert_eq!((&page["total"], &page["items"][0]["item"]["uri"]), (&101.into(), &uris[110].clone().into()));
     assert_eq!(page["items"][1]["item"]["uri"], *uris[0]);
 
-    let moved = json!({ "range_start": 0, "insert_before": 2, "snapshot_id": first["snapshot_id"] });
+    let moved = |snapshot: &Value| json!({ "range_start": 0, "insert_before": 2, "snapshot_id": snapshot });
+    let (status, body) = send(stage.spotify(Method::PUT, &items).json(&moved(&first["snapshot_id"]))).await;
+    assert_eq!((status, &body["error"]["message"]), (StatusCode::BAD_REQUEST, &"Invalid snapshot id".into()));
+    let moved = moved(&second["snapshot_id"]);
     assert_eq!(send(stage.spotify(Method::PUT, &items).json(&moved)).await.0, StatusCode::OK);
     let (_, page) =
         send(stage.spotify(Method::GET, &format!("{items}?limit=1&offset=1&fields=items(item(uri))"))).await;

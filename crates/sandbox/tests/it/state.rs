@@ -66,7 +66,9 @@ async fn a_state_file_from_before_consents_had_names_loads() {
     stage.sandbox.register_app(Provider::Tidal, "stagedoor-demo", "new-secret");
     let saved: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     let app = &saved["tidal"]["apps"]["stagedoor-demo"];
-    assert_eq!(app, &json!({ "client_secret": "new-secret", "redirect_uris": [callback] }));
+    let expected =
+        json!({ "client_secret": "new-secret", "mode": "development", "redirect_uris": [callback] });
+    assert_eq!(app, &expected);
 
     // Ending one old consent leaves the other alone, although neither had a name.
     let url = |end: &str| format!("{}/tidal/auth/v1/oauth2/{end}", stage.base);
