@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::policy::{CacheClass, DevicePolicy, LimitClass, PenaltyStep, PolicyAction, Quota, TenantSettings};
+use crate::music::Provider;
+use crate::policy::{
+    CacheClass, DevicePolicy, LimitClass, PenaltyStep, PolicyAction, PolicyGate, Quota, TenantSettings,
+};
 
 /// Something in a tenant's settings that could not be read. The default holds in its place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -26,8 +29,15 @@ impl fmt::Display for SettingsProblem {
 }
 
 impl TenantSettings {
-    const MEMBERS: [&str; 6] =
-        ["limits", "tenant_limits", "penalties", "concurrent_calls", "cache_ttl_seconds", "devices"];
+    const MEMBERS: [&str; 7] = [
+        "limits",
+        "tenant_limits",
+        "penalties",
+        "concurrent_calls",
+        "cache_ttl_seconds",
+        "devices",
+        "policy_gates",
+    ];
 
     /// What can be read of `stored`, and what cannot. A member that cannot be read has its default. Where one of
     /// several quotas or penalty steps cannot be read, the others hold together with the defaults, so that a tenant may
@@ -49,6 +59,7 @@ impl TenantSettings {
                         });
                 }
                 "devices" => settings.devices = reader.devices(name, value),
+                "policy_gates" => settings.policy_gates = reader.policy_gates(name, value),
                 _ => reader.unknown("", name, "member", &Self::MEMBERS),
             }
         }
@@ -132,6 +143,19 @@ impl Reader {
         policy
     }
 
+    /// A gate that cannot be read has its default, so that a slip never opens one.
+    fn policy_gates(&mut self, path: &str, value: &Value) -> BTreeMap<Provider, BTreeMap<PolicyGate, bool>> {
+        self.named(path, value, ("provider", Provider::ALL), |reader, path, _, value| {
+            Some(reader.named(path, value, ("policy gate", PolicyGate::ALL), |reader, path, _, value| {
+                let open = value.as_bool();
+                if open.is_none() {
+                    reader.wrong(path, value, "true for open or false for closed");
+                }
+                open
+            }))
+        })
+    }
+
     fn action(&mut self, path: &str, value: &Value, action: &mut PolicyAction) {
         match value.as_str().map(str::parse) {
             Some(Ok(read)) => *action = read,
@@ -145,6 +169,17 @@ impl Reader {
         path: &str,
         value: &Value,
         known: &[C],
+        read: impl FnMut(&mut Self, &str, C, &Value) -> Option<T>,
+    ) -> BTreeMap<C, T> {
+        self.named(path, value, ("class", known), read)
+    }
+
+    /// The members of an object by a name of a closed set, `what` being what such names are called.
+    fn named<C: FromStr + Ord + Copy + fmt::Display, T>(
+        &mut self,
+        path: &str,
+        value: &Value,
+        (what, known): (&str, &[C]),
         mut read: impl FnMut(&mut Self, &str, C, &Value) -> Option<T>,
     ) -> BTreeMap<C, T> {
         let mut found = BTreeMap::new();
@@ -152,7 +187,7 @@ impl Reader {
             let Ok(class) = name.parse::<C>() else {
                 self.tell(
                     &member(path, name),
-                    format!("this version knows no such class; known: {}", names(known)),
+                    format!("this version knows no such {what}; known: {}", names(known)),
                 );
                 continue;
             };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::StatusCode;
 
-use crate::call::Call;
+use crate::call::{Call, Refused};
 use crate::error::{MalformedAnswer, ProviderError, TransportError};
 
 /// An answer, whatever its status.
@@ -23,14 +23,13 @@ pub(crate) fn failure(call: &Call<'_>, answer: &Answer) -> ProviderError {
     let provider = call.app.provider;
     let status = answer.status.as_u16();
     let explained = (call.explain)(&answer.body, call.scopes);
-    if explained.invalid_grant {
-        return ProviderError::InvalidGrant { provider };
-    }
-    if explained.invalid_client {
-        return ProviderError::Misconfigured {
-            provider,
-            what: "the provider refused the client id or secret",
-        };
+    match explained.refused {
+        Some(Refused::Grant) => return ProviderError::InvalidGrant { provider },
+        Some(Refused::Client) => {
+            let what = "the provider refused the client id or secret";
+            return ProviderError::Misconfigured { provider, what };
+        }
+        None => {}
     }
     let message = explained.message.filter(|message| !call.authorization.is_revealed_by(message));
     match status {
@@ -40,6 +39,7 @@ pub(crate) fn failure(call: &Call<'_>, answer: &Answer) -> ProviderError {
             reason: explained.forbidden.unwrap_or(call.forbidden),
             message,
         },
+        404 if explained.no_device => ProviderError::NoActiveDevice { provider },
         404 => ProviderError::NotFound { provider },
         429 if explained.quota => {
             let retry_after = answer.retry_after.map(|_| answer.pause);

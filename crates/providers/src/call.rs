@@ -35,10 +35,19 @@ pub(crate) struct Explanation {
     pub(crate) forbidden: Option<ForbiddenReason>,
     /// Whether a 429 is a quota that is used up.
     pub(crate) quota: bool,
-    /// Whether the refresh token was refused (`invalid_grant`).
-    pub(crate) invalid_grant: bool,
-    /// Whether the client was refused (`invalid_client`).
-    pub(crate) invalid_client: bool,
+    /// What a token endpoint refuses.
+    pub(crate) refused: Option<Refused>,
+    /// Whether a 404 means that there is no player to command.
+    pub(crate) no_device: bool,
+}
+
+/// What a token endpoint refuses (RFC 6749 §5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The refresh token or the code: `invalid_grant`.
+    Grant,
+    /// The client: `invalid_client`.
+    Client,
 }
 
 /// One request.
@@ -54,7 +63,7 @@ pub(crate) struct Call<'a> {
     /// Content type and content.
     pub(crate) body: Option<(&'static str, Vec<u8>)>,
     pub(crate) idempotency_key: Option<&'a str>,
-    /// Whether sending it twice does no more than sending it once.
+    /// Whether sending it twice, with or without the same key, does no more than sending it once.
     pub(crate) repeatable: bool,
     pub(crate) deadline: Option<Deadline>,
     pub(crate) urgency: Urgency,

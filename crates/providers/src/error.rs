@@ -148,6 +148,12 @@ pub enum ProviderError {
         #[source]
         cause: Box<ProviderError>,
     },
+    /// A playlist is not, or does not stay, what the call was made for; nothing was done.
+    #[error("a playlist of {} changed meanwhile", provider.title())]
+    Changed {
+        /// Where.
+        provider: Provider,
+    },
     /// A command to a player, and none is active.
     #[error("no device of {} is active", provider.title())]
     NoActiveDevice {
@@ -254,6 +260,7 @@ impl ProviderError {
             | Self::InvalidPage { provider }
             | Self::PartlyDone { provider, .. }
             | Self::Interrupted { provider, .. }
+            | Self::Changed { provider }
             | Self::NoActiveDevice { provider }
             | Self::UnsupportedByProvider { provider, .. } => *provider,
         }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use chrono::DateTime;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use secrecy::ExposeSecret;
 use stagedoor_domain::Clock;
 use tokio::time::{Instant, timeout_at};
@@ -99,6 +99,9 @@ fn request(client: &Client, call: &Call<'_>) -> RequestBuilder {
     }
     if let Some((content_type, content)) = &call.body {
         request = request.header(CONTENT_TYPE, *content_type).body(content.clone());
+    } else if matches!(call.method, Method::POST | Method::PUT | Method::PATCH) {
+        // RFC 9110 §8.6: said of a method that content is expected with; without it servers answer 411.
+        request = request.header(CONTENT_LENGTH, 0);
     }
     request
 }

@@ -118,16 +118,17 @@ impl ProviderHttp {
         ctx: &TenantContext,
         call: &Call<'_>,
     ) -> Result<T, ProviderError> {
-        let provider = call.app.provider;
+        read(call, &self.send(ctx, call).await?)
+    }
+
+    /// As `json`, where an answer without content says that there is nothing.
+    pub(crate) async fn json_or_nothing<T: DeserializeOwned>(
+        &self,
+        ctx: &TenantContext,
+        call: &Call<'_>,
+    ) -> Result<Option<T>, ProviderError> {
         let answer = self.send(ctx, call).await?;
-        if !answer.status.is_success() {
-            return Err(failure(call, &answer));
-        }
-        serde_json::from_slice(&answer.body).map_err(|error| ProviderError::InvalidAnswer {
-            provider,
-            uncertain: !call.repeatable,
-            cause: MalformedAnswer::from(&error),
-        })
+        if answer.status == StatusCode::NO_CONTENT { Ok(None) } else { read(call, &answer).map(Some) }
     }
 
     /// Sends `call`, whose answer holds nothing but whether it was done.
@@ -140,8 +141,8 @@ impl ProviderHttp {
         if answer.status.is_success() { Ok(()) } else { Err(failure(call, &answer)) }
     }
 
-    /// One request, and a second one if the first was a read that failed in passing and the budget allows. The second
-    /// waits for a turn like any other.
+    /// One request, and a second one if the first was a read that failed in passing, or a write with an idempotency key
+    /// whose answer was lost, and the budget allows. The second waits for a turn like any other.
     async fn send(&self, ctx: &TenantContext, call: &Call<'_>) -> Result<Answer, ProviderError> {
         let provider = call.app.provider;
         self.check_base(provider, &call.url)?;
@@ -153,14 +154,17 @@ impl ProviderHttp {
         budget.earn();
         let mut outcome = self.attempt_in(turn, call).await;
         let mut retried = false;
-        if call.method == Method::GET
-            && is_passing(&outcome)
+        if can_repeat(call, &outcome)
             && budget.spend()
             && self.pause(call).await
             && let Ok(turn) = self.turn(ctx, call).await
         {
             retried = true;
-            outcome = self.attempt_in(turn, call).await;
+            let second = self.attempt_in(turn, call).await;
+            // The first one may be under way still, which the service says of a key: then nothing new is known.
+            if call.method == Method::GET || !is_status(&second, StatusCode::CONFLICT) {
+                outcome = second;
+            }
         }
         tracing::debug!(
             tenant = %ctx.tenant_id(),
@@ -237,6 +241,29 @@ impl ProviderHttp {
             None => Ok(()),
         }
     }
+}
+
+/// Whether to send the request again: a read that failed in passing, or a write that its key keeps from being done twice.
+fn can_repeat(call: &Call<'_>, outcome: &Result<Answer, ProviderError>) -> bool {
+    let lost = matches!(outcome, Err(ProviderError::Unavailable { cause: TransportError::Broken(_), .. }));
+    (call.method == Method::GET && is_passing(outcome))
+        || (call.idempotency_key.is_some() && (lost || is_passing(outcome)))
+}
+
+fn is_status(outcome: &Result<Answer, ProviderError>, status: StatusCode) -> bool {
+    outcome.as_ref().is_ok_and(|answer| answer.status == status)
+}
+
+/// What a successful answer holds.
+fn read<T: DeserializeOwned>(call: &Call<'_>, answer: &Answer) -> Result<T, ProviderError> {
+    if !answer.status.is_success() {
+        return Err(failure(call, answer));
+    }
+    serde_json::from_slice(&answer.body).map_err(|error| ProviderError::InvalidAnswer {
+        provider: call.app.provider,
+        uncertain: !call.repeatable,
+        cause: MalformedAnswer::from(&error),
+    })
 }
 
 /// Whether a repeated read can succeed at once.

@@ -11,7 +11,7 @@ use url::{Url, form_urlencoded};
 
 use crate::account::Revocation;
 use crate::broker::Endpoint;
-use crate::call::{Authorization, Call, Explanation};
+use crate::call::{Authorization, Call, Explanation, Refused};
 use crate::error::{ForbiddenReason, MalformedAnswer, ProviderError, TransportError};
 use crate::http::ProviderHttp;
 use crate::text;
@@ -199,8 +199,11 @@ fn explain(body: &[u8], _scopes: &'static [&'static str]) -> Explanation {
         // The description is prose that could repeat what was sent; the code is a word of the standard.
         message: text::word(&answer.error)
             .filter(|word| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')),
-        invalid_grant: answer.error == "invalid_grant",
-        invalid_client: matches!(answer.error.as_str(), "invalid_client" | "unauthorized_client"),
+        refused: match answer.error.as_str() {
+            "invalid_grant" => Some(Refused::Grant),
+            "invalid_client" | "unauthorized_client" => Some(Refused::Client),
+            _ => None,
+        },
         ..Explanation::default()
     }
 }
@@ -254,8 +257,8 @@ mod tests {
 
     #[test]
     fn the_standard_errors_are_told_apart() {
-        assert!(explain(br#"{"error":"invalid_grant"}"#, &[]).invalid_grant);
-        assert!(explain(br#"{"error":"invalid_client"}"#, &[]).invalid_client);
+        assert_eq!(explain(br#"{"error":"invalid_grant"}"#, &[]).refused, Some(Refused::Grant));
+        assert_eq!(explain(br#"{"error":"invalid_client"}"#, &[]).refused, Some(Refused::Client));
         let other = explain(br#"{"error":"invalid_scope","error_description":"token abc"}"#, &[]);
         assert_eq!(other.message.as_deref(), Some("invalid_scope"));
         assert!(explain(br#"{"error":"You sent abc"}"#, &[]).message.is_none());

@@ -16,7 +16,7 @@ use crate::features::{Discovery, Library, Player, PlaylistEdits};
 use crate::http::ProviderHttp;
 use crate::spotify::Spotify;
 use crate::tidal::Tidal;
-use crate::types::{Access, Added, NewPlaylist, ProviderApp, SearchQuery, SearchResults, TokenGrant};
+use crate::types::{Access, NewPlaylist, ProviderApp, SearchQuery, SearchResults, TokenGrant};
 
 /// A music service. Every call takes the tenant's context first. A `page` is a `Page::next` of an earlier
 /// answer of the same method; anything else is `ProviderError::InvalidPage`. A `limit` is an upper bound: a page
@@ -98,18 +98,6 @@ pub trait MusicProvider: Discovery + PlaylistEdits + Library + Player {
         playlist: &NewPlaylist<'_>,
         idempotency_key: &str,
     ) -> Result<Playlist, ProviderError>;
-
-    /// Adds tracks in the given order, at `position` (from 0) or at the end, in as many batches as the provider
-    /// needs. If a later batch fails, `ProviderError::PartlyDone` says what is in.
-    async fn add_to_playlist(
-        &self,
-        ctx: &TenantContext,
-        access: &Access<'_>,
-        playlist: &ItemRef,
-        items: &[ItemRef],
-        position: Option<u32>,
-        idempotency_key: &str,
-    ) -> Result<Added, ProviderError>;
 
     /// A new access token for a refresh token (RFC 6749 §6).
     async fn refresh(
@@ -214,16 +202,11 @@ pub(crate) fn track_ids(provider: Provider, items: &[ItemRef]) -> Result<Vec<&st
     items.iter().map(|item| id_of(provider, item, EntityKind::Track)).collect()
 }
 
-/// The error of a write whose batches before `failed_at` are in; the bare cause if nothing was sent before it.
-pub(crate) fn partly(
-    provider: Provider,
-    done: Added,
-    failed_at: usize,
-    cause: ProviderError,
-) -> ProviderError {
-    if failed_at == 0 {
+/// The error of a write to items of which `done`, the first ones, are in; the bare cause if none is.
+pub(crate) fn partly(provider: Provider, done: &[ItemRef], cause: ProviderError) -> ProviderError {
+    if done.is_empty() {
         return cause;
     }
-    let Added { added, skipped, .. } = done;
+    let (added, skipped, failed_at) = (done.to_vec(), Vec::new(), done.len());
     ProviderError::PartlyDone { provider, added, skipped, failed_at, cause: Box::new(cause) }
 }

@@ -1,5 +1,6 @@
 //! The public half of `ProviderError`: a code, a sentence that names the provider, and what to do instead.
 
+use serde_json::json;
 use stagedoor_domain::{ErrorCode, PublicError};
 
 use crate::error::{ForbiddenReason, ProviderError};
@@ -19,6 +20,7 @@ impl ProviderError {
             Self::DeadlineExceeded { .. } => ErrorCode::DeadlineExceeded,
             Self::InvalidPage { .. } => ErrorCode::InvalidCursor,
             Self::PartlyDone { .. } | Self::Interrupted { .. } => ErrorCode::PartlyDone,
+            Self::Changed { .. } => ErrorCode::Conflict,
             Self::NoActiveDevice { .. } => ErrorCode::NoActiveDevice,
         }
     }
@@ -28,7 +30,14 @@ impl ProviderError {
         let mut public = PublicError::new(self.code(), self.sentence());
         public.hint = self.hint();
         public.retry_after = self.retry_after();
-        public
+        match self {
+            Self::PartlyDone { added, skipped, failed_at, .. } => public.details(json!({
+                "done": added,
+                "skipped": skipped.iter().map(|skipped| &skipped.item).collect::<Vec<_>>(),
+                "failed_at": failed_at,
+            })),
+            _ => public,
+        }
     }
 
     fn sentence(&self) -> String {
@@ -62,7 +71,7 @@ impl ProviderError {
             Self::DeadlineExceeded { .. } => format!("{name} did not answer in the time this call may take."),
             Self::InvalidPage { .. } => "The page token was not made for this call.".to_owned(),
             Self::PartlyDone { added, failed_at, cause, .. } => format!(
-                "{name} added {} of the items and then failed at item {} (counted from 0): {}",
+                "{name} took {} of the items and then failed at item {} (counted from 0): {}",
                 added.len(),
                 failed_at,
                 cause.sentence()
@@ -72,7 +81,14 @@ impl ProviderError {
                 so_far.entries.len(),
                 cause.sentence()
             ),
-            Self::NoActiveDevice { .. } => format!("{name} plays nowhere now."),
+            Self::Changed { .. } => {
+                format!("Someone else is changing this playlist at {name}; nothing was done.")
+            }
+            Self::NoActiveDevice { .. } => {
+                format!(
+                    "{name} has no player to command: none is active, or the one that is named is not there."
+                )
+            }
             Self::UnsupportedByProvider { what, .. } => format!("{name} cannot do this: {what}."),
         }
     }
@@ -96,7 +112,7 @@ impl ProviderError {
             | Self::DeadlineExceeded { uncertain: true, .. }
             | Self::InvalidAnswer { uncertain: true, .. }
             | Self::BodyTooLarge { uncertain: true, .. } => {
-                "The change may have been made all the same; read the playlist before trying again."
+                "The change may have been made all the same; look at what it was to change before trying again."
                     .to_owned()
             }
             Self::Unavailable { .. } | Self::DeadlineExceeded { .. } | Self::InvalidAnswer { .. } => {
@@ -108,12 +124,13 @@ impl ProviderError {
                 "The batch that starts at item {failed_at} may be in all the same; read the playlist before going on."
             ),
             Self::PartlyDone { failed_at, .. } => {
-                format!("Add only the items from {failed_at} on; those before are done.")
+                format!("Call again with only the items from {failed_at} on; those before are done.")
             }
             Self::Interrupted { cause, .. } if cause.uncertain() => {
                 "What was sent last may be done all the same; read the playlist before going on.".to_owned()
             }
             Self::Interrupted { .. } => "Read the playlist, then do the rest.".to_owned(),
+            Self::Changed { .. } => "Read it again in a moment, then repeat what still applies.".to_owned(),
             Self::NoActiveDevice { .. } => {
                 "Name one of the devices that the tool devices lists, or have the person start playing somewhere."
                     .to_owned()

@@ -207,14 +207,3 @@ pub struct Skipped {
     /// Why, in the provider's word, lower case: `not_found`; `unknown` if it does not tell.
     pub reason: String,
 }
-
-/// What a write added.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Added {
-    /// What is in the playlist now, in the order given.
-    pub added: Vec<ItemRef>,
-    /// What the provider left out.
-    pub skipped: Vec<Skipped>,
-    /// The playlist's new version, where the answer tells (Spotify's `snapshot_id`).
-    pub version: Option<String>,
-}

@@ -25,6 +25,7 @@ fn what_is_written_is_read_again_without_a_word() {
         concurrent_calls: Some(5),
         cache_ttl_seconds: [(CacheClass::Track, 60), (CacheClass::Search, 0)].into(),
         devices: DevicePolicy { new_device: PolicyAction::Refuse, concurrent: 2, ..DevicePolicy::default() },
+        policy_gates: [(Provider::Spotify, [(PolicyGate::Transfer, true)].into())].into(),
     };
     assert_eq!(TenantSettings::read(&serde_json::to_value(&settings).unwrap()), (settings, vec![]));
     assert_eq!(TenantSettings::read(&json!({})), (TenantSettings::default(), vec![]));
@@ -56,7 +57,7 @@ fn a_slip_takes_nothing_else_with_it() {
         "devices.max: this version knows no such member; known: new_device, too_many, concurrent, window_seconds",
         "devices.too_many: it is \"forbid\"; wanted: one of allow, warn, refuse",
         "limit: this version knows no such member; known: limits, tenant_limits, penalties, concurrent_calls, \
-         cache_ttl_seconds, devices",
+         cache_ttl_seconds, devices, policy_gates",
         "limits.playlist: it is null; wanted: a list such as [{\"capacity\": 100, \"window_seconds\": 60}], or [] for \
          no limit",
         "limits.serch: this version knows no such class; known: api, search, playlist, auth",
@@ -64,6 +65,31 @@ fn a_slip_takes_nothing_else_with_it() {
     let mut problems = problems;
     problems.sort();
     assert_eq!(problems, told);
+}
+
+#[test]
+fn a_slip_opens_no_gate() {
+    let (settings, problems) = read(&json!({ "policy_gates": {
+        "spotify": { "transfer": true, "recommendations": "yes", "transfers": true },
+        "tidal": { "transfer": false },
+        "deezer": {},
+    } }));
+    assert!(settings.is_open(Provider::Spotify, PolicyGate::Transfer));
+    assert!(
+        !settings.is_open(Provider::Tidal, PolicyGate::Transfer),
+        "what is open by default can be closed"
+    );
+    for gate in [PolicyGate::Recommendations, PolicyGate::CrossProviderView, PolicyGate::HistoryInsights] {
+        assert!(!settings.is_open(Provider::Spotify, gate) && settings.is_open(Provider::Tidal, gate));
+    }
+    let told = [
+        "policy_gates.deezer: this version knows no such provider; known: spotify, tidal",
+        "policy_gates.spotify.recommendations: it is \"yes\"; wanted: true for open or false for closed",
+        "policy_gates.spotify.transfers: this version knows no such policy gate; known: history_insights, \
+         recommendations, cross_provider_view, transfer",
+    ];
+    assert_eq!(problems, told);
+    assert_eq!(refused(&json!({ "policy_gates": true })), ["policy_gates: it is true; wanted: an object"]);
 }
 
 #[test]

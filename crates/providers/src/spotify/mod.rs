@@ -1,6 +1,13 @@
 //! Spotify over its Web API, contract of May 2026. Both modes use the same paths; the mode only sets how many search
 //! results a call may ask for. Nothing that development mode lacks is called.
 
+mod contents;
+mod discovery;
+mod edits;
+mod library;
+mod listening;
+mod plan;
+mod player;
 mod playlists;
 mod profile;
 mod request;
@@ -19,11 +26,10 @@ use crate::account::{Profile, Revocation};
 use crate::authorization::{self, AuthorizationRequest};
 use crate::call::address;
 use crate::error::ProviderError;
-use crate::features::{Discovery, Library, Player, PlaylistEdits};
 use crate::http::ProviderHttp;
 use crate::oauth::{self, GrantType};
 use crate::provider::{MusicProvider, id_of};
-use crate::types::{Access, Added, NewPlaylist, ProviderApp, SearchQuery, SearchResults, TokenGrant};
+use crate::types::{Access, NewPlaylist, ProviderApp, SearchQuery, SearchResults, TokenGrant};
 use profile::PrivateUser;
 use request::{get, market, missing};
 use wire::{AlbumObject, ArtistObject, TrackObject};
@@ -38,30 +44,6 @@ pub(crate) struct Spotify {
 impl Spotify {
     pub(crate) fn new(http: Arc<ProviderHttp>) -> Self {
         Self { http }
-    }
-}
-
-impl Discovery for Spotify {
-    fn service(&self) -> Provider {
-        Provider::Spotify
-    }
-}
-
-impl PlaylistEdits for Spotify {
-    fn service(&self) -> Provider {
-        Provider::Spotify
-    }
-}
-
-impl Library for Spotify {
-    fn service(&self) -> Provider {
-        Provider::Spotify
-    }
-}
-
-impl Player for Spotify {
-    fn service(&self) -> Provider {
-        Provider::Spotify
     }
 }
 
@@ -164,18 +146,6 @@ impl MusicProvider for Spotify {
         _idempotency_key: &str,
     ) -> Result<Playlist, ProviderError> {
         playlists::create(self, ctx, access, playlist).await
-    }
-
-    async fn add_to_playlist(
-        &self,
-        ctx: &TenantContext,
-        access: &Access<'_>,
-        playlist: &ItemRef,
-        items: &[ItemRef],
-        position: Option<u32>,
-        _idempotency_key: &str,
-    ) -> Result<Added, ProviderError> {
-        playlists::add(self, ctx, access, playlist, items, position).await
     }
 
     async fn refresh(

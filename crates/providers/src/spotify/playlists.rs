@@ -1,23 +1,18 @@
-//! Spotify's playlists: own ones, one with its items, new ones, adding. Only `/playlists/{id}/items` and
-//! `/me/playlists` are used, which both modes have.
+//! Spotify's playlists: own ones, one with its items, new ones. Only `/playlists/{id}/items` and `/me/playlists` are
+//! used, which both modes have. Reading a whole one is `contents`'s, changing one `edits`'s.
 
 use serde_json::json;
 use stagedoor_domain::music::{Page, Playlist, PlaylistItem};
 use stagedoor_domain::{EntityKind, ItemRef, Provider, TenantContext};
 
 use super::Spotify;
-use super::request::{
-    MODIFY_ANY, MODIFY_PRIVATE, MODIFY_PUBLIC, READ_PLAYLISTS, get, market, missing, offset, post,
-};
-use super::wire::{Paging, PlaylistItemObject, PlaylistObject, Snapshot, playlist_item};
+use super::request::{KINDS, MODIFY_PRIVATE, MODIFY_PUBLIC, READ_PLAYLISTS, get, missing, offset, post};
+use super::wire::{Paging, PlaylistItemObject, PlaylistObject, playlist_item};
 use crate::call::Call;
 use crate::error::{ForbiddenReason, MalformedAnswer, ProviderError};
-use crate::provider::{id_of, partly, track_ids};
-use crate::text;
-use crate::types::{Access, Added, NewPlaylist};
+use crate::provider::id_of;
+use crate::types::{Access, NewPlaylist};
 
-/// Most items that one request adds.
-const BATCH: usize = 100;
 /// What is asked of a playlist when its items come from elsewhere.
 const WITHOUT_ITEMS: &str =
     "id,name,description,owner(id,display_name),public,snapshot_id,external_urls,items(total)";
@@ -54,8 +49,7 @@ pub(super) async fn read(
             items(spotify, ctx, access, id, limit, offset)
         );
     }
-    let query: Vec<_> = market(access).into_iter().collect();
-    let call = playlist_call(get(access, "playlist", &["playlists", id], &query));
+    let call = playlist_call(get(access, "playlist", &["playlists", id], &[KINDS]));
     let mut answer: PlaylistObject = spotify.http.json(ctx, &call).await?;
     let first = match answer.take_items(limit) {
         Some(first) => first,
@@ -84,37 +78,22 @@ pub(super) async fn create(
     })
 }
 
-pub(super) async fn add(
+/// The playlist, and the items that came with it from the first on, if any did. Without a market, because a person's
+/// playlist holds what it holds wherever the person is.
+pub(super) async fn whole(
     spotify: &Spotify,
     ctx: &TenantContext,
     access: &Access<'_>,
-    playlist: &ItemRef,
-    items: &[ItemRef],
-    position: Option<u32>,
-) -> Result<Added, ProviderError> {
-    let id = id_of(Provider::Spotify, playlist, EntityKind::Playlist)?;
-    track_ids(Provider::Spotify, items)?;
-    let mut done = Added::default();
-    for batch in items.chunks(BATCH) {
-        let start = done.added.len();
-        let mut body = json!({ "uris": batch });
-        if let Some(position) = position {
-            body["position"] = (u64::from(position) + start as u64).into();
-        }
-        let call =
-            playlist_call(post(access, "add to playlist", &["playlists", id, "items"], &body, MODIFY_ANY));
-        match spotify.http.json::<Snapshot>(ctx, &call).await {
-            Ok(answer) => {
-                done.version = text::word(&answer.snapshot_id);
-                done.added.extend_from_slice(batch);
-            }
-            Err(cause) => return Err(partly(Provider::Spotify, done, start, cause)),
-        }
-    }
-    Ok(done)
+    id: &str,
+) -> Result<(Playlist, Option<Vec<PlaylistItem>>), ProviderError> {
+    let call = playlist_call(get(access, "playlist", &["playlists", id], &[KINDS]));
+    let mut answer: PlaylistObject = spotify.http.json(ctx, &call).await?;
+    let first = answer.take_items(u32::MAX).map(|page| page.items);
+    Ok((answer.into_playlist().ok_or_else(|| missing("the playlist's id or name"))?, first))
 }
 
-async fn head(
+/// The playlist without its items.
+pub(super) async fn head(
     spotify: &Spotify,
     ctx: &TenantContext,
     access: &Access<'_>,
@@ -125,7 +104,8 @@ async fn head(
     answer.into_playlist().ok_or_else(|| missing("the playlist's id or name"))
 }
 
-async fn items(
+/// A page of its items.
+pub(super) async fn items(
     spotify: &Spotify,
     ctx: &TenantContext,
     access: &Access<'_>,
@@ -134,8 +114,7 @@ async fn items(
     offset: u32,
 ) -> Result<Page<PlaylistItem>, ProviderError> {
     let (limit, offset_text) = (limit.to_string(), offset.to_string());
-    let mut query = vec![("limit", limit.as_str()), ("offset", &offset_text)];
-    query.extend(market(access));
+    let query = [("limit", limit.as_str()), ("offset", &offset_text), KINDS];
     let call = playlist_call(get(access, "playlist items", &["playlists", id, "items"], &query));
     let answer: Paging<PlaylistItemObject> = spotify.http.json(ctx, &call).await?;
     let (next, total) = (answer.next_offset(offset).map(|next| next.to_string()), answer.total());
@@ -144,7 +123,7 @@ async fn items(
 }
 
 /// Since February 2026 a bare 403 on a playlist means that it is someone else's.
-fn playlist_call(call: Call<'_>) -> Call<'_> {
+pub(super) fn playlist_call(call: Call<'_>) -> Call<'_> {
     let scopes = if call.scopes.is_empty() { READ_PLAYLISTS } else { call.scopes };
     Call { scopes, forbidden: ForbiddenReason::Ownership, ..call }
 }

@@ -16,6 +16,11 @@ pub(super) struct PrivateUser {
 }
 
 impl PrivateUser {
+    /// The name that playlists call their owner by.
+    pub(super) fn user_id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
     pub(super) fn into_profile(self) -> Option<Profile> {
         let account_id = self.account_id.as_deref().and_then(text::key);
         Some(Profile {

@@ -10,6 +10,18 @@ use crate::error::{ForbiddenReason, MalformedAnswer, ProviderError};
 use crate::text;
 use crate::types::Access;
 
+/// What else than tracks an answer may hold as what it is.
+pub(super) const KINDS: (&str, &str) = ("additional_types", "track,episode");
+
+pub(super) const READ_LIBRARY: &[&str] = &["user-library-read"];
+pub(super) const MODIFY_LIBRARY: &[&str] = &["user-library-modify"];
+pub(super) const READ_FOLLOWS: &[&str] = &["user-follow-read"];
+pub(super) const MODIFY_FOLLOWS: &[&str] = &["user-follow-modify"];
+pub(super) const READ_TOP: &[&str] = &["user-top-read"];
+pub(super) const READ_PLAYED: &[&str] = &["user-read-recently-played"];
+pub(super) const READ_PLAYER: &[&str] = &["user-read-playback-state"];
+pub(super) const READ_QUEUE: &[&str] = &["user-read-currently-playing", "user-read-playback-state"];
+pub(super) const COMMAND_PLAYER: &[&str] = &["user-modify-playback-state"];
 pub(super) const READ_PLAYLISTS: &[&str] = &["playlist-read-private"];
 pub(super) const MODIFY_PUBLIC: &[&str] = &["playlist-modify-public"];
 pub(super) const MODIFY_PRIVATE: &[&str] = &["playlist-modify-private"];
@@ -49,13 +61,24 @@ pub(super) fn post<'a>(
     body: &serde_json::Value,
     scopes: &'static [&'static str],
 ) -> Call<'a> {
-    Call {
-        method: Method::POST,
-        body: Some(("application/json", body.to_string().into_bytes())),
-        repeatable: false,
-        scopes,
-        ..get(access, operation, segments, &[])
-    }
+    with_body(write(access, Method::POST, operation, segments, &[], scopes), body)
+}
+
+/// As `post`, with any method and nothing in it.
+pub(super) fn write<'a>(
+    access: &Access<'a>,
+    method: Method,
+    operation: &'static str,
+    segments: &[&str],
+    query: &[(&str, &str)],
+    scopes: &'static [&'static str],
+) -> Call<'a> {
+    Call { method, repeatable: false, scopes, ..get(access, operation, segments, query) }
+}
+
+/// The call with a body of JSON.
+pub(super) fn with_body<'a>(call: Call<'a>, body: &serde_json::Value) -> Call<'a> {
+    Call { body: Some(("application/json", body.to_string().into_bytes())), ..call }
 }
 
 /// The `market` parameter, if the access has a country.
@@ -72,11 +95,20 @@ pub(super) fn missing(part: &'static str) -> ProviderError {
     }
 }
 
+/// What a call that Spotify has no way to do fails with; `what` is the rest of a sentence.
+pub(super) fn cannot(what: impl Into<String>) -> ProviderError {
+    ProviderError::UnsupportedByProvider { provider: Provider::Spotify, what: what.into() }
+}
+
 /// The offset in a page token; no token is the start.
 pub(super) fn offset(page: Option<&str>) -> Result<u32, ProviderError> {
     let Some(page) = page else { return Ok(0) };
     page.parse().map_err(|_| ProviderError::InvalidPage { provider: Provider::Spotify })
 }
+
+/// What is said of an app in development mode, whose owner needs Premium besides.
+const APP_MODE: [&str; 5] =
+    ["not registered", "not be registered", "developer dashboard", "development mode", "owner of the app"];
 
 #[derive(Deserialize)]
 struct ErrorAnswer {
@@ -97,10 +129,13 @@ fn explain(body: &[u8], scopes: &'static [&'static str]) -> Explanation {
     let message = error.message.unwrap_or_default();
     let lower = message.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    let reason = error.reason.as_deref().unwrap_or_default();
     let forbidden = if says(&["scope", "permissions missing"]) {
         Some(ForbiddenReason::MissingScope(scopes))
-    } else if says(&["not registered", "not be registered", "developer dashboard", "development mode"]) {
+    } else if says(&APP_MODE) {
         Some(ForbiddenReason::Mode)
+    } else if reason == "PREMIUM_REQUIRED" || says(&["premium required"]) {
+        Some(ForbiddenReason::Plan)
     } else if says(&["you don't own", "you do not own", "owner", "collaborator"]) {
         Some(ForbiddenReason::Ownership)
     } else {
@@ -108,7 +143,8 @@ fn explain(body: &[u8], scopes: &'static [&'static str]) -> Explanation {
     };
     Explanation {
         forbidden,
-        quota: error.reason.as_deref() == Some("QUOTA_EXCEEDED") || says(&["quota"]),
+        quota: reason == "QUOTA_EXCEEDED" || says(&["quota"]),
+        no_device: reason == "NO_ACTIVE_DEVICE" || says(&["no active device", "device not found"]),
         message: text::message(&message),
         ..Explanation::default()
     }
@@ -136,6 +172,26 @@ mod tests {
             Some(ForbiddenReason::Ownership)
         );
         assert_eq!(forbidden("Forbidden"), None);
+        assert_eq!(forbidden("Player command failed: Premium required"), Some(ForbiddenReason::Plan));
+        assert_eq!(forbidden("Player command failed: Restriction violated"), None);
+        assert_eq!(
+            forbidden("Active premium subscription required for the owner of the app."),
+            Some(ForbiddenReason::Mode)
+        );
+    }
+
+    #[test]
+    fn a_player_that_is_not_there_is_no_item_that_is_not_there() {
+        for (body, expected) in [
+            (
+                r#"{"error":{"message":"Player command failed: No active device found","reason":"NO_ACTIVE_DEVICE"}}"#,
+                true,
+            ),
+            (r#"{"error":{"message":"Device not found"}}"#, true),
+            (r#"{"error":{"message":"Resource not found"}}"#, false),
+        ] {
+            assert_eq!(explain(body.as_bytes(), &[]).no_device, expected, "{body}");
+        }
     }
 
     #[test]

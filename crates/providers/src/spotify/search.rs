@@ -39,7 +39,7 @@ pub(super) async fn search(
 ) -> Result<SearchResults, ProviderError> {
     let (mut kinds, mut offset) = match query.page {
         Some(token) => parse_token(token)?,
-        None => (query.kinds, 0),
+        None => (query.kinds.iter().filter(|kind| *kind != EntityKind::Mix).collect(), 0),
     };
     let mut results = SearchResults::empty();
     let mut left = query.limit.clamp(1, 50);
@@ -109,7 +109,7 @@ fn collect(
     let mut nexts = Vec::new();
     for kind in kinds.iter() {
         let next = match kind {
-            // Spotify has none to search for.
+            // Spotify has none.
             EntityKind::Mix => None,
             EntityKind::Track => {
                 let page = answer.tracks.as_ref().ok_or_else(|| missing("tracks"))?;

@@ -1,10 +1,18 @@
 //! Tidal over its API v2 (JSON:API). Related resources come along by `include`, so a call is one request; lengths of
 //! pages are Tidal's choice.
 
+mod added;
+mod contents;
+mod discovery;
 mod document;
+mod duration;
+mod edits;
+mod library;
 mod paging;
+mod plan;
 mod playlists;
 mod profile;
+mod relationship;
 mod request;
 mod search;
 mod wire;
@@ -21,11 +29,11 @@ use crate::account::{Profile, Revocation};
 use crate::authorization::{self, AuthorizationRequest};
 use crate::call::address;
 use crate::error::ProviderError;
-use crate::features::{Discovery, Library, Player, PlaylistEdits};
+use crate::features::Player;
 use crate::http::ProviderHttp;
 use crate::oauth::{self, GrantType};
 use crate::provider::{MusicProvider, id_of};
-use crate::types::{Access, Added, NewPlaylist, ProviderApp, SearchQuery, SearchResults, TokenGrant};
+use crate::types::{Access, NewPlaylist, ProviderApp, SearchQuery, SearchResults, TokenGrant};
 use document::{Document, Resource};
 use request::{get, missing};
 
@@ -40,24 +48,6 @@ pub(crate) struct Tidal {
 impl Tidal {
     pub(crate) fn new(http: Arc<ProviderHttp>) -> Self {
         Self { http }
-    }
-}
-
-impl Discovery for Tidal {
-    fn service(&self) -> Provider {
-        Provider::Tidal
-    }
-}
-
-impl PlaylistEdits for Tidal {
-    fn service(&self) -> Provider {
-        Provider::Tidal
-    }
-}
-
-impl Library for Tidal {
-    fn service(&self) -> Provider {
-        Provider::Tidal
     }
 }
 
@@ -173,18 +163,6 @@ impl MusicProvider for Tidal {
         idempotency_key: &str,
     ) -> Result<Playlist, ProviderError> {
         playlists::create(self, ctx, access, playlist, idempotency_key).await
-    }
-
-    async fn add_to_playlist(
-        &self,
-        ctx: &TenantContext,
-        access: &Access<'_>,
-        playlist: &ItemRef,
-        items: &[ItemRef],
-        position: Option<u32>,
-        idempotency_key: &str,
-    ) -> Result<Added, ProviderError> {
-        playlists::add(self, ctx, access, playlist, items, position, idempotency_key).await
     }
 
     async fn refresh(

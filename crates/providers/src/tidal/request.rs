@@ -18,6 +18,9 @@ const LONGEST_KEY: usize = 100;
 pub(super) const SEARCH: &[&str] = &["search.read"];
 pub(super) const READ_PLAYLISTS: &[&str] = &["playlists.read"];
 pub(super) const WRITE_PLAYLISTS: &[&str] = &["playlists.write"];
+pub(super) const READ_COLLECTION: &[&str] = &["collection.read"];
+pub(super) const WRITE_COLLECTION: &[&str] = &["collection.write"];
+pub(super) const READ_RECOMMENDATIONS: &[&str] = &["recommendations.read"];
 
 /// A read, in the access's country.
 pub(super) fn get<'a>(
@@ -47,21 +50,25 @@ pub(super) fn get<'a>(
     }
 }
 
-/// A write, which the idempotency key makes safe to send again.
-pub(super) fn post<'a>(
+/// A write with an idempotency key. Losing its answer leaves open whether it was done, because whoever comes back later
+/// may come with another key.
+pub(super) fn write<'a>(
     access: &Access<'a>,
+    method: Method,
     operation: &'static str,
     segments: &[&str],
-    body: &serde_json::Value,
+    body: Option<&serde_json::Value>,
     idempotency_key: &'a str,
 ) -> Call<'a> {
+    // No write takes a country.
+    let access = Access { country: None, ..*access };
     Call {
-        method: Method::POST,
-        url: address(&access.app.api_base, segments, &[]),
-        body: Some((JSON_API, body.to_string().into_bytes())),
+        method,
+        body: body.map(|body| (JSON_API, body.to_string().into_bytes())),
         idempotency_key: Some(idempotency_key),
+        repeatable: false,
         scopes: WRITE_PLAYLISTS,
-        ..get(access, operation, segments, &[])
+        ..get(&access, operation, segments, &[])
     }
 }
 
@@ -70,8 +77,12 @@ pub(super) fn check_key(key: &str) -> Result<(), ProviderError> {
     if (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(());
     }
-    let what = format!("use an idempotency key that is not 1-{LONGEST_KEY} visible ASCII characters");
-    Err(ProviderError::UnsupportedByProvider { provider: Provider::Tidal, what })
+    Err(unsupported(format!("use an idempotency key that is not 1-{LONGEST_KEY} visible ASCII characters")))
+}
+
+/// The error of something that Tidal does not do; `what` is the rest of a sentence.
+pub(super) fn unsupported(what: impl Into<String>) -> ProviderError {
+    ProviderError::UnsupportedByProvider { provider: Provider::Tidal, what: what.into() }
 }
 
 /// What a read that lacks a required part fails with.

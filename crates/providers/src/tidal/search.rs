@@ -26,16 +26,18 @@ pub(super) async fn search(
         let place = Place::parse(token)?;
         return later_page(tidal, ctx, access, &place, limit).await;
     }
-    if query.kinds.is_empty() {
+    // Mixes are not found by text.
+    let kinds: EntityKindSet = query.kinds.iter().filter(|kind| *kind != EntityKind::Mix).collect();
+    if kinds.is_empty() {
         return Ok(results);
     }
-    let include = include(query.kinds);
+    let include = include(kinds);
     let parameters = [("filter[query]", query.text), ("include", include.as_str())];
     let call = Call { scopes: SEARCH, ..get(access, "search", &["searchResults"], &parameters) };
     let document: Document<Vec<Resource>> = tidal.http.json(ctx, &call).await?;
     let found = document.data.first().ok_or_else(|| missing("the search result"))?;
     let included = document.included();
-    for kind in query.kinds.iter() {
+    for kind in kinds.iter() {
         let relationship = found.relationship(relationship_name(kind));
         let identifiers = relationship.and_then(Relationship::identifiers);
         let identifiers = identifiers.ok_or_else(|| missing("a relationship that was asked for"))?;

@@ -2,10 +2,13 @@
 //! attributes (not visible in this country) drop out of lists.
 
 use serde::Deserialize;
-use stagedoor_domain::music::{Album, AlbumSummary, Artist, ArtistSummary, Playlist, PlaylistItem, Track};
+use stagedoor_domain::music::{
+    Album, AlbumSummary, Artist, ArtistSummary, Item, Playlist, PlaylistItem, Track,
+};
 use stagedoor_domain::{EntityKind, Provider};
 
 use super::document::{Identifier, Included, Resource};
+use super::duration::milliseconds;
 use crate::text;
 
 #[derive(Deserialize)]
@@ -81,6 +84,20 @@ pub(super) fn track(resource: &Resource, included: &Included<'_>) -> Option<Trac
     })
 }
 
+/// The track that an identifier points at.
+pub(super) fn track_of(identifier: &Identifier, included: &Included<'_>) -> Option<Track> {
+    track(included.get(identifier)?, included)
+}
+
+/// The item that an identifier points at.
+pub(super) fn item_of(identifier: &Identifier, included: &Included<'_>) -> Option<Item> {
+    let resource = included.get(identifier)?;
+    let track = || track(resource, included).map(Item::Track);
+    let album = || album(resource, included).map(Item::Album);
+    let artist = || artist(resource).map(Item::Artist);
+    track().or_else(album).or_else(artist).or_else(|| playlist(resource, included).map(Item::Playlist))
+}
+
 /// The album, without tracks.
 pub(super) fn album(resource: &Resource, included: &Included<'_>) -> Option<Album> {
     if !resource.is("albums") {
@@ -143,16 +160,39 @@ pub(super) fn playlist(resource: &Resource, included: &Included<'_>) -> Option<P
     })
 }
 
-/// An entry of a playlist; a video or an invisible track keeps its position.
+/// Tidal's word for who finds a playlist. It has no private ones.
+pub(super) const fn access_type(public: bool) -> &'static str {
+    if public { "PUBLIC" } else { "UNLISTED" }
+}
+
+/// An entry of a playlist. What is no track, or no track that the account sees, keeps its place and its name.
 pub(super) fn playlist_item(identifier: &Identifier, position: u32, included: &Included<'_>) -> PlaylistItem {
     let meta = identifier.meta.as_ref();
+    let track = track_of(identifier, included);
     PlaylistItem {
         position,
-        track: included.get(identifier).and_then(|resource| track(resource, included)),
-        other: None,
+        other: if track.is_none() { entry_name(identifier) } else { None },
+        track,
         added_at: meta.and_then(|meta| text::word(meta.added_at.as_deref()?)),
-        item_id: meta.and_then(|meta| text::word(meta.item_id.as_deref()?)),
+        item_id: item_id(identifier),
     }
+}
+
+/// The text that stands for an entry: `tidal:track:ID`, `tidal:video:ID`, and the like for what may come.
+pub(super) fn entry_name(identifier: &Identifier) -> Option<String> {
+    let kind = match identifier.kind.as_str() {
+        "tracks" => "track",
+        "videos" => "video",
+        other if other.bytes().all(|byte| byte.is_ascii_alphanumeric()) => other,
+        _ => return None,
+    };
+    let reference = text::reference(Provider::Tidal, EntityKind::Track, &identifier.id)?;
+    text::word(&format!("{}:{kind}:{}", Provider::Tidal, reference.id()))
+}
+
+/// Tidal's id of an entry, which tells equal tracks apart.
+pub(super) fn item_id(identifier: &Identifier) -> Option<String> {
+    text::word(identifier.meta.as_ref()?.item_id.as_deref()?)
 }
 
 fn artists(resource: &Resource, included: &Included<'_>) -> Vec<ArtistSummary> {
@@ -186,43 +226,6 @@ fn link(links: Option<Vec<ExternalLink>>) -> Option<String> {
     text::link(&sharing.href?)
 }
 
-/// Milliseconds of an ISO 8601 duration of days and smaller units: `PT1H2M3.5S`.
-fn milliseconds(duration: &str) -> Option<u64> {
-    let mut rest = duration.strip_prefix('P')?;
-    let mut total = 0_u64;
-    let mut in_time = false;
-    while !rest.is_empty() {
-        if let Some(time) = rest.strip_prefix('T') {
-            (rest, in_time) = (time, true);
-            continue;
-        }
-        let end = rest.find(|character: char| !character.is_ascii_digit() && character != '.')?;
-        let (number, tail) = rest.split_at(end);
-        let unit = match (tail.chars().next()?, in_time) {
-            ('D', false) => 86_400_000,
-            ('H', true) => 3_600_000,
-            ('M', true) => 60_000,
-            ('S', true) => 1_000,
-            _ => return None,
-        };
-        total = total.checked_add(scaled(number, unit)?)?;
-        rest = &tail[1..];
-    }
-    Some(total)
-}
-
-/// `number`, with at most a decimal fraction, times `unit`.
-fn scaled(number: &str, unit: u64) -> Option<u64> {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let whole = whole.parse::<u64>().ok()?.checked_mul(unit)?;
-    let digits = &fraction[..fraction.len().min(3)];
-    if digits.is_empty() {
-        return Some(whole);
-    }
-    let scale = 10_u64.pow(u32::try_from(digits.len()).ok()?);
-    whole.checked_add(digits.parse::<u64>().ok()?.checked_mul(unit)? / scale)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::document::Document;
@@ -230,23 +233,6 @@ mod tests {
 
     fn document(json: &str) -> Document<Resource> {
         serde_json::from_str(json).unwrap()
-    }
-
-    #[test]
-    fn durations_of_iso_8601_become_milliseconds() {
-        for (text, expected) in [
-            ("PT3M5S", Some(185_000)),
-            ("PT1H2M3.5S", Some(3_723_500)),
-            ("P1DT1S", Some(86_401_000)),
-            ("PT0.0625S", Some(62)),
-            ("PT", Some(0)),
-            ("P1M", None),
-            ("3:05", None),
-            ("PT5", None),
-            ("PT99999999999999999999S", None),
-        ] {
-            assert_eq!(milliseconds(text), expected, "{text}");
-        }
     }
 
     #[test]
@@ -267,6 +253,16 @@ mod tests {
         assert_eq!(track.artists[0].name, "Someone");
         assert_eq!(track.album.unwrap().title, "Record");
         assert_eq!((track.duration_ms, track.url.as_deref()), (2_000, Some("https://tidal.com/track/1")));
+    }
+
+    #[test]
+    fn an_entry_keeps_its_name_whatever_it_is() {
+        let name = |json: &str| entry_name(&serde_json::from_str(json).unwrap());
+        assert_eq!(name(r#"{"id":"1","type":"tracks"}"#).as_deref(), Some("tidal:track:1"));
+        assert_eq!(name(r#"{"id":"2","type":"videos"}"#).as_deref(), Some("tidal:video:2"));
+        assert_eq!(name(r#"{"id":"3","type":"holograms"}"#).as_deref(), Some("tidal:holograms:3"));
+        assert_eq!(name(r#"{"id":"4","type":"a b"}"#), None);
+        assert_eq!(name(r#"{"id":"../5","type":"tracks"}"#), None);
     }
 
     #[test]

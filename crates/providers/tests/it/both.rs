@@ -4,7 +4,7 @@ use stagedoor_domain::reference::EntityKindSet;
 use stagedoor_domain::{EntityKind, ItemRef, Provider};
 use stagedoor_providers::{Access, NewPlaylist, ProviderApp, ProviderError, SearchQuery};
 
-use crate::every::{Method, Targets, tracks};
+use crate::every::{Method, Targets, insert, tracks};
 use crate::fixture::Fixture;
 
 #[tokio::test]
@@ -12,12 +12,25 @@ async fn every_method_works() {
     for provider in Provider::ALL.iter().copied() {
         let fixture = Fixture::start(provider).await;
         let targets = Targets::of(&fixture).await;
-        for method in Method::API.into_iter().chain(Method::TOKEN) {
+        for method in Method::every(provider) {
             method
                 .run(&fixture, &targets)
                 .await
                 .unwrap_or_else(|error| panic!("{provider} {method:?}: {error:?}"));
         }
+    }
+}
+
+#[tokio::test]
+async fn what_a_service_lacks_is_said_and_not_asked_for() {
+    for provider in Provider::ALL.iter().copied() {
+        let fixture = Fixture::start(provider).await;
+        let targets = Targets::of(&fixture).await;
+        for method in Method::lacking(provider) {
+            let error = method.run(&fixture, &targets).await.unwrap_err();
+            assert!(matches!(error, ProviderError::UnsupportedByProvider { .. }), "{method:?}: {error:?}");
+        }
+        assert_eq!(fixture.request_count(), 0, "{provider}");
     }
 }
 
@@ -90,10 +103,10 @@ async fn a_playlist_is_made_filled_and_read_back_page_by_page() {
         let mine = music.playlists(ctx, access, 20, None).await.unwrap();
         assert_eq!(mine.items.iter().map(|found| &found.reference).collect::<Vec<_>>(), [&made.reference]);
 
-        let added =
-            music.add_to_playlist(ctx, access, &made.reference, &items[..120], None, "fill").await.unwrap();
-        assert_eq!(added.added, items[..120]);
-        music.add_to_playlist(ctx, access, &made.reference, &items[120..], Some(7), "insert").await.unwrap();
+        let filled = insert(&fixture, &made.reference, (&[], 0), &items[..120], "fill").await.unwrap();
+        let names = filled.entries.iter().map(|entry| entry.name.to_string());
+        assert!(names.eq(items[..120].iter().map(ToString::to_string)));
+        insert(&fixture, &made.reference, (&filled.entries, 7), &items[120..], "insert").await.unwrap();
 
         let mut expected = items[..120].to_vec();
         expected.splice(7..7, items[120..].iter().cloned());
@@ -171,7 +184,7 @@ async fn a_mix_up_of_references_reaches_no_server() {
         let other: ItemRef = other.parse().unwrap();
         assert!(music.track(ctx, access, &other).await.is_err());
         assert!(music.album(ctx, access, &targets.track).await.is_err());
-        assert!(music.add_to_playlist(ctx, access, &targets.playlist, &[other], None, "key").await.is_err());
+        assert!(insert(&fixture, &targets.playlist, (&[], 0), &[other], "key").await.is_err());
         assert_eq!(fixture.request_count(), 0, "{provider}");
     }
 }

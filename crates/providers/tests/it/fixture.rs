@@ -35,8 +35,29 @@ pub(crate) fn redirect_uri() -> Url {
 /// Every scope that a provider's calls need.
 pub(crate) fn scopes(provider: Provider) -> &'static [&'static str] {
     match provider {
-        Provider::Spotify => &["playlist-read-private", "playlist-modify-public", "playlist-modify-private"],
-        Provider::Tidal => &["search.read", "playlists.read", "playlists.write", "user.read"],
+        Provider::Spotify => &[
+            "playlist-read-private",
+            "playlist-modify-public",
+            "playlist-modify-private",
+            "user-library-read",
+            "user-library-modify",
+            "user-follow-read",
+            "user-follow-modify",
+            "user-top-read",
+            "user-read-recently-played",
+            "user-read-playback-state",
+            "user-read-currently-playing",
+            "user-modify-playback-state",
+        ],
+        Provider::Tidal => &[
+            "search.read",
+            "playlists.read",
+            "playlists.write",
+            "user.read",
+            "collection.read",
+            "collection.write",
+            "recommendations.read",
+        ],
     }
 }
 
@@ -129,8 +150,12 @@ impl Fixture {
     #[expect(clippy::disallowed_methods, reason = "the server ends with the test's runtime")]
     pub(crate) async fn start(provider: Provider) -> Self {
         let clock = Arc::new(FrozenClock::default());
-        let config =
-            SandboxConfig { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..SandboxConfig::default() };
+        let config = SandboxConfig {
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            // See `tests/contract`.
+            record: std::env::var_os("STAGEDOOR_SANDBOX_RECORD").map(Into::into),
+            ..SandboxConfig::default()
+        };
         let sandbox = Sandbox::new(config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let root = Url::parse(&format!("http://{}/{provider}/", listener.local_addr().unwrap())).unwrap();

@@ -1,12 +1,14 @@
 //! Spotify against the sandbox: what is particular to it, and what differs from Tidal.
 
 use stagedoor_domain::reference::EntityKindSet;
-use stagedoor_domain::{EntityKind, Provider};
-use stagedoor_providers::{Access, ForbiddenReason, NewPlaylist, ProviderError, SearchQuery};
-use stagedoor_sandbox::{Effect, FaultRule};
+use stagedoor_domain::{EntityKind, ItemRef, Provider};
+use stagedoor_providers::{
+    Access, Edit, ForbiddenReason, NewPlaylist, ProviderError, SearchQuery, SpotifyMode,
+};
+use stagedoor_sandbox::{AppMode, Effect, FaultRule};
 
-use crate::every::{Targets, common_word, tracks};
-use crate::fixture::Fixture;
+use crate::every::{Method, Targets, common_word, insert, tracks};
+use crate::fixture::{CLIENT_ID, Fixture};
 
 const ADD: &str = "POST /playlists/{id}/items";
 
@@ -38,7 +40,7 @@ async fn the_first_page_of_a_playlist_costs_one_request_and_later_ones_two() {
     let targets = Targets::of(&fixture).await;
     let items = tracks(&fixture, 60);
     let (music, ctx, access) = (fixture.music(), &fixture.ctx, &fixture.access());
-    music.add_to_playlist(ctx, access, &targets.playlist, &items, None, "key").await.unwrap();
+    insert(&fixture, &targets.playlist, (&[], 0), &items, "key").await.unwrap();
     fixture.requests();
     let (playlist, first) = music.playlist(ctx, access, &targets.playlist, 50, None).await.unwrap();
     assert_eq!((fixture.request_count(), playlist.item_count, first.total), (1, Some(60), Some(60)));
@@ -56,14 +58,11 @@ async fn a_batch_that_fails_later_says_what_is_in() {
     let faults = fixture.sandbox.faults();
     faults.push(FaultRule::new(Provider::Spotify, Effect::Delay { milliseconds: 0 }).operation(ADD).times(1));
     faults.push(FaultRule::new(Provider::Spotify, Effect::rate_limited(30)).operation(ADD).times(1));
-    let (music, ctx, access) = (fixture.music(), &fixture.ctx, &fixture.access());
-    let error = music.add_to_playlist(ctx, access, &targets.playlist, &items, None, "key").await.unwrap_err();
-    let ProviderError::PartlyDone { added, failed_at: 100, cause, .. } = &error else {
-        panic!("{error:?}");
-    };
-    assert_eq!(added[..], items[..100]);
+    let error = insert(&fixture, &targets.playlist, (&[], 0), &items, "key").await.unwrap_err();
+    let ProviderError::Interrupted { so_far, cause, .. } = &error else { panic!("{error:?}") };
+    let names = so_far.entries.iter().map(|entry| entry.name.to_string());
+    assert!(names.eq(items[..100].iter().map(ToString::to_string)));
     assert!(matches!(**cause, ProviderError::RateLimited { .. }));
-    assert!(error.public().hint.unwrap().contains("from 100 on"));
 }
 
 #[tokio::test]
@@ -74,14 +73,51 @@ async fn a_strangers_playlist_is_shown_to_be_one() {
     let access = Access { token: &stranger, ..fixture.access() };
     let music = fixture.music();
     let read = music.playlist(&fixture.ctx, &access, &targets.playlist, 10, None).await.unwrap_err();
-    let items = std::slice::from_ref(&targets.track);
-    let written = music.add_to_playlist(&fixture.ctx, &access, &targets.playlist, items, None, "key").await;
+    let edit = Edit::Insert { at: 0, names: vec![targets.track.to_string().into()] };
+    let written =
+        music.edit_playlist(&fixture.ctx, &access, &targets.playlist, (&[], None), &edit, "key").await;
     for error in [read, written.unwrap_err()] {
         assert!(
             matches!(error, ProviderError::Forbidden { reason: ForbiddenReason::Ownership, .. }),
             "{error:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn both_modes_use_the_same_paths_and_the_wider_one_shows_more() {
+    let mut operations = Vec::new();
+    for (mode, shown, searches) in [(SpotifyMode::Development, 25, 3), (SpotifyMode::Extended, 25, 1)] {
+        let mut fixture = Fixture::start(Provider::Spotify).await;
+        fixture.app.mode = mode;
+        if mode == SpotifyMode::Extended {
+            fixture.sandbox.set_mode(Provider::Spotify, CLIENT_ID, AppMode::Extended);
+        }
+        let targets = Targets::of(&fixture).await;
+        for method in Method::every(Provider::Spotify) {
+            method.run(&fixture, &targets).await.unwrap();
+        }
+        operations.push(fixture.requests().into_keys().collect::<Vec<_>>());
+        let (music, ctx, access) = (fixture.music(), &fixture.ctx, &fixture.access());
+        let (word, kinds) = (common_word(&fixture), EntityKindSet::empty().with(EntityKind::Track));
+        let query = SearchQuery { text: &word, kinds, limit: 25, page: None };
+        let found = music.search(ctx, access, &query).await.unwrap();
+        assert_eq!((found.tracks.items.len(), fixture.requests()["GET /search"]), (shown, searches));
+
+        let other = fixture.sandbox.create_account(Provider::Spotify, "Bob", "DE");
+        let theirs =
+            fixture.sandbox.make_playlist(Provider::Spotify, &other, "Theirs", &[targets.track.id()]);
+        let theirs = ItemRef::new(Provider::Spotify, EntityKind::Playlist, &theirs).unwrap();
+        let read = music.playlist_contents(ctx, access, &theirs, 100).await;
+        match mode {
+            SpotifyMode::Development => {
+                let error = read.unwrap_err();
+                assert!(error.public().message.contains("neither owns"), "{error:?}");
+            }
+            SpotifyMode::Extended => assert_eq!(read.unwrap().items.len(), 1),
+        }
+    }
+    assert_eq!(operations[0], operations[1]);
 }
 
 #[tokio::test]

@@ -1,22 +1,23 @@
 //! Tidal against the sandbox: compound documents, its own page lengths, idempotency keys.
 
 use stagedoor_domain::reference::EntityKindSet;
-use stagedoor_domain::{EntityKind, ItemRef, Provider};
-use stagedoor_providers::{Access, ForbiddenReason, NewPlaylist, ProviderError, SearchQuery};
+use stagedoor_domain::{EntityKind, Provider};
+use stagedoor_providers::{Entry, NewPlaylist, ProviderError, SearchQuery};
 use stagedoor_sandbox::{Effect, FaultRule};
 
-use crate::every::{Method, Targets, common_word, tracks};
+use crate::every::{Method, Targets, common_word, insert, tracks};
 use crate::fixture::Fixture;
 
 const ADD: &str = "POST /playlists/{id}/relationships/items";
 
 #[tokio::test]
-async fn every_read_is_one_request() {
+async fn a_method_is_one_request_but_for_the_three_sorts_of_mixes() {
     let fixture = Fixture::start(Provider::Tidal).await;
     let targets = Targets::of(&fixture).await;
-    for method in Method::API {
+    for method in Method::api(Provider::Tidal) {
         method.run(&fixture, &targets).await.unwrap();
-        assert_eq!(fixture.request_count(), 1, "{method:?}");
+        let expected = if method == Method::Mixes { 3 } else { 1 };
+        assert_eq!(fixture.request_count(), expected, "{method:?}");
     }
 }
 
@@ -55,46 +56,37 @@ async fn fewer_than_asked_for_is_said() {
 }
 
 #[tokio::test]
-async fn what_is_unknown_is_skipped_and_named() {
-    let fixture = Fixture::start(Provider::Tidal).await;
-    let targets = Targets::of(&fixture).await;
-    let unknown: ItemRef = "tidal:track:1".parse().unwrap();
-    let items = [targets.track.clone(), unknown.clone()];
-    let (music, ctx, access) = (fixture.music(), &fixture.ctx, &fixture.access());
-    let added = music.add_to_playlist(ctx, access, &targets.playlist, &items, None, "key").await.unwrap();
-    assert_eq!(added.added, [targets.track]);
-    assert_eq!((&added.skipped[0].item, added.skipped[0].reason.as_str()), (&unknown, "not_found"));
-}
-
-#[tokio::test]
 async fn the_same_key_adds_once() {
     let fixture = Fixture::start(Provider::Tidal).await;
     let targets = Targets::of(&fixture).await;
     let items = tracks(&fixture, 60);
     let (music, ctx, access) = (fixture.music(), &fixture.ctx, &fixture.access());
     for _ in 0..2 {
-        music.add_to_playlist(ctx, access, &targets.playlist, &items, None, "key").await.unwrap();
+        insert(&fixture, &targets.playlist, (&[], 0), &items, "key").await.unwrap();
     }
     let (playlist, _) = music.playlist(ctx, access, &targets.playlist, 5, None).await.unwrap();
     assert_eq!(playlist.item_count, Some(60));
-    let error =
-        music.add_to_playlist(ctx, access, &targets.playlist, &items[..3], None, "key").await.unwrap_err();
+    let error = insert(&fixture, &targets.playlist, (&[], 0), &items[..3], "key").await.unwrap_err();
     assert!(matches!(error, ProviderError::Rejected { status: 422, .. }), "{error:?}");
 }
 
 #[tokio::test]
-async fn a_lost_answer_can_be_asked_for_again() {
+async fn a_write_whose_answer_is_lost_is_asked_for_again_and_done_once() {
     let fixture = Fixture::start(Provider::Tidal).await;
     let targets = Targets::of(&fixture).await;
-    let lost = FaultRule::new(Provider::Tidal, Effect::CloseConnection).operation(ADD).times(1).after_work();
-    fixture.sandbox.faults().push(lost);
+    let lost = FaultRule::new(Provider::Tidal, Effect::CloseConnection).operation(ADD).after_work();
+    fixture.sandbox.faults().push(lost.clone().times(1));
     let items = tracks(&fixture, 3);
+    let first = insert(&fixture, &targets.playlist, (&[], 0), &items, "key").await.unwrap();
+    fixture.sandbox.faults().push(lost.times(2));
+    let current = (&first.entries[..], 3);
+    let error = insert(&fixture, &targets.playlist, current, &items, "more").await.unwrap_err();
+    assert!(error.uncertain() && !error.retryable(), "{error:?}");
+    let second = insert(&fixture, &targets.playlist, current, &items, "more").await.unwrap();
     let (music, ctx, access) = (fixture.music(), &fixture.ctx, &fixture.access());
-    let error = music.add_to_playlist(ctx, access, &targets.playlist, &items, None, "key").await.unwrap_err();
-    assert!(error.retryable() && !error.uncertain(), "{error:?}");
-    music.add_to_playlist(ctx, access, &targets.playlist, &items, None, "key").await.unwrap();
-    let (playlist, _) = music.playlist(ctx, access, &targets.playlist, 5, None).await.unwrap();
-    assert_eq!(playlist.item_count, Some(3));
+    let contents = music.playlist_contents(ctx, access, &targets.playlist, 100).await.unwrap();
+    assert_eq!(contents.items.iter().map(Entry::from).collect::<Vec<_>>(), second.entries);
+    assert_eq!(second.entries.len(), 6);
 }
 
 #[tokio::test]
@@ -106,23 +98,4 @@ async fn a_playlist_that_is_not_public_is_unlisted() {
     assert_eq!(made.public, Some(false));
     let log = fixture.sandbox.request_log();
     assert!(log.last().unwrap().body.contains(r#""accessType":"UNLISTED""#));
-}
-
-#[tokio::test]
-async fn a_missing_scope_and_a_strangers_playlist_are_told_apart() {
-    let fixture = Fixture::start(Provider::Tidal).await;
-    let targets = Targets::of(&fixture).await;
-    let items = std::slice::from_ref(&targets.track);
-    for (token, expected) in [
-        (fixture.token_with(&["playlists.read"]), ForbiddenReason::MissingScope(&["playlists.write"])),
-        (fixture.stranger(), ForbiddenReason::Ownership),
-    ] {
-        let access = Access { token: &token, ..fixture.access() };
-        let outcome = fixture
-            .music()
-            .add_to_playlist(&fixture.ctx, &access, &targets.playlist, items, None, "key")
-            .await;
-        let ProviderError::Forbidden { reason, .. } = outcome.unwrap_err() else { panic!("not forbidden") };
-        assert_eq!(reason, expected);
-    }
 }

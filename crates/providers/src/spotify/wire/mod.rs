@@ -1,10 +1,14 @@
 //! Spotify's JSON as far as it is used, and how it becomes the music model. Everything may be missing; entries that
 //! have no id (local files, withdrawn items) drop out of lists.
 
+mod player;
+mod playlist;
+
+pub(super) use player::{DeviceObject, PlaybackObject, PlayedObject, QueueObject};
+pub(super) use playlist::{PlaylistItemObject, PlaylistObject, playlist_item};
+
 use serde::Deserialize;
-use stagedoor_domain::music::{
-    Album, AlbumSummary, Artist, ArtistSummary, Page, Playlist, PlaylistItem, Track,
-};
+use stagedoor_domain::music::{Album, AlbumSummary, Artist, ArtistSummary, Item, Page, SavedItem, Track};
 use stagedoor_domain::{EntityKind, Provider};
 use url::Url;
 
@@ -24,6 +28,9 @@ pub(super) struct TrackObject {
     name: Option<String>,
     #[serde(rename = "type")]
     kind: Option<String>,
+    uri: Option<String>,
+    /// What was asked for or is in the list, where another recording is played in its place in the person's market.
+    linked_from: Option<LinkedTrack>,
     artists: Option<Vec<Option<ArtistObject>>>,
     album: Option<AlbumObject>,
     external_ids: Option<ExternalIds>,
@@ -53,43 +60,36 @@ pub(super) struct ArtistObject {
 }
 
 #[derive(Deserialize)]
-pub(super) struct PlaylistObject {
-    id: Option<String>,
-    name: Option<String>,
-    description: Option<String>,
-    owner: Option<Owner>,
-    public: Option<bool>,
-    snapshot_id: Option<String>,
-    external_urls: Option<ExternalUrls>,
-    items: Option<PlaylistItems>,
-    /// The name of `items` before February 2026.
-    tracks: Option<PlaylistItems>,
-}
-
-/// `PlaylistTracksRefObject` in lists, `PagingPlaylistTrackObject` in a whole playlist.
-#[derive(Deserialize)]
-pub(super) struct PlaylistItems {
-    items: Option<Vec<Option<PlaylistItemObject>>>,
-    total: Option<u32>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct PlaylistItemObject {
-    added_at: Option<String>,
-    item: Option<TrackObject>,
-    /// The name of `item` before February 2026.
-    track: Option<TrackObject>,
-}
-
-#[derive(Deserialize)]
 pub(super) struct Snapshot {
     pub(super) snapshot_id: String,
 }
 
+/// `SavedTrackObject` and `SavedAlbumObject`.
 #[derive(Deserialize)]
-struct Owner {
+pub(super) struct SavedObject {
+    added_at: Option<String>,
+    track: Option<TrackObject>,
+    album: Option<AlbumObject>,
+}
+
+/// `CursorPagingObject`.
+#[derive(Deserialize)]
+pub(super) struct CursorPaging<T> {
+    pub(super) items: Vec<Option<T>>,
+    next: Option<String>,
+    total: Option<u32>,
+    cursors: Option<Cursors>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Cursors {
+    pub(super) after: Option<String>,
+    pub(super) before: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct LinkedTrack {
     id: Option<String>,
-    display_name: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -127,13 +127,53 @@ impl<T> Paging<T> {
     }
 }
 
+impl<T> CursorPaging<T> {
+    /// The page as the model has it; `cursor` picks the one that leads on. It must lead away from `here`.
+    pub(super) fn into_page<U>(
+        self,
+        here: Option<&str>,
+        cursor: impl FnOnce(Cursors) -> Option<String>,
+        turn: impl FnMut(T) -> Option<U>,
+    ) -> Page<U> {
+        let more = self.next.is_some() && !self.items.is_empty();
+        let next = self.cursors.and_then(cursor).filter(|next| more && Some(next.as_str()) != here);
+        Page { items: self.items.into_iter().flatten().filter_map(turn).collect(), next, total: self.total }
+    }
+}
+
+impl SavedObject {
+    pub(super) fn into_saved(self) -> Option<SavedItem> {
+        let track = self.track.and_then(TrackObject::into_track).map(Item::Track);
+        let item = track.or_else(|| self.album.and_then(AlbumObject::into_listed).map(Item::Album))?;
+        Some(SavedItem { item, added_at: self.added_at.and_then(|time| text::word(&time)) })
+    }
+}
+
 impl TrackObject {
-    /// The track; `None` for an episode or an entry without an id.
+    /// What stands for it in a playlist, whatever it is: `spotify:track:ID`, `spotify:episode:ID`, `spotify:local:…`.
+    fn name(&self) -> Option<String> {
+        if let Some(local) = self.uri.as_deref().filter(|uri| uri.starts_with(LOCAL)) {
+            return text::description(local);
+        }
+        let id = self.own_id()?;
+        let kind = self.kind.as_deref().unwrap_or("track");
+        (is_word(kind) && text::reference(Provider::Spotify, EntityKind::Track, id).is_some())
+            .then(|| format!("spotify:{kind}:{id}"))
+    }
+
+    /// The id that reads and writes of lists go by.
+    fn own_id(&self) -> Option<&str> {
+        self.linked_from.as_ref().and_then(|linked| linked.id.as_deref()).or(self.id.as_deref())
+    }
+
+    /// The track; `None` for an episode, a local file or an entry without an id.
     pub(super) fn into_track(self) -> Option<Track> {
-        if self.kind.as_deref().is_some_and(|kind| kind != "track") {
+        if self.kind.as_deref().is_some_and(|kind| kind != "track")
+            || self.uri.as_deref().is_some_and(|uri| uri.starts_with(LOCAL))
+        {
             return None;
         }
-        let reference = text::reference(Provider::Spotify, EntityKind::Track, &self.id?)?;
+        let reference = text::reference(Provider::Spotify, EntityKind::Track, self.own_id()?)?;
         Some(Track {
             reference,
             title: text::name(&self.name?)?,
@@ -168,6 +208,11 @@ impl AlbumObject {
         })
     }
 
+    /// The album as lists have it: without its tracks.
+    pub(super) fn into_listed(self) -> Option<Album> {
+        Self { tracks: None, ..self }.into_album()
+    }
+
     fn into_summary(self) -> Option<AlbumSummary> {
         Some(AlbumSummary {
             reference: text::reference(Provider::Spotify, EntityKind::Album, &self.id?)?,
@@ -186,45 +231,11 @@ impl ArtistObject {
     }
 }
 
-impl PlaylistObject {
-    /// The playlist without its items. A name can be empty at Spotify.
-    pub(super) fn into_playlist(self) -> Option<Playlist> {
-        let reference = text::reference(Provider::Spotify, EntityKind::Playlist, &self.id?)?;
-        let owner = self.owner.and_then(|owner| owner.display_name.or(owner.id));
-        Some(Playlist {
-            reference,
-            name: text::name(&self.name?).unwrap_or_default(),
-            description: self.description.and_then(|text| text::description(&text)),
-            item_count: self.items.or(self.tracks).and_then(|items| items.total),
-            owner: owner.and_then(|name| text::name(&name)),
-            public: self.public,
-            version: self.snapshot_id.and_then(|version| text::word(&version)),
-            url: link(self.external_urls),
-        })
-    }
+/// How the URIs of files on a person's own device begin.
+const LOCAL: &str = "spotify:local:";
 
-    /// The items that came with the playlist, at most `limit`; `None` if none came.
-    pub(super) fn take_items(&mut self, limit: u32) -> Option<Page<PlaylistItem>> {
-        let holder = self.items.as_mut().or(self.tracks.as_mut())?;
-        let (items, total) = (holder.items.take()?, holder.total?);
-        let items: Vec<_> = items.into_iter().take(limit as usize).zip(0_u32..).collect();
-        let taken = u32::try_from(items.len()).ok()?;
-        let next = (0 < taken && taken < total).then(|| taken.to_string());
-        let items = items.into_iter().map(|(item, position)| playlist_item(item, position)).collect();
-        Some(Page { items, next, total: Some(total) })
-    }
-}
-
-/// An entry of a playlist; `null` ones keep their position.
-pub(super) fn playlist_item(entry: Option<PlaylistItemObject>, position: u32) -> PlaylistItem {
-    let (track, added_at) = entry.map_or((None, None), |entry| (entry.item.or(entry.track), entry.added_at));
-    PlaylistItem {
-        position,
-        track: track.and_then(TrackObject::into_track),
-        other: None,
-        added_at: added_at.and_then(|time| text::word(&time)),
-        item_id: None,
-    }
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 20 && text.bytes().all(|byte| byte.is_ascii_lowercase())
 }
 
 fn artists(artists: Option<Vec<Option<ArtistObject>>>) -> Vec<ArtistSummary> {
@@ -280,22 +291,6 @@ mod tests {
         assert_eq!(page.next_offset(20), Some(22));
         let page: Paging<ArtistObject> = parse(json!({"items": [], "next": "https://x.example/?offset=20"}));
         assert_eq!(page.next_offset(20), None, "a page that does not move on is the last");
-    }
-
-    #[test]
-    fn both_names_of_playlist_items_are_read() {
-        for (list, entry) in [("items", "item"), ("tracks", "track")] {
-            let mut playlist: PlaylistObject = parse(json!({
-                "id": "p", "name": "", list: {"total": 3, "items": [
-                    {"added_at": "2026-01-01T00:00:00Z", entry: {"id": "t", "name": "x"}}, null, {entry: null}
-                ]}
-            }));
-            let page = playlist.take_items(2).unwrap();
-            assert_eq!(page.next.as_deref(), Some("2"));
-            assert_eq!(page.items[0].track.as_ref().unwrap().title, "x");
-            assert!(page.items[1].track.is_none());
-            assert_eq!(playlist.into_playlist().unwrap().item_count, Some(3));
-        }
     }
 
     #[test]
