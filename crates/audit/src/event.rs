@@ -38,6 +38,8 @@ pub enum AuditAction {
     CacheRefresh,
     /// The page after one that was asked for was fetched ahead.
     CachePrefetch,
+    /// A replica took up a job and worked on it.
+    Job,
 }
 
 impl AuditAction {
@@ -58,6 +60,7 @@ impl AuditAction {
             Self::SessionImport => "session_import",
             Self::CacheRefresh => "cache_refresh",
             Self::CachePrefetch => "cache_prefetch",
+            Self::Job => "job",
         }
     }
 
@@ -72,7 +75,7 @@ impl AuditAction {
 
     pub(crate) const fn event_type(self) -> &'static str {
         match self {
-            Self::Tool(_) | Self::Request => "api_call",
+            Self::Tool(_) | Self::Request | Self::Job => "api_call",
             Self::Authenticate
             | Self::TokenRefresh
             | Self::LinkConsent

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use stagedoor_domain::{EntityKind, ErrorCode, ItemRef, PublicError};
+use stagedoor_domain::{EntityKind, ErrorCode, ItemRef, Provider, PublicError};
 
 /// Reads the arguments object; a missing one counts as empty.
 pub(crate) fn read<T: DeserializeOwned>(arguments: Option<&RawValue>) -> Result<T, PublicError> {
@@ -45,6 +45,72 @@ pub(crate) fn invalid(message: impl Into<String>) -> PublicError {
 pub(crate) fn item(field: &str, text: &str, wanted: EntityKind) -> Result<ItemRef, PublicError> {
     let parsed = text.parse::<ItemRef>().and_then(|item| item.of_kind(wanted));
     parsed.map_err(|error| invalid(format!("`{field}`: {error}.")))
+}
+
+/// The same where the service may be known: then a bare id will do, and an item of another service will not.
+pub(crate) fn item_at(
+    field: &str,
+    text: &str,
+    wanted: EntityKind,
+    service: Option<Provider>,
+) -> Result<ItemRef, PublicError> {
+    item_among(field, text, &[wanted], service)
+}
+
+/// The same of several kinds; a bare id is one of the only kind there is.
+pub(crate) fn item_among(
+    field: &str,
+    text: &str,
+    kinds: &[EntityKind],
+    service: Option<Provider>,
+) -> Result<ItemRef, PublicError> {
+    let text = text.trim();
+    let wrong = |error| invalid(format!("`{field}`: {error}."));
+    if is_bare_id(text) {
+        return match (kinds, service) {
+            ([kind], Some(service)) => ItemRef::new(service, *kind, text).map_err(wrong),
+            _ => Err(invalid(format!(
+                "`{field}` is only an id, {text:?}; say what it is of: {}.",
+                forms(kinds, service)
+            ))),
+        };
+    }
+    let found = text.parse::<ItemRef>().map_err(wrong)?;
+    let found = match kinds {
+        [kind] if service.is_none() => found.of_kind(*kind).map_err(wrong)?,
+        _ if kinds.contains(&found.kind()) => found,
+        _ => {
+            return Err(invalid(format!(
+                "`{field}`: {found} points at another kind of item; what is needed here is {}.",
+                forms(kinds, service)
+            )));
+        }
+    };
+    match service {
+        Some(service) if found.provider() != service => Err(invalid(format!(
+            "`{field}`: {found} is an item of {}, but {} is meant here; find it there first, by its ISRC or UPC with \
+             resolve, or by name with search.",
+            found.provider().title(),
+            service.title()
+        ))),
+        _ => Ok(found),
+    }
+}
+
+/// Whether a text is an id and nothing else, as some services show them.
+pub(crate) fn is_bare_id(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    !text.is_empty() && text.bytes().all(allowed)
+}
+
+/// How references to these kinds look.
+fn forms(kinds: &[EntityKind], service: Option<Provider>) -> String {
+    let services = service.map_or(Provider::ALL.to_vec(), |service| vec![service]);
+    let forms: Vec<String> = kinds
+        .iter()
+        .flat_map(|kind| services.iter().map(move |service| format!("{service}:{kind}:ID")))
+        .collect();
+    forms.join(" or ")
 }
 
 /// A number within bounds, or its default.
@@ -101,6 +167,41 @@ mod tests {
     fn message(text: &str) -> String {
         let raw = RawValue::from_string(text.to_owned()).unwrap();
         read::<Example>(Some(&raw)).unwrap_err().message
+    }
+
+    #[test]
+    fn an_id_alone_will_do_where_its_service_is_known() {
+        let (track, album) = (EntityKind::Track, EntityKind::Album);
+        let read = |text: &str, kinds: &[EntityKind], service| match item_among("ref", text, kinds, service) {
+            Ok(item) => item.to_string(),
+            Err(error) => error.message,
+        };
+        let tidal = Some(Provider::Tidal);
+        assert_eq!(read(" 77646169 ", &[track], tidal), "tidal:track:77646169");
+        assert_eq!(read("https://tidal.com/browse/track/7", &[track], tidal), "tidal:track:7");
+        assert_eq!(
+            read("77646169", &[track], None),
+            "`ref` is only an id, \"77646169\"; say what it is of: spotify:track:ID or tidal:track:ID."
+        );
+        assert_eq!(
+            read("77646169", &[track, album], tidal),
+            "`ref` is only an id, \"77646169\"; say what it is of: tidal:track:ID or tidal:album:ID."
+        );
+        assert_eq!(
+            read("spotify:album:5", &[track], None),
+            "`ref`: spotify:album:5 points at an album, but a track is needed, such as spotify:track:ID or \
+             tidal:track:ID."
+        );
+        assert_eq!(
+            read("tidal:artist:5", &[track, album], tidal),
+            "`ref`: tidal:artist:5 points at another kind of item; what is needed here is tidal:track:ID or \
+             tidal:album:ID."
+        );
+        assert!(
+            read("spotify:track:5", &[track], tidal).contains("is an item of Spotify, but Tidal is meant")
+        );
+        assert!(read("../me", &[track], tidal).contains("is not a reference"));
+        assert!(read(&"a".repeat(65), &[track], tidal).contains("is not a valid id"));
     }
 
     #[test]

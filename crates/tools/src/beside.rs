@@ -293,7 +293,9 @@ impl Dispatcher {
         let Errand { purpose, ctx, client, tool, .. } = errand;
         let desk = self.desk();
         let expired = ctx.principal().expires_at.is_some_and(|at| at <= desk.clock.now());
-        if expired || tool.writes() || !desk.keeps(ctx, *tool).await {
+        // What is looked at for the versions is stored, not kept as an answer.
+        let remembers = *tool == ToolName::PlaylistVersions;
+        if expired || tool.writes() || !(remembers || desk.keeps(ctx, *tool).await) {
             return None;
         }
         if desk.is_pressed(ctx, errand.provider).await {
@@ -301,7 +303,7 @@ impl Dispatcher {
         }
         let action = match purpose {
             Purpose::Ahead => AuditAction::CachePrefetch,
-            Purpose::Refetch | Purpose::Call => AuditAction::CacheRefresh,
+            Purpose::Refetch | Purpose::Call | Purpose::Job => AuditAction::CacheRefresh,
         };
         let about = resource(errand.arguments.as_deref());
         let about = about.unwrap_or_else(|| AuditResource { kind: "tool", id: tool.as_str().into() });

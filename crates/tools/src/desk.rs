@@ -21,8 +21,10 @@ use tokio_util::sync::CancellationToken;
 use crate::access::Tokens;
 use crate::beside::Beside;
 use crate::devices::Devices;
+use crate::jobs::Jobs;
 use crate::opening::Opener;
 use crate::origin::Origin;
+use crate::playlists::Turns;
 use crate::records::Records;
 use crate::refresh::{Refresher, Spawn};
 use crate::sessions::SessionsInUse;
@@ -60,6 +62,8 @@ pub struct DeskOptions {
     pub spawn: Spawn,
     /// Cancelled when the process is about to end: what only waits then ends.
     pub stop: CancellationToken,
+    /// How long a call waits for the job that it began.
+    pub job_wait: Duration,
     /// Turns the JSON of an answer into the form that is cached and written out.
     pub render: Render,
 }
@@ -99,6 +103,9 @@ pub struct Desk {
     pub(crate) sessions: Arc<SessionsInUse>,
     pub(crate) opener: Arc<Opener>,
     pub(crate) beside: Arc<Beside>,
+    pub(crate) turns: Turns,
+    jobs: Arc<Jobs>,
+    job_wait: Duration,
     reuse_answers: bool,
     providers: Providers,
     vault: Arc<KeyVault>,
@@ -147,6 +154,9 @@ impl Desk {
             sessions,
             opener,
             beside: options.beside,
+            turns: Turns::default(),
+            jobs: Arc::default(),
+            job_wait: options.job_wait,
             reuse_answers: options.reuse_answers,
             providers,
             vault,
@@ -160,6 +170,16 @@ impl Desk {
     /// The opened sessions in memory, and what is counted of sessions.
     pub fn sessions(&self) -> &Arc<SessionsInUse> {
         &self.sessions
+    }
+
+    /// The jobs that callers of this replica wait for.
+    pub fn jobs(&self) -> &Arc<Jobs> {
+        &self.jobs
+    }
+
+    /// How long a call waits for the job that it began.
+    pub(crate) fn job_wait(&self) -> Duration {
+        self.job_wait
     }
 
     /// The keys that tokens and states are sealed under, and the database behind them.

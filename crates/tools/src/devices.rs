@@ -12,7 +12,9 @@ use ipnet::IpNet;
 use stagedoor_audit::{AuditAction, AuditClient};
 use stagedoor_domain::error::Chain;
 use stagedoor_domain::policy::{DevicePolicy, PolicyAction};
-use stagedoor_domain::{Clock, ErrorCode, LinkedAccountId, PublicError, TenantContext, TenantId};
+use stagedoor_domain::{
+    Clock, ErrorCode, LinkedAccountId, PrincipalKind, PublicError, TenantContext, TenantId,
+};
 use stagedoor_storage::session_devices::{self, SightOf, Sighting};
 use stagedoor_storage::{KeyVault, StoreError};
 
@@ -106,6 +108,10 @@ impl Devices {
         origin: &Origin,
         account: &Account,
     ) -> Result<(), PublicError> {
+        // A job comes from no device; the call that began it did, and was let pass.
+        if matches!(ctx.principal().kind, PrincipalKind::Job(_)) {
+            return Ok(());
+        }
         let fingerprint = self.fingerprint(ctx, origin.client()).await?;
         let key = (ctx.tenant_id(), account.id, fingerprint);
         let verdict = match self.remembered(&key) {

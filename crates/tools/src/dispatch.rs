@@ -17,11 +17,16 @@ use uuid::Uuid;
 use crate::arguments;
 use crate::beside::Beside;
 use crate::desk::Desk;
+use crate::discovery::Way;
+use crate::jobs::{JobView, Progress, owned};
 use crate::linking::tool::Step;
 use crate::linking::{Linking, LinkingOptions, unlink};
 use crate::origin::{Origin, Purpose};
 use crate::reuse::Produced;
-use crate::{accounts, items, playlist_reads, playlist_writes, preferences, resolve, search, usage};
+use crate::{
+    accounts, discovery, items, library, listening, mixes, playback, playlists, preferences, profile,
+    resolve, search, search_all, transfer, usage,
+};
 
 /// A tool call.
 #[derive(Debug)]
@@ -45,6 +50,10 @@ pub struct Interaction<'a> {
     pub responses: Option<&'a RawValue>,
     /// The state that came with the questions; whatever the caller says it is.
     pub state: Option<&'a str>,
+    /// Whether it takes a job in place of an answer, to ask for it later.
+    pub tasks: bool,
+    /// Is told how far a long call is.
+    pub progress: Option<&'a dyn Progress>,
 }
 
 /// A question that a person answers on a web page.
@@ -77,6 +86,11 @@ pub enum Outcome {
         /// To be handed in again as it is.
         state: String,
     },
+    /// It goes on as a job. Only for a caller that takes one.
+    Started {
+        /// The job.
+        job: Box<JobView>,
+    },
     /// It failed, and this is what the agent may know.
     Failed(PublicError),
     /// The principal lacks one of these scopes.
@@ -87,7 +101,7 @@ impl Outcome {
     /// The stable code of the failure; `None` for an answer.
     pub fn error(&self) -> Option<ErrorCode> {
         match self {
-            Self::Answered { .. } | Self::InputRequired { .. } => None,
+            Self::Answered { .. } | Self::InputRequired { .. } | Self::Started { .. } => None,
             Self::Failed(error) => Some(error.code),
             Self::ScopeNeeded(_) => Some(ErrorCode::InsufficientScope),
         }
@@ -214,6 +228,9 @@ impl Dispatcher {
         if call.tool == ToolName::AccountLink {
             return Box::pin(self.link(ctx, origin, call)).await;
         }
+        if call.tool == ToolName::PlaylistTransfer {
+            return Box::pin(self.transfer(ctx, origin, call)).await;
+        }
         // Behind a pointer, so that neither the size nor the type of what the tools do is part of every caller's.
         let produced: Pin<Box<dyn Future<Output = Produced> + Send + '_>> =
             Box::pin(self.produce(ctx, origin, call));
@@ -245,6 +262,15 @@ impl Dispatcher {
         }
     }
 
+    /// The tool that is a job from the beginning.
+    async fn transfer(&self, ctx: &TenantContext, origin: &Origin, call: &Call<'_>) -> Outcome {
+        let called = match arguments::read(call.arguments) {
+            Ok(arguments) => transfer::call(&self.desk, ctx, origin, arguments, &call.interaction).await,
+            Err(error) => Err(error),
+        };
+        called.unwrap_or_else(Outcome::Failed)
+    }
+
     async fn produce(&self, ctx: &TenantContext, origin: &Origin, call: &Call<'_>) -> Produced {
         let (desk, given) = (&*self.desk, call.arguments);
         match call.tool {
@@ -253,27 +279,77 @@ impl Dispatcher {
             ToolName::AlbumGet => items::album(desk, ctx, origin, arguments::read(given)?).await,
             ToolName::ArtistGet => items::artist(desk, ctx, origin, arguments::read(given)?).await,
             ToolName::Resolve => resolve::run(desk, ctx, origin, arguments::read(given)?).await,
-            ToolName::PlaylistsList => playlist_reads::list(desk, ctx, origin, arguments::read(given)?).await,
-            ToolName::PlaylistGet => playlist_reads::get(desk, ctx, origin, arguments::read(given)?).await,
+            ToolName::SearchAll => search_all::run(desk, ctx, origin, arguments::read(given)?).await,
+            ToolName::ArtistAlbums => {
+                discovery::run(desk, ctx, origin, Way::Albums, arguments::read(given)?).await
+            }
+            ToolName::Similar => {
+                discovery::run(desk, ctx, origin, Way::Similar, arguments::read(given)?).await
+            }
+            ToolName::Radio => discovery::run(desk, ctx, origin, Way::Radio, arguments::read(given)?).await,
+            ToolName::MixesList => mixes::list(desk, ctx, origin, arguments::read(given)?).await,
+            ToolName::MixItems => mixes::items(desk, ctx, origin, arguments::read(given)?).await,
+            ToolName::LibraryList => library::list(desk, ctx, origin, arguments::read(given)?).await,
+            ToolName::LibraryContains => library::contains(desk, ctx, origin, arguments::read(given)?).await,
+            ToolName::LibrarySave => library::save(desk, ctx, origin, arguments::read(given)?).await,
+            ToolName::LibraryRemove => library::remove(desk, ctx, origin, arguments::read(given)?).await,
+            ToolName::TopItems => listening::top(desk, ctx, origin, arguments::read(given)?).await,
+            ToolName::RecentlyPlayed => listening::recent(desk, ctx, origin, arguments::read(given)?).await,
+            ToolName::PlaybackState => playback::state(desk, ctx, origin, arguments::read(given)?).await,
+            ToolName::Devices => playback::devices(desk, ctx, origin, arguments::read(given)?).await,
+            ToolName::PlaybackControl => playback::control(desk, ctx, origin, arguments::read(given)?).await,
+            ToolName::QueueAdd => playback::queue_add(desk, ctx, origin, arguments::read(given)?).await,
+            ToolName::Profile => profile::get(desk, ctx, origin, arguments::read(given)?).await,
+            ToolName::PlaylistsList => {
+                playlists::reads::list(desk, ctx, origin, arguments::read(given)?).await
+            }
+            ToolName::PlaylistGet => playlists::reads::get(desk, ctx, origin, arguments::read(given)?).await,
             ToolName::PlaylistCreate => {
-                Box::pin(playlist_writes::create(desk, ctx, origin, arguments::read(given)?)).await
+                Box::pin(playlists::whole::create(desk, ctx, origin, arguments::read(given)?)).await
+            }
+            ToolName::PlaylistUpdate => {
+                Box::pin(playlists::edits::update(desk, ctx, origin, arguments::read(given)?)).await
+            }
+            ToolName::PlaylistDelete => {
+                Box::pin(playlists::whole::delete(desk, ctx, origin, arguments::read(given)?)).await
             }
             ToolName::PlaylistAdd => {
-                Box::pin(playlist_writes::add(desk, ctx, origin, arguments::read(given)?)).await
+                Box::pin(playlists::edits::add(desk, ctx, origin, arguments::read(given)?)).await
+            }
+            ToolName::PlaylistRemove => {
+                Box::pin(playlists::edits::remove(desk, ctx, origin, arguments::read(given)?)).await
+            }
+            ToolName::PlaylistReorder => {
+                Box::pin(playlists::edits::reorder(desk, ctx, origin, arguments::read(given)?)).await
+            }
+            ToolName::PlaylistReplace => {
+                Box::pin(playlists::edits::replace(desk, ctx, origin, arguments::read(given)?)).await
+            }
+            ToolName::PlaylistVersions => {
+                Box::pin(playlists::history::versions(desk, ctx, origin, arguments::read(given)?)).await
+            }
+            ToolName::PlaylistDiff => {
+                Box::pin(playlists::history::diff(desk, ctx, origin, arguments::read(given)?)).await
+            }
+            ToolName::PlaylistUndo => {
+                Box::pin(playlists::edits::undo(desk, ctx, origin, arguments::read(given)?)).await
+            }
+            ToolName::PlaylistDedupe => {
+                Box::pin(playlists::edits::dedupe(desk, ctx, origin, arguments::read(given)?)).await
             }
             ToolName::AccountsList => Box::pin(accounts::list(desk, ctx, arguments::read(given)?)).await,
             ToolName::AccountUnlink => {
                 Box::pin(unlink::run(desk, ctx, origin, arguments::read(given)?)).await
             }
-            // It may ask instead of answering: `link`.
-            ToolName::AccountLink => Err(PublicError::internal()),
+            ToolName::JobGet => owned::get(desk, ctx, origin, arguments::read(given)?).await,
+            ToolName::JobCancel => Box::pin(owned::cancel(desk, ctx, origin, arguments::read(given)?)).await,
+            // They may ask or begin something instead of answering: `link`, `transfer`.
+            ToolName::AccountLink | ToolName::PlaylistTransfer => Err(PublicError::internal()),
             ToolName::PreferencesGet => Box::pin(preferences::get(desk, ctx, arguments::read(given)?)).await,
             ToolName::PreferencesSet => {
                 Box::pin(preferences::set(desk, ctx, origin, arguments::read(given)?)).await
             }
             ToolName::UsageStatus => usage::status(desk, ctx, origin, arguments::read(given)?).await,
-            // TEMPORARY while the catalogue grows: each helper puts its arms above; nothing is left here in the end.
-            _ => Err(PublicError::internal()),
         }
     }
 }

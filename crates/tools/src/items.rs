@@ -16,7 +16,7 @@ use crate::reuse::{Produced, Question, catalogue_key, to_keep};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ItemArguments {
-    /// The item: `spotify:track:ID`, `tidal:album:ID`, or its link.
+    /// Such as `tidal:album:ID`, or a link.
     #[serde(rename = "ref")]
     reference: String,
 }

@@ -18,6 +18,8 @@ pub(crate) enum Purpose {
     Refetch,
     /// The page after one that was given is fetched before it is asked for.
     Ahead,
+    /// A step of a job. Nobody waits for the single step, but somebody may for the job: it takes its turn like a call.
+    Job,
 }
 
 /// Where a call comes from, and what it collects on its way.
@@ -36,7 +38,7 @@ impl Purpose {
     /// How the cache is asked.
     pub(crate) const fn mode(self) -> Mode {
         match self {
-            Self::Call => Mode::Reuse,
+            Self::Call | Self::Job => Mode::Reuse,
             Self::Ahead => Mode::Ahead,
             Self::Refetch => Mode::Refetch,
         }
@@ -45,7 +47,7 @@ impl Purpose {
     /// How a music service is asked.
     pub(crate) const fn urgency(self) -> Urgency {
         match self {
-            Self::Call => Urgency::Call,
+            Self::Call | Self::Job => Urgency::Call,
             Self::Refetch | Self::Ahead => Urgency::Background,
         }
     }

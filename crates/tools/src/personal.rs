@@ -147,7 +147,23 @@ impl Desk {
         &'a self,
         ctx: &TenantContext,
         origin: &Origin,
+        what: (&Account, DataScope),
+        call: F,
+    ) -> Result<T, PublicError>
+    where
+        F: Fn(&'a dyn MusicProvider, CallAccess) -> Fut,
+        Fut: Future<Output = Result<T, ProviderError>>,
+    {
+        self.write_doubted(ctx, origin, what, &AtomicBool::new(false), call).await
+    }
+
+    /// The same for a caller that asks whether the outcome is known: `uncertain` is set if it is not, here or by `call`.
+    pub(crate) async fn write_doubted<'a, T, F, Fut>(
+        &'a self,
+        ctx: &TenantContext,
+        origin: &Origin,
         (account, scope): (&Account, DataScope),
+        uncertain: &AtomicBool,
         call: F,
     ) -> Result<T, PublicError>
     where
@@ -156,7 +172,6 @@ impl Desk {
     {
         let known = Arc::new(AtomicBool::new(false));
         let settling = self.settling(ctx, account, scope, Arc::clone(&known));
-        let uncertain = &AtomicBool::new(false);
         let written = self.personal(ctx, origin, account, |music, access| {
             let called = call(music, access);
             async move {

@@ -28,10 +28,9 @@ const LONGEST_DURATION: u32 = 30 * 86_400;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SetArguments {
-    /// What to change.
     #[schemars(with = "PreferencesPatch")]
     preferences: Value,
-    /// The `revision` that the change is meant for; `conflict` if there is another by now.
+    /// `revision` that the change is meant for.
     #[serde(default)]
     expected_revision: Option<i64>,
 }
@@ -49,9 +48,9 @@ struct PreferencesPatch {
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "its form is what counts")]
 struct CachePatch {
-    /// Whether they may be given again; true by default.
+    /// Whether answers may be given again; default true.
     enable_cache: Option<bool>,
-    /// How old they may be at most, in seconds, 1-2592000; by default as old as is usual for the data.
+    /// How old they may be, in seconds.
     #[schemars(range(min = 1, max = LONGEST_DURATION))]
     cache_duration: Option<u32>,
 }

@@ -15,10 +15,10 @@ use crate::reuse::{Produced, Question, catalogue_key};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ResolveArguments {
-    /// `isrc:CODE`, `upc:CODE`, a Spotify or Tidal link, or a reference.
+    /// `isrc:CODE`, `upc:CODE`, a link or a reference.
     #[serde(rename = "ref")]
     reference: String,
-    /// Where to look an ISRC or UPC up; may be left out if only one service is set up.
+    /// Where to look a code up.
     provider: Option<Provider>,
 }
 

@@ -150,6 +150,12 @@ impl Desk {
         self.terms(ctx, tool).await.is_some()
     }
 
+    /// How long an answer of the tool is kept for the caller until more is known of how it changes; `None` if it is not.
+    pub(crate) async fn life(&self, ctx: &TenantContext, tool: ToolName) -> Option<Duration> {
+        let Terms { ttl, oldest } = self.terms(ctx, tool).await?;
+        Some(oldest.map_or(ttl.first, |oldest| ttl.first.min(oldest)))
+    }
+
     async fn terms(&self, ctx: &TenantContext, tool: ToolName) -> Option<Terms> {
         let settings = &ctx.tenant().settings;
         let ttl = settings.cache_ttl(tool.cache_class()).filter(|_| self.reuses_answers())?;

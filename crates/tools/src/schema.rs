@@ -27,6 +27,22 @@ pub(crate) fn of_output<T: JsonSchema>() -> Map<String, Value> {
     of::<T>(SchemaSettings::draft2020_12().for_serialize(), Shape { described: false, nulls: false })
 }
 
+/// A schema of answers for a list of tools, where every agent pays for it: what members there are and of which type. It
+/// holds for whatever the whole schema holds for.
+pub(crate) fn in_short(schema: &Map<String, Value>) -> Map<String, Value> {
+    let definitions = schema.get("$defs").and_then(Value::as_object);
+    let mut short = schema.clone();
+    short.remove("$defs");
+    let members = short.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten();
+    for (_, member) in members {
+        let name = member.get("$ref").and_then(Value::as_str).and_then(|name| name.rsplit('/').next());
+        let definition = name.and_then(|name| definitions?.get(name)).unwrap_or(member);
+        let kind = definition.get("type").cloned().unwrap_or_else(|| "object".into());
+        *member = Value::Object(Map::from_iter([("type".to_owned(), kind)]));
+    }
+    short
+}
+
 /// What is left in.
 #[derive(Clone, Copy)]
 struct Shape {
@@ -39,7 +55,11 @@ fn of<T: JsonSchema>(settings: SchemaSettings, shape: Shape) -> Map<String, Valu
     let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
     tidy(&mut schema, shape);
     match schema {
-        Value::Object(object) => object,
+        Value::Object(mut object) => {
+            // What it is of, the tool's own description says.
+            object.remove("description");
+            object
+        }
         _ => Map::new(),
     }
 }
@@ -49,6 +69,13 @@ fn tidy(schema: &mut Value, shape: Shape) {
         Value::Object(object) => {
             object.remove("title");
             object.remove("format");
+            // That a count is not negative goes without saying; that nothing else is taken, the tools say themselves.
+            if object.get("minimum") == Some(&Value::from(0)) {
+                object.remove("minimum");
+            }
+            if object.get("additionalProperties") == Some(&Value::Bool(false)) {
+                object.remove("additionalProperties");
+            }
             if !shape.described {
                 object.remove("description");
                 object.remove("minimum");
@@ -76,11 +103,10 @@ fn tidy(schema: &mut Value, shape: Shape) {
 fn nullable_to_optional(object: &mut Map<String, Value>) {
     if let Some(Value::Array(types)) = object.get("type") {
         let rest: Vec<Value> = types.iter().filter(|name| *name != "null").cloned().collect();
-        if let [only] = rest.as_slice() {
-            object.insert("type".to_owned(), only.clone());
-            if let Some(Value::Array(values)) = object.get_mut("enum") {
-                values.retain(|value| !value.is_null());
-            }
+        let kind = if let [only] = rest.as_slice() { only.clone() } else { rest.into() };
+        object.insert("type".to_owned(), kind);
+        if let Some(Value::Array(values)) = object.get_mut("enum") {
+            values.retain(|value| !value.is_null());
         }
     }
     let branches = object.get("anyOf").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -109,6 +135,32 @@ mod tests {
     #[test]
     fn what_an_answer_may_leave_out_is_not_required() {
         assert_eq!(of_output::<Answer>()["required"], serde_json::json!(["always"]));
+    }
+
+    #[test]
+    fn in_short_an_answer_keeps_its_members_and_their_types() {
+        #[derive(JsonSchema, serde::Serialize)]
+        struct Items {
+            provider: stagedoor_domain::Provider,
+            items: Vec<stagedoor_domain::music::SavedItem>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            first: Option<stagedoor_domain::music::Item>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            total: Option<u32>,
+        }
+        let whole = of_output::<Items>();
+        let short = serde_json::json!({
+            "type": "object",
+            "properties": {
+                "provider": { "type": "string" },
+                "items": { "type": "array" },
+                "first": { "type": "object" },
+                "total": { "type": "integer" },
+            },
+            "required": ["provider", "items"],
+        });
+        assert_eq!(Value::Object(in_short(&whole)), short);
+        assert!(Value::Object(whole).to_string().contains("isrc"), "the whole schema says all");
     }
 
     #[derive(JsonSchema)]

@@ -21,26 +21,37 @@ use crate::reuse::{Produced, Question, catalogue_key};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SearchArguments {
-    /// Free text: title, artist, album, or several of them.
     query: String,
-    /// Where to search; may be left out if only one service is set up.
+    /// Needed if several are set up.
     provider: Option<Provider>,
-    /// What to look for; tracks if left out.
+    /// Default track.
     kinds: Option<Vec<Kind>>,
-    /// How many of each kind, 1-50; 10 if left out.
+    /// Of each kind, 1-50, default 10.
     limit: Option<u32>,
-    /// The `next_cursor` of an earlier answer to the same query, for the next page of that kind.
+    /// With the same query, for the next page of that kind.
     cursor: Option<String>,
 }
 
 /// A kind of item.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-enum Kind {
+#[schemars(inline)]
+pub(crate) enum Kind {
     Track,
     Album,
     Artist,
     Playlist,
+}
+
+impl From<Kind> for EntityKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Track => Self::Track,
+            Kind::Album => Self::Album,
+            Kind::Artist => Self::Artist,
+            Kind::Playlist => Self::Playlist,
+        }
+    }
 }
 
 /// What was found, by kind; a kind that was not asked for is left out.
@@ -162,7 +173,7 @@ pub(crate) async fn run(
 
 /// One text for all queries that ask the same. Words that services take for operators if they are in capitals are no
 /// others in small letters, so a query with one of them stays as it is.
-fn same_question(query: &str) -> Cow<'_, str> {
+pub(crate) fn same_question(query: &str) -> Cow<'_, str> {
     if query.split(' ').any(|word| matches!(word, "NOT" | "OR" | "AND")) {
         return Cow::Borrowed(query);
     }
@@ -185,22 +196,15 @@ async fn open_page(
     parsed.ok_or_else(|| cursor::invalid("is of a form that is no longer known"))
 }
 
-fn wanted(kinds: Option<&[Kind]>) -> Result<EntityKindSet, PublicError> {
+/// The kinds that a search is for.
+pub(crate) fn wanted(kinds: Option<&[Kind]>) -> Result<EntityKindSet, PublicError> {
     let Some(kinds) = kinds else { return Ok(EntityKindSet::empty().with(EntityKind::Track)) };
     if kinds.is_empty() {
         return Err(invalid(
             "`kinds` is empty; leave it out for tracks, or name track, album, artist or playlist.",
         ));
     }
-    Ok(kinds
-        .iter()
-        .map(|kind| match kind {
-            Kind::Track => EntityKind::Track,
-            Kind::Album => EntityKind::Album,
-            Kind::Artist => EntityKind::Artist,
-            Kind::Playlist => EntityKind::Playlist,
-        })
-        .collect())
+    Ok(kinds.iter().copied().map(EntityKind::from).collect())
 }
 
 struct Sealer<'a> {

@@ -7,55 +7,109 @@ pub(super) fn of(name: ToolName) -> (&'static str, &'static str) {
     match name {
         ToolName::Search => (
             "Search music",
-            "Find tracks, albums, artists or playlists by text at one service. Returns references (`ref`) that the \
-             other tools take.",
+            "Find tracks, albums, artists or playlists by text at one service. Other tools take the `ref` of what is found.",
         ),
-        ToolName::TrackGet => ("Get track", "Show one track: artists, album, ISRC, length."),
-        ToolName::AlbumGet => ("Get album", "Show one album with its first tracks."),
-        ToolName::ArtistGet => ("Get artist", "Show one artist."),
+        ToolName::SearchAll => (
+            "Search all services",
+            "One query at every service, grouped by service. The operator may have to allow it; else use search.",
+        ),
         ToolName::Resolve => (
             "Resolve code or link",
-            "Turn an ISRC, a UPC or a pasted link into items. Use it to find the same recording at another service.",
+            "Turn an ISRC, UPC or link into items, e.g. to find a recording at another service.",
         ),
-        ToolName::PlaylistsList => ("List playlists", "List the playlists of the person you act for."),
-        ToolName::PlaylistGet => ("Get playlist", "Show a playlist and its items, page by page."),
+        ToolName::TrackGet => ("Get track", "One track: artists, album, ISRC, length."),
+        ToolName::AlbumGet => ("Get album", "One album with its first tracks."),
+        ToolName::ArtistGet => ("Get artist", "One artist."),
+        ToolName::ArtistAlbums => ("List artist's albums", "Albums, singles and compilations of an artist."),
+        ToolName::Similar => ("Find similar", "Items like a track, album or artist. Tidal only."),
+        ToolName::Radio => ("Get radio", "Tracks that go with a track or artist. Tidal only."),
+        ToolName::MixesList => ("List mixes", "Mixes that Tidal makes for the person."),
+        ToolName::MixItems => ("Get mix", "The tracks of a mix."),
+        ToolName::PlaylistsList => ("List playlists", "The person's playlists."),
+        ToolName::PlaylistGet => ("Get playlist", "A playlist and its items, page by page."),
         ToolName::PlaylistCreate => (
             "Create playlist",
-            "Make an empty playlist for the person you act for. Each call makes another one. Fill it with playlist_add.",
+            "Make an empty playlist. Each call without `idempotency_key` makes another one. Fill it with playlist_add.",
         ),
+        ToolName::PlaylistUpdate => {
+            ("Update playlist", "Change name, description or visibility. playlist_undo can restore them.")
+        }
+        ToolName::PlaylistDelete => {
+            ("Delete playlist", "Take a playlist out of the person's account. Only when the person asks.")
+        }
         ToolName::PlaylistAdd => (
             "Add to playlist",
-            "Add tracks to a playlist, at its end or at a position. Each call adds them again; tell the person if \
-             some were skipped.",
+            "Add tracks at the end or at a position; tell the person if some were skipped.",
         ),
-        ToolName::AccountsList => (
-            "List linked accounts",
-            "Show which music accounts the person has linked, and whether they work.",
+        ToolName::PlaylistRemove => {
+            ("Remove from playlist", "Remove tracks (each occurrence) or the items at some positions.")
+        }
+        ToolName::PlaylistReorder => {
+            ("Reorder playlist", "Move items that stand together to another position.")
+        }
+        ToolName::PlaylistReplace => ("Replace playlist items", "Make a playlist hold exactly these tracks."),
+        ToolName::PlaylistVersions => (
+            "List playlist versions",
+            "The stored versions of a playlist, newest first: before and after each write, and changes made elsewhere.",
         ),
+        ToolName::PlaylistDiff => {
+            ("Compare playlist versions", "What changed between two versions of a playlist.")
+        }
+        ToolName::PlaylistUndo => (
+            "Undo playlist changes",
+            "Bring a playlist back to an earlier version. Undo is a version too, so it can be undone.",
+        ),
+        ToolName::PlaylistDedupe => {
+            ("Remove duplicates", "Keep the first of each track in a playlist, remove the others.")
+        }
+        ToolName::PlaylistTransfer => (
+            "Transfer playlist",
+            "Copy a playlist to another service, matching each track. Runs as a job: ask job_get how far it is. Where \
+             matches are ambiguous, the job waits: call again with `job` and `decisions`. The operator may have to allow it.",
+        ),
+        ToolName::LibraryList => {
+            ("List library", "What the person has saved (artists: followed), newest first.")
+        }
+        ToolName::LibraryContains => ("Check library", "Whether items are saved."),
+        ToolName::LibrarySave => ("Save to library", "Save items; artists and playlists are followed."),
+        ToolName::LibraryRemove => {
+            ("Remove from library", "Take items out of the library. Only when the person asks.")
+        }
+        ToolName::TopItems => ("Get top items", "What the person listens to most. Spotify only."),
+        ToolName::RecentlyPlayed => {
+            ("Get recently played", "The last tracks played, newest first, about 50 in all. Spotify only.")
+        }
+        ToolName::PlaybackState => ("Get playback", "What plays now and where. Spotify only."),
+        ToolName::Devices => ("List devices", "Where the person can play. Spotify only."),
+        ToolName::PlaybackControl => (
+            "Control playback",
+            "Play, pause, skip, seek, set volume, shuffle or repeat, change device. Spotify Premium only.",
+        ),
+        ToolName::QueueAdd => ("Add to queue", "Play a track next. Spotify Premium only."),
+        ToolName::Profile => ("Get profile", "Name and country of a linked account at its service."),
+        ToolName::AccountsList => {
+            ("List linked accounts", "The person's linked music accounts, and whether they work.")
+        }
         ToolName::AccountLink => (
             "Link account",
-            "Link a music account of the person, or link one again whose access ended. Answers with a page (`url`) that \
-             the person has to open; show it to them as it is. Ask how it went by calling again with `link`.",
+            "Link a music account, or link one again whose access ended. Answers with a page (`url`) that the person has \
+             to open; show it as it is. Ask how it went by calling again with `link`.",
         ),
         ToolName::AccountUnlink => (
             "Unlink account",
             "End the access to a linked account for good and delete what is stored of it. Only when the person asks.",
         ),
-        ToolName::PreferencesGet => (
-            "Get preferences",
-            "Show what the person prefers, such as whether answers may come from the cache.",
-        ),
+        ToolName::PreferencesGet => {
+            ("Get preferences", "What the person prefers, such as whether answers may come from the cache.")
+        }
         ToolName::PreferencesSet => (
             "Set preferences",
-            "Change what the person prefers, only when they ask. Members that are left out stay as they are; null \
-             restores a default.",
+            "Change what the person prefers, only when they ask. What is left out stays; null restores a default.",
         ),
-        ToolName::UsageStatus => (
-            "Show usage",
-            "Show what this key may do, how many calls are left, what was refused, and what the cache saved. Costs one \
-             call itself.",
-        ),
-        // TEMPORARY while the catalogue grows.
-        _ => ("", ""),
+        ToolName::JobGet => ("Get job", "How far a job is, and its report."),
+        ToolName::JobCancel => ("Cancel job", "Stop a job after its current step. What was done stays."),
+        ToolName::UsageStatus => {
+            ("Show usage", "What this key may do, calls left, what was refused, what the cache saved.")
+        }
     }
 }

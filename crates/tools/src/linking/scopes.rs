@@ -115,6 +115,15 @@ mod tests {
                 "playlist-read-collaborative",
                 "playlist-modify-public",
                 "playlist-modify-private",
+                "user-library-read",
+                "user-follow-read",
+                "user-library-modify",
+                "user-follow-modify",
+                "user-top-read",
+                "user-read-recently-played",
+                "user-read-playback-state",
+                "user-read-currently-playing",
+                "user-modify-playback-state",
                 "user-read-private",
             ]
         );

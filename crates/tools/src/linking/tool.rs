@@ -28,11 +28,11 @@ use crate::request_state::Round;
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LinkArguments {
-    /// Which service; may be left out with `account` or `link`.
+    /// Needed without `account` and `link`.
     provider: Option<Provider>,
-    /// A linked account to link again, by the `id` that `accounts_list` shows. Left out, an account is added.
+    /// `id` of a linked account, to link it again; without it, one is added.
     account: Option<String>,
-    /// The `link` of an earlier answer: asks how that link went and begins no other.
+    /// `link` of an earlier answer: asks how it went, begins no other.
     link: Option<String>,
 }
 

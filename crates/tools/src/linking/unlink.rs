@@ -32,9 +32,8 @@ const ATTEMPTS: usize = 5;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct UnlinkArguments {
-    /// The account's `id` as `accounts_list` shows it; needed if a service has several.
+    /// `id` from `accounts_list`; needed if a service has several.
     account: Option<String>,
-    /// Which service; enough if only one account of it is linked.
     provider: Option<Provider>,
 }
 

@@ -1,29 +1,32 @@
-//! `playlists_list` and `playlist_get`: a person's own playlists, and one playlist's items.
+//! `playlists_list` and `playlist_get`: a person's own playlists, and one playlist's items. What is seen of a playlist is
+//! remembered beside.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use stagedoor_cache::{DataScope, PlaylistSlot};
 use stagedoor_domain::music::{Playlist, PlaylistItem};
 use stagedoor_domain::{EntityKind, ErrorCode, Provider, PublicError, TenantContext, ToolName};
 
-use crate::arguments::{bounded, item};
+use super::memory::Subject;
+use super::notice;
+use crate::arguments::bounded;
 use crate::cursor;
 use crate::desk::Desk;
 use crate::origin::Origin;
 use crate::passing::InPassing;
-use crate::reuse::{Produced, Question, personal_key};
+use crate::reuse::{Afterwards, Answer, Produced, Question, personal_key};
 
 /// Whose playlists.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ListArguments {
-    /// Which service; may be left out if only one account is linked.
     provider: Option<Provider>,
-    /// Which linked account, by the `id` that `accounts_list` shows; needed only if a service has several.
     account: Option<String>,
-    /// How many, 1-50; 20 if left out.
+    /// 1-50, default 20.
     limit: Option<u32>,
-    /// The `next_cursor` of an earlier answer.
     cursor: Option<String>,
 }
 
@@ -31,14 +34,11 @@ pub(crate) struct ListArguments {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct GetArguments {
-    /// The playlist: `spotify:playlist:ID`, `tidal:playlist:ID`, or its link.
     #[serde(rename = "ref")]
     reference: String,
-    /// Which linked account to look through; needed only if a service has several.
     account: Option<String>,
-    /// How many items at most, 1-100; 50 if left out. A service may give fewer at a time.
+    /// 1-100, default 50.
     limit: Option<u32>,
-    /// The `next_cursor` of an earlier answer.
     cursor: Option<String>,
 }
 
@@ -127,9 +127,11 @@ pub(crate) async fn get(
     origin: &Origin,
     arguments: GetArguments,
 ) -> Produced {
-    let playlist = &item("ref", &arguments.reference, EntityKind::Playlist)?;
     let limit = bounded("limit", arguments.limit, 50, 100)?;
-    let account = desk.account(ctx, origin, Some(playlist.provider()), arguments.account.as_deref()).await?;
+    let field = ("ref", arguments.reference.as_str(), EntityKind::Playlist);
+    let (playlist, account) = desk.item_and_account(ctx, origin, field, arguments.account.as_deref()).await?;
+    let playlist = &playlist;
+    let of = Subject { account: &account, playlist };
     let binding = format!("{} {playlist}", account.id);
     let page = match &arguments.cursor {
         Some(sealed) => {
@@ -142,22 +144,39 @@ pub(crate) async fn get(
     let scope = DataScope::Playlist(PlaylistSlot::of(playlist.id()));
     let key = &personal_key(ctx, (ToolName::PlaylistGet, scope), &account, &parameters)?;
     let question = Question { tool: ToolName::PlaylistGet, key, country: None };
-    desk.cached(ctx, origin, question, || async {
-        let (found, items) = desk
-            .personal(ctx, origin, &account, |music, access| async move {
-                music.playlist(ctx, &access.borrow(), playlist, limit, page).await
-            })
-            .await?;
-        if !origin.expects(found.version.as_deref()) {
-            return Err(not_yet(playlist.provider()));
-        }
-        let next_cursor = match &items.next {
-            Some(next) => Some(cursor::seal(desk, ctx, ToolName::PlaylistGet, &binding, next).await?),
-            None => None,
-        };
-        Ok(GetOutput { playlist: found, items: items.items, next_cursor, cached_at: desk.now_text() })
-    })
-    .await
+    let outdated = &AtomicBool::new(false);
+    let answer = desk
+        .cached(ctx, origin, question, || async {
+            let (found, items) = desk
+                .personal(ctx, origin, &account, |music, access| async move {
+                    music.playlist(ctx, &access.borrow(), playlist, limit, page).await
+                })
+                .await?;
+            if !origin.expects(found.version.as_deref()) {
+                return Err(not_yet(playlist.provider()));
+            }
+            if page.is_none() && items.next.is_none() {
+                notice::whole(desk, ctx, of, &found, &items.items);
+            } else if notice::outdated(desk, ctx, of, &found).await {
+                outdated.store(true, Ordering::Relaxed);
+            }
+            let next_cursor = match &items.next {
+                Some(next) => Some(cursor::seal(desk, ctx, ToolName::PlaylistGet, &binding, next).await?),
+                None => None,
+            };
+            Ok(GetOutput { playlist: found, items: items.items, next_cursor, cached_at: desk.now_text() })
+        })
+        .await?;
+    // A look at its versions stores what has changed elsewhere.
+    let afterwards = outdated.load(Ordering::Relaxed).then(|| {
+        Box::new(Afterwards {
+            tool: ToolName::PlaylistVersions,
+            provider: account.provider,
+            arguments: json!({ "ref": playlist, "account": account.id.to_string() }),
+            version: Box::default(),
+        })
+    });
+    Ok(Answer { afterwards, ..answer })
 }
 
 /// A service that does not show a write yet gives nothing that is worth keeping. Nobody waits for it.
