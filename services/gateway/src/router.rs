@@ -17,6 +17,7 @@ use stagedoor_audit::{AuditAction, AuditClient, Refusal};
 
 use crate::authn::Refused;
 use crate::client::Client;
+use crate::narrowing::Narrowing;
 use crate::problem::Problem;
 use crate::state::AppState;
 use crate::{access_log, client, connect, health, mcp, tenancy};
@@ -25,6 +26,10 @@ use crate::{access_log, client, connect, health, mcp, tenancy};
 pub fn public(state: &Arc<AppState>) -> Router {
     let router = Router::new()
         .route("/t/{tenant}/mcp", post(call).fallback(only_post))
+        // The same with less to see than the key has.
+        .route("/t/{tenant}/mcp/readonly", post(call_reading).fallback(only_post))
+        .route("/t/{tenant}/mcp/x/{toolsets}", post(call_some).fallback(only_post))
+        .route("/t/{tenant}/mcp/x/{toolsets}/readonly", post(call_some_reading).fallback(only_post))
         // For people, in a browser: the way of a link from the agent's question to the provider's answer.
         .route("/t/{tenant}/connect/{token}", connect::consent())
         .route("/t/{tenant}/connect/callback/{provider}", connect::callback())
@@ -50,21 +55,59 @@ pub fn ops(state: &Arc<AppState>) -> Router {
     router.fallback(not_found).with_state(Arc::clone(state))
 }
 
-/// One POST of an agent: who is it, whose is it, then MCP.
 async fn call(State(state): State<Arc<AppState>>, Path(slug): Path<String>, request: Request) -> Response {
+    serve(&state, &slug, Ok(Narrowing::default()), request).await
+}
+
+async fn call_reading(
+    State(state): State<Arc<AppState>>,
+    Path(slug): Path<String>,
+    request: Request,
+) -> Response {
+    serve(&state, &slug, Narrowing::of_path(None, true), request).await
+}
+
+async fn call_some(
+    State(state): State<Arc<AppState>>,
+    Path((slug, toolsets)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    serve(&state, &slug, Narrowing::of_path(Some(&toolsets), false), request).await
+}
+
+async fn call_some_reading(
+    State(state): State<Arc<AppState>>,
+    Path((slug, toolsets)): Path<(String, String)>,
+    request: Request,
+) -> Response {
+    serve(&state, &slug, Narrowing::of_path(Some(&toolsets), true), request).await
+}
+
+/// One POST of an agent: who is it, whose is it, what does it want to see, then MCP.
+async fn serve(
+    state: &Arc<AppState>,
+    slug: &str,
+    of_path: Result<Narrowing, PublicError>,
+    request: Request,
+) -> Response {
     let (parts, body) = request.into_parts();
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
     if let Err(problem) = state.doors.check(authority, &parts.headers) {
         return problem.closing().into_response();
     }
     let client = client::of(&state.proxies, &parts.extensions, &parts.headers);
-    let sign_in = match state.authenticator.sign_in(&slug, &parts.headers, client.address).await {
+    let sign_in = match state.authenticator.sign_in(slug, &parts.headers, client.address).await {
         Ok(sign_in) => sign_in,
-        Err(refused) => return refuse(&state, refused, client).await,
+        Err(refused) => return refuse(state, refused, client).await,
     };
-    let ctx = tenancy::establish(sign_in, state.clock.as_ref(), state.entropy.as_ref());
+    // After the key: strangers learn nothing from it.
+    let narrowing = match of_path.and_then(|of_path| of_path.and_headers(&parts.headers)) {
+        Ok(narrowing) => narrowing,
+        Err(error) => return Problem::new(error).closing().into_response(),
+    };
+    let ctx = tenancy::establish(sign_in, narrowing, state.clock.as_ref(), state.entropy.as_ref());
     let span = if state.traces { trace(&ctx, &parts) } else { Span::none() };
-    mcp::serve(&state, ctx, client, &parts, body).instrument(span).await
+    mcp::serve(state, ctx, client, &parts, body).instrument(span).await
 }
 
 /// The span of one call, as a child of the caller's (W3C Trace Context).
@@ -116,7 +159,8 @@ async fn only_post() -> Response {
 }
 
 async fn not_found() -> Problem {
-    let error = PublicError::new(ErrorCode::NotFound, "There is nothing at this path.")
-        .hint("A tenant's endpoint is POST /t/{tenant}/mcp.");
+    let error = PublicError::new(ErrorCode::NotFound, "There is nothing at this path.").hint(
+        "A tenant's endpoint is POST /t/{tenant}/mcp; /readonly and /x/{toolsets} behind it show less.",
+    );
     Problem::new(error)
 }

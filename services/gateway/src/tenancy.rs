@@ -3,17 +3,23 @@
 
 use std::sync::Arc;
 
-use stagedoor_domain::{CallId, Clock, Entropy, Tenant, TenantContext};
+use stagedoor_domain::{CallId, Clock, Entropy, Principal, Tenant, TenantContext};
 
 use stagedoor_storage::link_attempts::LinkSignIn;
 
 use crate::authn::SignIn;
+use crate::narrowing::Narrowing;
 
-/// The context of one request of an authenticated caller.
+/// The context of one request of an authenticated caller, with no more rights than the request asks for.
 #[expect(clippy::disallowed_methods, reason = "this is the place that the rule names")]
-pub fn establish(sign_in: SignIn, clock: &dyn Clock, entropy: &dyn Entropy) -> TenantContext {
+pub fn establish(
+    sign_in: SignIn,
+    narrowing: Narrowing,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+) -> TenantContext {
     let call = CallId::generate(clock, entropy);
-    TenantContext::for_request(sign_in.tenant, sign_in.principal, call)
+    TenantContext::for_request(sign_in.tenant, narrowing.of(sign_in.principal), call)
 }
 
 /// The context of a job of the gateway's own inside one tenant.
@@ -25,6 +31,20 @@ pub fn establish_job(
     entropy: &dyn Entropy,
 ) -> TenantContext {
     TenantContext::for_job(tenant, job, CallId::generate(clock, entropy))
+}
+
+/// What jobs that people began are called in audit records.
+pub const JOB: &str = "agent_job";
+
+/// The context of a job that works on behalf of a person, with the rights of the principal that began it.
+#[expect(clippy::disallowed_methods, reason = "this is the place that the rule names")]
+pub fn establish_job_of(
+    tenant: Arc<Tenant>,
+    begun_by: &Principal,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+) -> TenantContext {
+    TenantContext::for_job_of(tenant, JOB, begun_by, CallId::generate(clock, entropy))
 }
 
 /// The context of one visit to the pages of a link: whoever holds the link's address may finish or decline it.

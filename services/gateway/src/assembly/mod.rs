@@ -18,13 +18,14 @@ use stagedoor_tools::{Desk, DeskOptions, Dispatcher, SessionsInUse};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::parts::{beside, cache, doors, limiter, limits_link, linking, providers, shield};
+use self::parts::{beside, cache, doors, job_wait, limiter, limits_link, linking, providers, shield};
 use crate::authn::Authenticator;
 use crate::background::Background;
 use crate::client::TrustedProxies;
 use crate::concurrency::Concurrency;
 use crate::connect::LinkPages;
 use crate::gauges::Gauges;
+use crate::job_worker::JobWorker;
 use crate::keys;
 use crate::mcp::Endpoint;
 use crate::mcp::music::{self, MusicSurface};
@@ -50,6 +51,7 @@ pub struct Gateway {
     keys: Arc<KeyRing>,
     cache: Arc<Cache>,
     warm_up: Option<WarmUp>,
+    jobs: Arc<JobWorker>,
     replicas: Option<Replicas>,
     tenants: Arc<TenantWatch>,
     audit_writer: AuditWorker,
@@ -131,6 +133,7 @@ pub async fn assemble(
         entropy: Arc::clone(&entropy),
         spawn: background.spawner(),
         stop: stop_streams.clone(),
+        job_wait: job_wait(config),
         render: music::render,
     });
     let dispatcher = Arc::new(Dispatcher::new(desk, audit.clone(), linking(config, &stop_streams)));
@@ -159,6 +162,13 @@ pub async fn assemble(
         l1_max_bytes: config.cache.l1_max_bytes,
         store: store.clone(),
         concurrency: Arc::clone(&concurrency),
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+    });
+    let jobs = Arc::new(JobWorker {
+        vault: Arc::clone(&vault),
+        dispatcher: Arc::clone(&dispatcher),
+        background: background.clone(),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     });
@@ -210,6 +220,7 @@ pub async fn assemble(
         keys,
         cache,
         warm_up,
+        jobs,
         replicas,
         tenants,
         audit_writer,

@@ -36,6 +36,11 @@ pub(super) fn linking(config: &Config, stop: &CancellationToken) -> LinkingOptio
     }
 }
 
+/// How long a call waits for the job that it began; what is left of the deadline is for the answer.
+pub(super) fn job_wait(config: &Config) -> Duration {
+    Duration::from_secs(20).min(config.server.request_deadline() * 2 / 3)
+}
+
 /// The store that `config` names, as the gateway's role.
 pub(crate) async fn open_store(config: &Config) -> anyhow::Result<Store> {
     let storage = &config.storage;

@@ -75,6 +75,7 @@ impl Gateway {
         self.start_helpers(&tokens.finished);
         let farewells = self.start_sharing(&tokens.finished);
         tasks::spawn("audit", self.audit_writer.run(tokens.finished.clone()));
+        tasks::spawn("jobs", Arc::clone(&self.jobs).run(tokens.begun.clone()));
         let stop_streams = self.stop_streams.clone();
         let begun = tokens.begun.clone();
         tasks::spawn("end of streams", async move {

@@ -15,7 +15,7 @@ use stagedoor_bootstrap::config::{Config, EncryptionConfig, LoadOptions, SecretU
 use stagedoor_bootstrap::private_servers::{PrivatePostgres, PrivatePostgresOptions, default_data_dir};
 use stagedoor_bootstrap::{ShutdownOptions, tasks, telemetry};
 use stagedoor_crypto::SystemEntropy;
-use stagedoor_domain::{Clock, Entropy, SystemClock};
+use stagedoor_domain::{Clock, Entropy, SystemClock, TenantSettings};
 use stagedoor_sandbox::{Sandbox, SandboxConfig};
 use tokio::net::TcpListener;
 use url::Url;
@@ -42,6 +42,12 @@ pub struct DemoArguments {
     /// Begin anew: erase what earlier runs kept.
     #[arg(long)]
     reset: bool,
+    /// Leave linking the person's accounts to you; counts when the demo begins anew.
+    #[arg(long)]
+    unlinked: bool,
+    /// What the tenant overrides, as JSON: {"policy_gates": {"spotify": {"transfer": true}}}.
+    #[arg(long, value_name = "JSON", value_parser = settings)]
+    settings: Option<TenantSettings>,
     /// Where data is kept; /var/lib/stagedoor for root, else ~/.local/share/stagedoor.
     #[arg(long)]
     data_dir: Option<PathBuf>,
@@ -96,7 +102,8 @@ async fn serve(
         sandbox_url: &sandbox_url,
         public_url: &config.server.public_url,
     };
-    let demo = provision::provision(postgres, &secrets, &music, &clock, &entropy).await?;
+    let wishes = provision::Wishes { linked: !arguments.unlinked, settings: arguments.settings.clone() };
+    let demo = provision::provision(postgres, &secrets, (&music, &wishes), &clock, &entropy).await?;
 
     let gateway = assembly::assemble(config, clock, entropy).await?;
     let shutdown = gateway.shutdown(ShutdownOptions::immediate());
@@ -113,6 +120,16 @@ async fn serve(
     greeting.print(arguments.json);
     gateway.run(listeners, shutdown).await;
     Ok(())
+}
+
+/// Settings that are to be set are read in full: what the gateway would pass over is an error here.
+fn settings(text: &str) -> Result<TenantSettings, String> {
+    let value = serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))?;
+    let (settings, problems) = TenantSettings::read(&value);
+    if problems.is_empty() {
+        return Ok(settings);
+    }
+    Err(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
 }
 
 async fn bind(config: &mut Config, arguments: &DemoArguments) -> anyhow::Result<assembly::Listeners> {

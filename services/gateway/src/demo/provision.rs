@@ -1,5 +1,6 @@
 //! The demo's tenant: made on the first run, found again on later ones.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use secrecy::SecretString;
 use stagedoor_bootstrap::private_servers::PrivatePostgres;
 use stagedoor_crypto::{KeyMode, PlainApiKey};
 use stagedoor_domain::{
-    Clock, Entropy, Provider, ScopeSet, TenantContext, TenantSettings, TenantSlug, UserId,
+    Clock, Entropy, Provider, ScopeSet, TenantContext, TenantSettings, TenantSlug, ToolName, UserId,
 };
 use stagedoor_sandbox::Sandbox;
 use stagedoor_storage::api_keys::NewApiKey;
@@ -39,6 +40,15 @@ pub(super) struct Demo {
     pub(super) api_key: String,
 }
 
+/// What the one who starts the demo wants of its tenant.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wishes {
+    /// Whether the person comes with both accounts linked; else linking them is left to the visitor.
+    pub(super) linked: bool,
+    /// What the tenant overrides, if that is to change.
+    pub(super) settings: Option<TenantSettings>,
+}
+
 /// The sandbox and who talks to it.
 #[derive(Clone, Copy)]
 pub(super) struct MusicServices<'a> {
@@ -54,7 +64,7 @@ pub(super) struct MusicServices<'a> {
 pub(super) async fn provision(
     postgres: &PrivatePostgres,
     secrets: &Secrets,
-    music: &MusicServices<'_>,
+    (music, wishes): (&MusicServices<'_>, &Wishes),
     clock: &Arc<dyn Clock>,
     entropy: &Arc<dyn Entropy>,
 ) -> anyhow::Result<Demo> {
@@ -83,15 +93,20 @@ pub(super) async fn provision(
         (Some(tenant), Some(api_key)) => {
             let context = provision::context(&vault, Arc::new(tenant));
             move_apps(&vault, &context, music).await?;
+            if let Some(settings) = &wishes.settings {
+                provision::set_settings(&vault, &context, settings).await?;
+            }
             Demo { tenant: slug, api_key }
         }
         (None, _) => {
-            let context =
-                provision::create_tenant(&vault, slug.clone(), "Stagedoor demo", TenantSettings::default())
-                    .await?;
+            let settings = wishes.settings.clone().unwrap_or_default();
+            let context = provision::create_tenant(&vault, slug.clone(), "Stagedoor demo", settings).await?;
             let person = provision::create_user(&vault, &context, Some("robin".to_owned()), PERSON).await?;
             for provider in Provider::ALL {
-                set_up(&vault, &context, person, *provider, music).await?;
+                let account = set_up(&vault, &context, *provider, music).await?;
+                if wishes.linked {
+                    link(&vault, &context, person, (*provider, account), music.sandbox).await?;
+                }
             }
             let key = api_key(&vault, &context, person, &peppers).await?;
             secrets.keep_api_key(key.expose_secret())?;
@@ -121,14 +136,13 @@ async fn api_key(
     Ok(provision::create_api_key(vault, context, peppers, KeyMode::Test, &key).await?)
 }
 
-/// A client and a linked account at one of the sandbox's services.
+/// The tenant's client and the person's account at one of the sandbox's services; returns the account's id there.
 async fn set_up(
     vault: &KeyVault,
     context: &TenantContext,
-    person: UserId,
     provider: Provider,
     music: &MusicServices<'_>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<String> {
     let sandbox = music.sandbox;
     let mut secret = [0_u8; 16];
     vault.entropy().fill(&mut secret);
@@ -147,9 +161,18 @@ async fn set_up(
         mode: ProviderAppMode::Development,
     };
     provision::create_provider_app(vault, context, &app).await?;
+    Ok(sandbox.create_account(provider, PERSON, COUNTRY))
+}
 
-    let account = sandbox.create_account(provider, PERSON, COUNTRY);
-    let grant = sandbox.grant(provider, &account, CLIENT_ID, scopes(provider));
+/// Links that account, as the person would in a browser.
+async fn link(
+    vault: &KeyVault,
+    context: &TenantContext,
+    person: UserId,
+    (provider, account): (Provider, String),
+    sandbox: &Sandbox,
+) -> anyhow::Result<()> {
+    let grant = sandbox.grant(provider, &account, CLIENT_ID, &scopes(provider));
     let linked = NewLinkedAccount {
         user: person,
         provider,
@@ -204,25 +227,8 @@ fn addresses(provider: Provider, sandbox_url: &Url) -> Addresses {
     Addresses { api, auth, authorize }
 }
 
-fn scopes(provider: Provider) -> &'static [&'static str] {
-    match provider {
-        Provider::Spotify => &[
-            "playlist-read-private",
-            "playlist-read-collaborative",
-            "playlist-modify-public",
-            "playlist-modify-private",
-            "user-library-read",
-            "user-library-modify",
-            "user-read-private",
-        ],
-        Provider::Tidal => &[
-            "collection.read",
-            "collection.write",
-            "playlists.read",
-            "playlists.write",
-            "search.read",
-            "user.read",
-            "recommendations.read",
-        ],
-    }
+/// Everything that some tool needs there.
+fn scopes(provider: Provider) -> Vec<&'static str> {
+    let needed: BTreeSet<_> = ToolName::ALL.iter().flat_map(|tool| tool.provider_scopes(provider)).collect();
+    needed.into_iter().copied().collect()
 }

@@ -72,7 +72,7 @@ async fn turned_away(
     error: PublicError,
     extra: HeaderMap,
 ) -> Response {
-    let tool = called_tool(request);
+    let tool = used_tool(request);
     if let Some(tool) = tool {
         state.metrics.tool_calls.count(tool, music::outcome_class(Some(error.code)));
     }
@@ -87,14 +87,22 @@ async fn turned_away(
 }
 
 fn limit_class(caller: &Caller, request: &Request<'_>) -> LimitClass {
-    called_tool(request).map_or(LimitClass::Api, |tool| {
+    used_tool(request).map_or(LimitClass::Api, |tool| {
         let params = &request.params;
         let state = params.request_state.as_deref().filter(|_| caller.revision.is_modern());
         stagedoor_tools::limit_class(tool, params.arguments, state)
     })
 }
 
-fn called_tool(request: &Request<'_>) -> Option<ToolName> {
-    let name = request.params.name.as_deref().filter(|_| request.method == "tools/call")?;
-    name.parse().ok()
+/// The tool that answers the request: the one that is called, or the one that reads the resource or moves the task.
+fn used_tool(request: &Request<'_>) -> Option<ToolName> {
+    let params = &request.params;
+    match request.method.as_ref() {
+        "tools/call" => params.name.as_deref()?.parse().ok(),
+        "resources/read" => music::resources::tool(params.uri.as_deref()?),
+        "tasks/get" => Some(ToolName::JobGet),
+        "tasks/update" => Some(ToolName::PlaylistTransfer),
+        "tasks/cancel" => Some(ToolName::JobCancel),
+        _ => None,
+    }
 }

@@ -102,12 +102,14 @@ impl Surface for FixtureSurface {
             Err(error) => return Some(invalid(format!("`params` is wrong: {error}."))),
         };
         let reply = match call.method {
-            "prompts/list" => prompts::list(),
-            "prompts/get" => prompts::get(caller, &params),
-            "resources/list" => resources::list(),
-            "resources/templates/list" => resources::templates(),
-            "resources/read" => resources::read(caller, &params),
-            "completion/complete" => complete(&params),
+            "prompts/list" => self.behind(caller, call, "prompts", prompts::list()).await,
+            "resources/list" => self.behind(caller, call, "resources", resources::list()).await,
+            "resources/templates/list" => {
+                self.behind(caller, call, "resourceTemplates", resources::templates()).await
+            }
+            "prompts/get" if is_fixture(&params.name) => prompts::get(caller, &params),
+            "resources/read" if is_fixture(&params.uri) => resources::read(caller, &params),
+            "completion/complete" if is_fixture(params.completes()) => complete(&params),
             "resources/subscribe" | "resources/unsubscribe" if !caller.revision.is_modern() => {
                 resources::subscription(&params)
             }
@@ -124,6 +126,22 @@ impl Surface for FixtureSurface {
 }
 
 impl FixtureSurface {
+    /// A list of fixtures behind what the real surface lists.
+    async fn behind(&self, caller: &Caller, call: OtherCall<'_>, member: &str, fixtures: Reply) -> Reply {
+        match (self.inner.request(caller, call).await, fixtures) {
+            (Some(Reply::Result(mut real)), Reply::Result(mut fixtures)) => {
+                if let (Some(Value::Array(list)), Some(Value::Array(more))) =
+                    (real.get_mut(member), fixtures.get_mut(member))
+                {
+                    list.append(more);
+                }
+                Reply::Result(real)
+            }
+            (Some(other), _) => other,
+            (None, fixtures) => fixtures,
+        }
+    }
+
     fn announce(&self, event: ServerEvent) -> Reply {
         let listeners = self.events.send(event).unwrap_or(0);
         text(&format!("{listeners} listeners were told."))
@@ -139,7 +157,22 @@ struct Params {
     level: String,
     arguments: JsonObject,
     argument: JsonObject,
+    #[serde(rename = "ref")]
+    reference: JsonObject,
     input_responses: Option<Value>,
+}
+
+impl Params {
+    /// The prompt or template whose argument is completed.
+    fn completes(&self) -> &str {
+        let named = self.reference.get("name").or_else(|| self.reference.get("uri"));
+        named.and_then(Value::as_str).unwrap_or_default()
+    }
+}
+
+/// Whether a prompt's name or a resource's address is the suite's.
+fn is_fixture(name: &str) -> bool {
+    name.starts_with("test_") || name.starts_with("test://")
 }
 
 fn complete(params: &Params) -> Reply {

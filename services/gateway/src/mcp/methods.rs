@@ -1,6 +1,6 @@
 //! The methods of MCP and who answers each: the handshake and discovery here, everything else the surface.
 
-use rmcp::model::{ErrorCode as RpcErrorCode, JsonObject};
+use rmcp::model::{ErrorCode as RpcErrorCode, JsonObject, ServerCapabilities};
 use serde_json::{Value, json};
 use stagedoor_domain::{ErrorCode, PublicError};
 
@@ -104,21 +104,24 @@ fn list_tools(endpoint: &Endpoint, caller: &Caller, request: &Request<'_>) -> Re
 }
 
 fn discover(endpoint: &Endpoint) -> JsonObject {
-    let mut result = described(endpoint);
+    let mut result = described(endpoint, &endpoint.surface.capabilities());
     result.insert("supportedVersions".to_owned(), json!(Revision::SUPPORTED.map(Revision::as_str)));
     with_cache_hint(result)
 }
 
 fn initialize(endpoint: &Endpoint, revision: Revision) -> JsonObject {
-    let mut result = described(endpoint);
+    let mut capabilities = endpoint.surface.capabilities();
+    // Extensions are declared in each request, which began with 2026-07-28.
+    capabilities.extensions = None;
+    let mut result = described(endpoint, &capabilities);
     result.insert("protocolVersion".to_owned(), json!(revision.as_str()));
     result.insert("serverInfo".to_owned(), endpoint.server_info.value().clone());
     result
 }
 
-fn described(endpoint: &Endpoint) -> JsonObject {
+fn described(endpoint: &Endpoint, capabilities: &ServerCapabilities) -> JsonObject {
     let mut result = JsonObject::new();
-    result.insert("capabilities".to_owned(), json!(endpoint.surface.capabilities()));
+    result.insert("capabilities".to_owned(), json!(capabilities));
     if let Some(instructions) = endpoint.surface.instructions() {
         result.insert("instructions".to_owned(), json!(instructions));
     }

@@ -1,27 +1,37 @@
-//! The music tools as MCP shows them: rmcp's `Tool` around each descriptor, results and failures as content.
+//! The music tools behind the protocol: calls, and what stands on them: resources, prompts, completion, tasks. How
+//! answers look is in `answers`, the list of tools in `listing`.
 
-use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+mod answers;
+mod completion;
+mod listing;
+mod progress;
+mod prompts;
+pub(in crate::mcp) mod resources;
+mod tasks;
+mod words;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use rmcp::model::{ErrorCode as RpcErrorCode, JsonObject, ServerCapabilities, Tool, ToolAnnotations};
-use serde_json::value::RawValue;
+use rmcp::model::{ErrorCode as RpcErrorCode, JsonObject, ServerCapabilities};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use stagedoor_audit::{AuditAction, AuditLog};
 use stagedoor_bootstrap::Metrics;
-use stagedoor_bootstrap::metrics::CallOutcome;
-use stagedoor_domain::{CallId, ErrorCode, PublicError, ToolName, ToolsetSet};
-use stagedoor_tools::{Call, Dispatcher, Interaction, Outcome, UrlQuestion, descriptors};
+use stagedoor_domain::{ErrorCode, PublicError, ToolName};
+use stagedoor_tools::{Call, Dispatcher, Interaction, Outcome, Progress, UrlQuestion};
 
-use super::surface::{Caller, Reply, RpcError, Surface, ToolCall};
+pub(super) use self::answers::outcome_class;
+pub use self::answers::{failure, render};
+use self::answers::{rendered_result, rendered_structure, rendered_text};
+use self::listing::Listing;
+use self::progress::Steps;
+use super::surface::{Caller, OtherCall, Reply, RpcError, Surface, ToolCall};
 use crate::access_log::{RequestRecord, ToolReport};
 use crate::background::Background;
 use crate::refusals;
-
-/// The key in a failure's `_meta` under which its stable code stands.
-const ERROR_META: &str = "dev.stagedoor/error";
 
 /// The key in an answer's `_meta` under which warnings stand, each a sentence.
 const WARNINGS_META: &str = "dev.stagedoor/warnings";
@@ -38,9 +48,7 @@ pub struct MusicSurface {
     audit: AuditLog,
     background: Background,
     metrics: Arc<Metrics>,
-    tools: Vec<(ToolName, String)>,
-    /// Rendered lists by what a key is shown; there are few kinds of keys.
-    lists: RwLock<HashMap<(ToolsetSet, bool), Bytes>>,
+    listing: Listing,
 }
 
 impl MusicSurface {
@@ -51,21 +59,25 @@ impl MusicSurface {
         background: Background,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let tools = descriptors::all().into_iter().map(|tool| (tool.name, json!(shown(tool)).to_string()));
-        Self { dispatcher, audit, background, metrics, tools: tools.collect(), lists: RwLock::default() }
+        Self { dispatcher, audit, background, metrics, listing: Listing::new() }
     }
 
     /// Runs a call that changes something apart from its caller: one who leaves must not leave a write half
     /// told, to the cache or to the audit trail.
-    async fn write(&self, caller: &Caller, tool: ToolName, arguments: Option<&RawValue>) -> Outcome {
+    async fn write(&self, caller: &Caller, tool: ToolName, call: &ToolCall<'_>) -> Outcome {
         let (dispatcher, metrics) = (Arc::clone(&self.dispatcher), Arc::clone(&self.metrics));
-        let (caller, arguments) = (caller.clone(), arguments.map(ToOwned::to_owned));
+        let (caller, arguments) = (caller.clone(), call.arguments.map(ToOwned::to_owned));
+        let steps = Steps::of(call.notifier);
         let write = async move {
             let call = Call {
                 tool,
                 arguments: arguments.as_deref(),
                 client: caller.audit_client(),
-                interaction: Interaction::default(),
+                interaction: Interaction {
+                    tasks: tasks::taken(&caller),
+                    progress: steps.as_ref().map(|steps| steps as &dyn Progress),
+                    ..Interaction::default()
+                },
             };
             let (outcome, duration) = dispatcher.call(&caller.ctx, call).await;
             note(&metrics, &caller.record, tool, &outcome, duration);
@@ -78,18 +90,52 @@ impl MusicSurface {
         }
     }
 
-    fn render_list(&self, caller: &Caller) -> Bytes {
-        let principal = caller.ctx.principal();
-        let visible = self.tools.iter().filter(|(name, _)| principal.sees(*name));
-        let texts: Vec<&str> = visible.map(|(_, text)| text.as_str()).collect();
-        format!("[{}]", texts.join(",")).into()
+    /// Runs a call that ends with its caller.
+    async fn run(
+        &self,
+        caller: &Caller,
+        tool: ToolName,
+        arguments: Option<&RawValue>,
+        interaction: Interaction<'_>,
+    ) -> Outcome {
+        let call = Call { tool, arguments, client: caller.audit_client(), interaction };
+        let (outcome, duration) = self.dispatcher.call(&caller.ctx, call).await;
+        note(&self.metrics, &caller.record, tool, &outcome, duration);
+        outcome
+    }
+
+    /// The same for a request that is not a tool call but stands on one.
+    async fn ask(
+        &self,
+        caller: &Caller,
+        tool: ToolName,
+        arguments: &Value,
+        interaction: Interaction<'_>,
+    ) -> Outcome {
+        match to_raw_value(arguments) {
+            Ok(arguments) => self.run(caller, tool, Some(&arguments), interaction).await,
+            Err(_) => Outcome::Failed(PublicError::internal()),
+        }
+    }
+
+    /// Refuses a request for something that is not there for this key, and records it.
+    async fn refused(&self, caller: &Caller, error: RpcError) -> Reply {
+        let client = caller.audit_client();
+        refusals::record(&self.audit, &caller.ctx, AuditAction::Request, client, &error.public).await;
+        Reply::Error(error)
     }
 }
 
 #[async_trait]
 impl Surface for MusicSurface {
     fn capabilities(&self) -> ServerCapabilities {
-        ServerCapabilities::builder().enable_tools().build()
+        let capabilities = ServerCapabilities::builder()
+            .enable_tools()
+            .enable_resources()
+            .enable_prompts()
+            .enable_completions()
+            .enable_tasks();
+        capabilities.build()
     }
 
     fn instructions(&self) -> Option<&'static str> {
@@ -97,39 +143,21 @@ impl Surface for MusicSurface {
     }
 
     fn tools(&self, caller: &Caller) -> Bytes {
-        let principal = caller.ctx.principal();
-        let kind = (principal.toolsets, principal.read_only);
-        let known = self.lists.read().ok().and_then(|lists| lists.get(&kind).cloned());
-        known.unwrap_or_else(|| {
-            let list = self.render_list(caller);
-            if let Ok(mut lists) = self.lists.write() {
-                lists.insert(kind, list.clone());
-            }
-            list
-        })
+        self.listing.of(caller.ctx.principal())
     }
 
     async fn call_tool(&self, caller: &Caller, call: ToolCall<'_>) -> Reply {
         // A tool that the key is not shown does not exist for it.
         let tool = call.name.parse::<ToolName>().ok().filter(|tool| caller.ctx.principal().sees(*tool));
         let Some(tool) = tool else {
-            let error = unknown_tool(call.name);
-            let client = caller.audit_client();
-            refusals::record(&self.audit, &caller.ctx, AuditAction::Request, client, &error.public).await;
-            return Reply::Error(error);
+            return self.refused(caller, unknown_tool(call.name)).await;
         };
         let outcome = if runs_apart(tool) {
-            self.write(caller, tool, call.arguments).await
+            self.write(caller, tool, &call).await
         } else {
-            let call = Call {
-                tool,
-                arguments: call.arguments,
-                client: caller.audit_client(),
-                interaction: interaction(caller, &call),
-            };
-            let (outcome, duration) = self.dispatcher.call(&caller.ctx, call).await;
-            note(&self.metrics, &caller.record, tool, &outcome, duration);
-            outcome
+            let steps = Steps::of(call.notifier);
+            let progress = steps.as_ref().map(|steps| steps as &dyn Progress);
+            self.run(caller, tool, call.arguments, interaction(caller, &call, progress)).await
         };
         match outcome {
             Outcome::Answered { body, warnings, .. } if warnings.is_empty() => Reply::Members(body),
@@ -138,6 +166,7 @@ impl Surface for MusicSurface {
                 JsonObject::from_iter([(WARNINGS_META.to_owned(), json!(warnings))]),
             ),
             Outcome::InputRequired { question, state } => Reply::InputRequired(ask(&question, state)),
+            Outcome::Started { job } => tasks::begun(&job),
             Outcome::Failed(error) => Reply::Result(failure(&error, caller.ctx.call())),
             Outcome::ScopeNeeded(scopes) => Reply::ScopeNeeded(scopes),
         }
@@ -146,24 +175,76 @@ impl Surface for MusicSurface {
     fn outlives_its_caller(&self, tool: &str) -> bool {
         tool.parse().is_ok_and(runs_apart)
     }
+
+    async fn request(&self, caller: &Caller, call: OtherCall<'_>) -> Option<Reply> {
+        let reply = match call.method {
+            "resources/list" | "resources/templates/list" | "prompts/list"
+                if named(&call).cursor.is_some() =>
+            {
+                one_page()
+            }
+            "resources/list" => resources::list(caller),
+            "resources/templates/list" => resources::templates(caller),
+            "resources/read" => resources::read(self, caller, named(&call).uri.as_deref()).await,
+            "prompts/list" => prompts::list(caller),
+            "prompts/get" => {
+                let named = named(&call);
+                prompts::get(self, caller, named.name.as_deref(), named.arguments.as_ref()).await
+            }
+            "completion/complete" => completion::complete(self, caller, call.params).await,
+            "tasks/get" | "tasks/update" | "tasks/cancel" if caller.revision.is_modern() => {
+                tasks::answer(self, caller, &call).await
+            }
+            _ => return None,
+        };
+        Some(reply)
+    }
+}
+
+/// The members of `params` that name what is asked for; a member that is something else is as good as absent.
+#[derive(Default)]
+struct Named {
+    name: Option<String>,
+    uri: Option<String>,
+    cursor: Option<Value>,
+    arguments: Option<Value>,
+}
+
+fn named(call: &OtherCall<'_>) -> Named {
+    let mut params: JsonObject =
+        call.params.and_then(|params| serde_json::from_str(params.get()).ok()).unwrap_or_default();
+    let mut text = |name: &str| match params.remove(name) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    };
+    let (name, uri) = (text("name"), text("uri"));
+    let mut given = |name: &str| params.remove(name).filter(|value| !value.is_null());
+    Named { name, uri, cursor: given("cursor"), arguments: given("arguments") }
 }
 
 /// Whether a call must not end with its caller. Linking changes nothing but a row that ends by itself, and waits for
-/// a person: it ends with its caller.
+/// a person; a transfer is a job of its own, which a caller who leaves too early cancels: both end with their caller.
 fn runs_apart(tool: ToolName) -> bool {
-    tool.writes() && tool != ToolName::AccountLink
+    tool.writes() && !matches!(tool, ToolName::AccountLink | ToolName::PlaylistTransfer)
 }
 
-/// What the client can be asked (2026-07-28 declares it in each request), and what it answered.
-fn interaction<'a>(caller: &Caller, call: &ToolCall<'a>) -> Interaction<'a> {
+/// What the client can be asked (2026-07-28 declares it in each request), what it answered, and how it is told of
+/// progress.
+fn interaction<'a>(
+    caller: &Caller,
+    call: &ToolCall<'a>,
+    progress: Option<&'a dyn Progress>,
+) -> Interaction<'a> {
     if !caller.revision.is_modern() {
-        return Interaction::default();
+        return Interaction { progress, ..Interaction::default() };
     }
     let elicitation = caller.capabilities.as_ref().and_then(|client| client.elicitation.as_ref());
     Interaction {
         opens_urls: elicitation.is_some_and(|modes| modes.url.is_some()),
         responses: call.input_responses,
         state: call.request_state,
+        tasks: tasks::taken(caller),
+        progress,
     }
 }
 
@@ -186,81 +267,26 @@ fn note(metrics: &Metrics, record: &RequestRecord, tool: ToolName, outcome: &Out
     metrics.tool_call_duration.record(tool, duration);
     let source = match outcome {
         Outcome::Answered { level, .. } => Some(level.as_str()),
-        Outcome::InputRequired { .. } | Outcome::Failed(_) | Outcome::ScopeNeeded(_) => None,
+        Outcome::InputRequired { .. }
+        | Outcome::Started { .. }
+        | Outcome::Failed(_)
+        | Outcome::ScopeNeeded(_) => None,
     };
     record.report(ToolReport { tool, outcome: outcome.error().map_or("ok", ErrorCode::as_str), source });
 }
 
-/// The class of an outcome for metrics.
-pub(super) fn outcome_class(error: Option<ErrorCode>) -> CallOutcome {
-    match error {
-        None => CallOutcome::Success,
-        Some(ErrorCode::RateLimited | ErrorCode::ProviderRateLimited | ErrorCode::Overloaded) => {
-            CallOutcome::Limited
-        }
-        Some(ErrorCode::DeadlineExceeded) => CallOutcome::DeadlineExceeded,
-        Some(
-            ErrorCode::ProviderUnavailable
-            | ErrorCode::ProviderInvalidAnswer
-            | ErrorCode::ProviderRejected
-            | ErrorCode::LinkFailed
-            | ErrorCode::PartlyDone,
-        ) => CallOutcome::ProviderError,
-        Some(
-            ErrorCode::Internal
-            | ErrorCode::StoreUnavailable
-            | ErrorCode::KeyUnavailable
-            | ErrorCode::AuditUnavailable
-            | ErrorCode::SessionUnreadable,
-        ) => CallOutcome::InternalError,
-        Some(_) => CallOutcome::CallerError,
+/// A result that is written as an object.
+fn result(value: Value) -> Reply {
+    match value {
+        Value::Object(members) => Reply::Result(members),
+        _ => Reply::Result(JsonObject::new()),
     }
 }
 
-/// An answer's JSON as the members of a `CallToolResult`: structured, and the same as text for older clients.
-/// This is what the cache keeps, so that a cached call writes it out as it is.
-pub fn render(structured: &[u8]) -> Bytes {
-    let text = String::from_utf8_lossy(structured);
-    let quoted = Value::from(text.as_ref()).to_string();
-    let mut members = Vec::with_capacity(structured.len() + quoted.len() + 80);
-    members.extend_from_slice(b"\"content\":[{\"type\":\"text\",\"text\":");
-    members.extend_from_slice(quoted.as_bytes());
-    members.extend_from_slice(b"}],\"structuredContent\":");
-    members.extend_from_slice(structured);
-    members.extend_from_slice(b",\"isError\":false");
-    members.into()
-}
-
-/// A failure that the agent reads: one text that says what was wrong and what to do, and the code for programs.
-pub fn failure(error: &PublicError, call: CallId) -> JsonObject {
-    let mut text = format!("{}: {}", error.code, error.message);
-    if let Some(hint) = &error.hint {
-        text.push(' ');
-        text.push_str(hint);
-    }
-    let mut meta = json!(error);
-    meta["call"] = json!(call);
-    let result = json!({
-        "content": [{ "type": "text", "text": text }],
-        "isError": true,
-        "_meta": { ERROR_META: meta },
-    });
-    match result {
-        Value::Object(result) => result,
-        _ => JsonObject::new(),
-    }
-}
-
-fn shown(tool: descriptors::Descriptor) -> Tool {
-    let annotations = ToolAnnotations::with_title(tool.title)
-        .read_only(!tool.name.writes())
-        .destructive(tool.name.destroys())
-        .idempotent(tool.idempotent)
-        .open_world(tool.open_world);
-    Tool::new(tool.name.as_str(), tool.description, tool.input_schema)
-        .with_title(tool.title)
-        .with_raw_output_schema(Arc::new(tool.output_schema))
-        .with_annotations(annotations)
+fn one_page() -> Reply {
+    let public = PublicError::new(ErrorCode::InvalidCursor, "This list has one page and no cursors.")
+        .hint("Call again without `cursor`.");
+    Reply::Error(RpcError::new(RpcErrorCode::INVALID_PARAMS, public))
 }
 
 fn unknown_tool(name: &str) -> RpcError {
@@ -269,26 +295,4 @@ fn unknown_tool(name: &str) -> RpcError {
         PublicError::new(ErrorCode::UnknownTool, format!("There is no tool {shown:?} for this key."))
             .hint("tools/list shows which tools there are.");
     RpcError::new(RpcErrorCode::INVALID_PARAMS, public)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_is_both_structured_and_text() {
-        let members = render(br#"{"title":"So \"What\""}"#);
-        let result: Value =
-            serde_json::from_str(&format!("{{{}}}", String::from_utf8_lossy(&members))).unwrap();
-        assert_eq!(result["structuredContent"]["title"], "So \"What\"");
-        let text = result["content"][0]["text"].as_str().unwrap();
-        assert_eq!(serde_json::from_str::<Value>(text).unwrap(), result["structuredContent"]);
-    }
-
-    #[test]
-    fn the_whole_list_costs_an_agent_little() {
-        let bytes: usize =
-            descriptors::all().into_iter().map(|tool| json!(shown(tool)).to_string().len()).sum();
-        assert!(bytes / 4 < 6_000, "the tool list costs about {} tokens", bytes / 4);
-    }
 }

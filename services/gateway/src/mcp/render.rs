@@ -63,6 +63,7 @@ pub(crate) fn message(id: &RawValue, revision: Revision, server: &ServerInfo, re
         Reply::InputRequired(result) => {
             (StatusCode::OK, from_object(id, revision, server, result, "input_required"))
         }
+        Reply::Task(result) => (StatusCode::OK, from_object(id, revision, server, result, "task")),
         Reply::Error(error) => (status(&error, revision), error_message(Some(id), &error)),
         Reply::ScopeNeeded(scopes) => {
             challenge = Some(crate::problem::scope_challenge(scopes));
@@ -94,7 +95,7 @@ pub(crate) fn response(rendered: Rendered, extra: HeaderMap) -> Response {
 /// The JSON text of an error message. Without a readable id the member is left out, as MCP's schema wants it
 /// (JSON-RPC 2.0 §5 would have `null`).
 fn error_message(id: Option<&RawValue>, error: &RpcError) -> Vec<u8> {
-    let mut data: Map<String, Value> = match &error.data {
+    let mut data: Map<String, Value> = match error.data.as_deref() {
         Some(Value::Object(members)) => members.clone(),
         _ => Map::new(),
     };

@@ -86,6 +86,8 @@ pub enum Reply {
     /// The client has to answer `inputRequests` and retry (multi round-trip requests, 2026-07-28). An object
     /// with `inputRequests` and/or `requestState`.
     InputRequired(JsonObject),
+    /// The call goes on as a task (`io.modelcontextprotocol/tasks`); the members of `CreateTaskResult`.
+    Task(JsonObject),
     /// A protocol error.
     Error(RpcError),
     /// The principal lacks a scope: HTTP 403 with a challenge that lists all that are needed.
@@ -100,7 +102,7 @@ pub struct RpcError {
     /// What went wrong, with our stable code; rendered into `message` and `data`.
     pub public: PublicError,
     /// Further members of `data`.
-    pub data: Option<Value>,
+    pub data: Option<Box<Value>>,
 }
 
 impl RpcError {
@@ -112,7 +114,7 @@ impl RpcError {
     /// The error with further members of `data`; `data` must be an object.
     #[must_use]
     pub fn with_data(mut self, data: Value) -> Self {
-        self.data = Some(data);
+        self.data = Some(Box::new(data));
         self
     }
 }
@@ -209,6 +211,27 @@ impl Notifier {
             params["message"] = json!(message);
         }
         self.notify("notifications/progress", params).await;
+    }
+
+    /// Whether the client asked for progress.
+    pub fn takes_progress(&self) -> bool {
+        self.progress_token.is_some() && self.sender.is_some()
+    }
+
+    /// Reports progress, if the client asked for it and reads fast enough; waits for nobody. `progress` must grow from
+    /// call to call.
+    pub fn try_progress(&self, progress: u64, total: Option<u64>, message: &str) {
+        let (Some(token), Some(sender)) = (&self.progress_token, &self.sender) else { return };
+        let mut params = json!({ "progressToken": token, "progress": progress });
+        if let Some(total) = total {
+            params["total"] = json!(total);
+        }
+        if !message.is_empty() {
+            params["message"] = json!(message);
+        }
+        let message = json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params });
+        // What finds no place is told with the next step; a client that left is no error.
+        let _ = sender.try_send(message);
     }
 
     /// Sends any notification. Waits while the client reads slowly; a client that left is no error.

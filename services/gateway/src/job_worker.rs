@@ -1,0 +1,168 @@
+//! Works on jobs that are due, of any tenant and whichever replica they were begun at: claims a few at a time, makes the
+//! context of whoever began each, and has the tools do the work. What a job does is theirs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stagedoor_domain::error::Chain;
+use stagedoor_domain::{
+    Clock, Entropy, ErrorCode, Principal, PrincipalKind, PublicError, ScopeSet, Tenant, TenantStatus,
+    ToolsetSet,
+};
+use stagedoor_storage::jobs::{self, BegunBy, Claim};
+use stagedoor_storage::{KeyVault, StoreError};
+use stagedoor_tools::Dispatcher;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::background::Background;
+use crate::tenancy;
+
+/// Jobs that one replica works on at a time.
+const AT_A_TIME: usize = 4;
+/// Jobs of one tenant that all replicas together work on at a time.
+const OF_A_TENANT: u32 = 2;
+/// How often it is looked for jobs that another replica was given, or has left; more or less by a quarter, so that
+/// replicas do not look all at once.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// One replica's worker.
+#[derive(Debug)]
+pub struct JobWorker {
+    pub(crate) vault: Arc<KeyVault>,
+    pub(crate) dispatcher: Arc<Dispatcher>,
+    pub(crate) background: Background,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+}
+
+impl JobWorker {
+    /// Works until `until`, which also has jobs under way given back after their step; the process waits for them as for
+    /// writes.
+    pub async fn run(self: Arc<Self>, until: CancellationToken) {
+        let places = Arc::new(Semaphore::new(AT_A_TIME));
+        let ended = Arc::new(Notify::new());
+        let mut failing = false;
+        while !until.is_cancelled() {
+            let free = u32::try_from(places.available_permits()).unwrap_or_default();
+            match self.claim(free).await {
+                Ok(claims) => {
+                    failing = false;
+                    for claim in claims {
+                        self.begin(claim, (&places, &ended), &until);
+                    }
+                }
+                Err(error) => {
+                    if !failing {
+                        tracing::warn!(error = %Chain(&error), "jobs wait, because they cannot be claimed");
+                    }
+                    failing = true;
+                }
+            }
+            tokio::select! {
+                () = until.cancelled() => {}
+                () = self.dispatcher.desk().jobs().work() => {}
+                () = ended.notified() => {}
+                () = tokio::time::sleep(self.pause()) => {}
+            }
+        }
+    }
+
+    async fn claim(&self, most: u32) -> Result<Vec<Claim>, StoreError> {
+        if most == 0 {
+            return Ok(Vec::new());
+        }
+        jobs::claim_due(self.vault.store(), most, OF_A_TENANT).await
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        claim: Claim,
+        (places, ended): (&Arc<Semaphore>, &Arc<Notify>),
+        until: &CancellationToken,
+    ) {
+        // There is a place for each that was claimed: nobody else takes one.
+        let Ok(place) = Arc::clone(places).try_acquire_owned() else { return };
+        let (worker, ended, until) = (Arc::clone(self), Arc::clone(ended), until.clone());
+        let work = async move {
+            if let Err(error) = worker.work(&claim, &until).await {
+                // Its claim ends by itself, and it is tried again.
+                tracing::warn!(job = %claim.job, error = %Chain(&error), "a job could not be begun");
+            }
+            drop(place);
+            ended.notify_one();
+        };
+        drop(self.background.spawn("job", work));
+    }
+
+    async fn work(&self, claim: &Claim, until: &CancellationToken) -> Result<(), StoreError> {
+        let store = self.vault.store();
+        let Some(tenant) = store.tenant_by_id(claim.tenant).await?.map(Arc::new) else { return Ok(()) };
+        let ours =
+            tenancy::establish_job(Arc::clone(&tenant), "jobs", self.clock.as_ref(), self.entropy.as_ref());
+        let Some(job) = jobs::load(&self.vault, &ours, claim.job).await? else { return Ok(()) };
+        let (principal, refusal) = self.principal(&tenant, claim, &job.begun_by).await?;
+        let ctx = tenancy::establish_job_of(tenant, &principal, self.clock.as_ref(), self.entropy.as_ref());
+        self.dispatcher.run_job(&ctx, claim, refusal, until).await;
+        Ok(())
+    }
+
+    /// Who began the job, with the rights that are left by now; and why it may not go on, if it may not.
+    async fn principal(
+        &self,
+        tenant: &Tenant,
+        claim: &Claim,
+        begun_by: &BegunBy,
+    ) -> Result<(Principal, Option<PublicError>), StoreError> {
+        let known = match &begun_by.api_key {
+            Some(key) => self.vault.store().find_api_key(&tenant.slug, key).await?,
+            None => None,
+        };
+        let key = known.map(|key| key.principal).filter(|principal| {
+            tenant.status == TenantStatus::Active
+                && principal.user == Some(claim.user)
+                && principal.expires_at.is_none_or(|at| at > self.clock.now())
+        });
+        Ok(match key {
+            Some(now) => (with_rights_of_both(now, begun_by), None),
+            None => (without_rights(claim), Some(ended())),
+        })
+    }
+
+    fn pause(&self) -> Duration {
+        let mut random = [0];
+        self.entropy.fill(&mut random);
+        LOOK_EVERY * 3 / 4 + LOOK_EVERY / 512 * u32::from(random[0])
+    }
+}
+
+/// What the key has now, and had when the job was begun.
+fn with_rights_of_both(now: Principal, begun_by: &BegunBy) -> Principal {
+    Principal {
+        scopes: now.scopes.intersection(begun_by.scopes),
+        toolsets: now.toolsets.intersection(begun_by.toolsets),
+        read_only: now.read_only || begun_by.read_only,
+        ..now
+    }
+}
+
+/// A principal that may end the job, and do nothing else.
+fn without_rights(claim: &Claim) -> Principal {
+    Principal {
+        kind: PrincipalKind::Job(tenancy::JOB),
+        user: Some(claim.user),
+        scopes: ScopeSet::empty(),
+        toolsets: ToolsetSet::empty(),
+        read_only: true,
+        expires_at: None,
+        allowed_networks: Vec::new(),
+    }
+}
+
+fn ended() -> PublicError {
+    PublicError::new(
+        ErrorCode::Unauthenticated,
+        "The key that began this job was revoked, has expired, or belongs to a tenant that is suspended.",
+    )
+    .hint("Begin it anew with a key that is valid.")
+}
