@@ -1,4 +1,4 @@
-# Shared by tests/clients/run.sh and tests/conformance/run.sh: finds Node, installs the pinned packages, runs
+# Shared by the runs of tests/clients, tests/conformance and tests/tour: finds Node and Python, installs the pinned packages, runs
 # one demo gateway on loopback, and ends what it started. Sourced, not executed.
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
@@ -41,6 +41,30 @@ install_packages() {
     missing="Node 22.19 or newer is not installed, and none of the packages has one for this platform"
     return 1
   fi
+}
+
+# Makes the virtual environment of tests/clients/requirements.txt unless it is there, and sets $python to its Python.
+# Fails, with the reason in $missing, where there is no Python for it; ends the run if installing fails.
+install_python() {
+  local clients="$root/tests/clients"
+  local stamp="$clients/.venv/.installed"
+  python="$clients/.venv/bin/python"
+  if ! command -v python3 >/dev/null; then
+    missing="python3 is not installed"
+    return 1
+  fi
+  if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    missing="Python 3.11 or newer is not installed"
+    return 1
+  fi
+  if cmp -s "$clients/requirements.txt" "$stamp"; then return 0; fi
+  echo "installing the pinned Python packages (once)"
+  if ! (python3 -m venv --clear "$clients/.venv" && "$clients/.venv/bin/pip" install -q -r "$clients/requirements.txt") >"$work/pip.log" 2>&1; then
+    echo "pip install failed:" >&2
+    tail -n 20 "$work/pip.log" >&2
+    exit 1
+  fi
+  cp "$clients/requirements.txt" "$stamp"
 }
 
 # Waits until process $2 has written a line into file $1, at most $3 seconds, and prints it.

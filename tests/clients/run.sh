@@ -19,28 +19,6 @@ skip() {
   skipped=$((skipped + 1))
 }
 
-# Makes the virtual environment of requirements.txt unless it is there. Fails, with the reason in $missing, where
-# there is no Python for it; ends the run if installing fails.
-install_python() {
-  local stamp="$here/.venv/.installed"
-  if ! command -v python3 >/dev/null; then
-    missing="python3 is not installed"
-    return 1
-  fi
-  if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-    missing="Python 3.11 or newer is not installed"
-    return 1
-  fi
-  if cmp -s "$here/requirements.txt" "$stamp"; then return 0; fi
-  echo "installing the pinned Python packages (once)"
-  if ! (python3 -m venv --clear "$here/.venv" && "$here/.venv/bin/pip" install -q -r "$here/requirements.txt") >"$work/pip.log" 2>&1; then
-    echo "pip install failed:" >&2
-    tail -n 20 "$work/pip.log" >&2
-    exit 1
-  fi
-  cp "$here/requirements.txt" "$stamp"
-}
-
 node_ready=yes
 install_packages || node_ready="$missing"
 python_ready=yes
@@ -70,8 +48,8 @@ else
   done
 fi
 if [[ "$python_ready" == yes ]]; then
-  client "$here/.venv/bin/python" "$here/python_client.py" 2026-07-28
-  client "$here/.venv/bin/python" "$here/python_client.py" 2025-11-25
+  client "$python" "$here/python_client.py" 2026-07-28
+  client "$python" "$here/python_client.py" 2025-11-25
 else
   for name in "python-mcp 2026-07-28" "python-mcp 2025-11-25"; do skip "$name" "$python_ready"; done
 fi

@@ -36,9 +36,10 @@ async fn every_call_leaves_exactly_its_record() {
     let stage = Stage::start().await;
     // What is fetched ahead has records of its own, when it is worth fetching.
     let gateway = TestGateway::start_with(&stage, |config| config.cache.prefetch = false).await;
-    let (ada, bob) = (stage.inhabit("ada").await, stage.inhabit("bob").await);
+    let ada = stage.inhabit_with("ada", music::everything_allowed()).await;
+    let bob = stage.inhabit("bob").await;
     let client = music::client(&gateway, &ada);
-    let music = Music::of(&stage, &client, Provider::Spotify).await;
+    let music = Music::of_all_tools(&stage, &client, Provider::Spotify).await;
     gateway.flush_audit().await;
     let before = ada.tenant.audit_trail().await.len();
     for round in 0..3 {

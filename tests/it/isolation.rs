@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 use stagedoor_domain::policy::Quota;
 use stagedoor_domain::{Provider, ToolName};
-use stagedoor_testkit::{Client, Era, Inhabited, KeySpec, Stage, TestGateway, generous};
+use stagedoor_testkit::{Client, Era, Inhabited, KeySpec, Stage, TestGateway};
 
 use crate::music::{self, Music};
 
@@ -34,6 +34,33 @@ const FIXTURES: &[(&str, &str)] = &[
         "limit_violations",
         "INSERT INTO limit_violations VALUES ('$1', 'key:AAAAAAAAAAAA', 'search-60', now(), NULL, 1, 0, now(), now())",
     ),
+    // What unlinking takes along.
+    (
+        "playlist_versions",
+        "INSERT INTO playlist_versions SELECT tenant_id, account_id, 'spotify:playlist:x', 1, gen_random_uuid(), \
+         user_id, NULL, 'before', NULL, now(), 0, sha256('x'), 'x', '{}' FROM linked_accounts WHERE tenant_id = '$1'",
+    ),
+    (
+        "playlist_chunks",
+        "INSERT INTO playlist_chunks SELECT tenant_id, account_id, 'spotify:playlist:x', gen_random_uuid(), 'x' \
+         FROM linked_accounts WHERE tenant_id = '$1'",
+    ),
+    (
+        "idempotency_keys",
+        "INSERT INTO idempotency_keys SELECT tenant_id, 'key:AAAAAAAAAAAA', sha256(account_id::text::bytea), \
+         gen_random_uuid(), user_id, account_id, 'playlist_add', sha256('x'), gen_random_uuid(), now(), 0, NULL, NULL, \
+         now() + interval '1 day' FROM linked_accounts WHERE tenant_id = '$1'",
+    ),
+    (
+        "jobs",
+        "INSERT INTO jobs (tenant_id, job_id, kind, user_id, principal, scopes, toolsets, read_only, state, document, \
+         expires_at) SELECT tenant_id, gen_random_uuid(), 'transfer', user_id, 'key:AAAAAAAAAAAA', '{}', '{}', false, \
+         'waiting', 'x', now() + interval '1 day' FROM linked_accounts WHERE tenant_id = '$1'",
+    ),
+    (
+        "job_parts",
+        "INSERT INTO job_parts SELECT tenant_id, job_id, 1000000, 1, 'x' FROM jobs WHERE tenant_id = '$1'",
+    ),
 ];
 
 /// Every tool once on both providers, for each of the tenants; then an account that is used once, because the last
@@ -48,8 +75,12 @@ async fn mixed_run(
         let client = music::client(gateway, tenant);
         let mut of_tenant = BTreeMap::new();
         for provider in Provider::ALL {
-            let music = Music::of(stage, &client, *provider).await;
-            for tool in ToolName::ALL {
+            let music = Music::of_all_tools(stage, &client, *provider).await;
+            // Unlinking takes jobs along, too.
+            let unlink = ToolName::AccountUnlink;
+            let others =
+                ToolName::ALL.iter().filter(|tool| **tool != unlink && music::has(*provider, **tool));
+            for tool in others.chain([&unlink]) {
                 client.call(tool.as_str(), music.arguments(*tool)).await;
             }
             tenant.tenant.link(tenant.user, *provider).await;
@@ -65,7 +96,8 @@ async fn mixed_run(
 async fn every_table_shows_a_tenant_its_own_rows_only() {
     let stage = Stage::start().await;
     let gateway = TestGateway::start(&stage).await;
-    let (ada, bob) = (stage.inhabit("ada").await, stage.inhabit("bob").await);
+    let allowed = music::everything_allowed;
+    let (ada, bob) = (stage.inhabit_with("ada", allowed()).await, stage.inhabit_with("bob", allowed()).await);
     mixed_run(&stage, &gateway, &[&ada, &bob]).await;
     gateway.flush_audit().await;
     for (_, fixture) in FIXTURES {
@@ -108,26 +140,64 @@ async fn every_table_shows_a_tenant_its_own_rows_only() {
 /// Calls of `tool` that name things of `owner`. A tool that can name none is called as it is.
 fn foreign_calls(tool: ToolName, owner: &Inhabited<'_>, music: &Music, cursors: &Cursors) -> Vec<Value> {
     let (provider, account) = (music.provider, owner.account(music.provider).id.to_string());
+    let with = |mut arguments: Value, name: &str, value: &Value| {
+        arguments[name] = value.clone();
+        arguments
+    };
+    let (own, account) = (|| music.arguments(tool), json!(account));
     match tool {
         ToolName::Search => vec![json!({ "query": "a", "provider": provider, "cursor": cursors.search })],
-        ToolName::PlaylistsList | ToolName::AccountLink | ToolName::AccountUnlink => {
+        ToolName::PlaylistsList | ToolName::AccountLink | ToolName::AccountUnlink | ToolName::Profile => {
             vec![json!({ "account": account }), json!({ "provider": provider, "account": account })]
         }
-        ToolName::PlaylistGet => [
-            json!({ "ref": music.playlist, "account": account }),
-            json!({ "ref": music.playlist, "cursor": cursors.playlist }),
-            json!({ "ref": music.playlist }),
-        ]
-        .into_iter()
         // Tidal has no private playlists: by its reference anyone may read one, through an account of their own.
-        .take(if provider == Provider::Spotify { 3 } else { 2 })
-        .collect(),
+        ToolName::PlaylistGet
+        | ToolName::PlaylistVersions
+        | ToolName::PlaylistDiff
+        | ToolName::PlaylistTransfer => {
+            let mut calls = vec![with(own(), "account", &account)];
+            if tool == ToolName::PlaylistGet {
+                calls.push(with(own(), "cursor", &cursors.playlist));
+            }
+            if tool == ToolName::PlaylistTransfer {
+                calls.push(with(own(), "to_account", &json!(owner.account(music::elsewhere(provider)).id)));
+                calls.push(json!({ "job": music.job(), "accept_best": true }));
+            }
+            if provider == Provider::Spotify {
+                calls.push(own());
+            }
+            calls
+        }
+        ToolName::PlaylistUpdate
+        | ToolName::PlaylistDelete
+        | ToolName::PlaylistAdd
+        | ToolName::PlaylistRemove
+        | ToolName::PlaylistReorder
+        | ToolName::PlaylistReplace
+        | ToolName::PlaylistUndo
+        | ToolName::PlaylistDedupe => vec![own(), with(own(), "account", &account)],
         ToolName::PlaylistCreate => vec![json!({ "name": "Intruder", "account": account })],
-        ToolName::PlaylistAdd => vec![
-            json!({ "ref": music.playlist, "tracks": [music.track] }),
-            json!({ "ref": music.playlist, "tracks": [music.track], "account": account }),
-        ],
-        ToolName::TrackGet | ToolName::AlbumGet | ToolName::ArtistGet | ToolName::Resolve => Vec::new(),
+        ToolName::MixesList
+        | ToolName::MixItems
+        | ToolName::LibraryList
+        | ToolName::LibraryContains
+        | ToolName::LibrarySave
+        | ToolName::LibraryRemove
+        | ToolName::TopItems
+        | ToolName::RecentlyPlayed
+        | ToolName::PlaybackState
+        | ToolName::Devices
+        | ToolName::PlaybackControl
+        | ToolName::QueueAdd => vec![with(own(), "account", &account)],
+        ToolName::JobGet | ToolName::JobCancel => vec![own()],
+        ToolName::TrackGet
+        | ToolName::AlbumGet
+        | ToolName::ArtistGet
+        | ToolName::ArtistAlbums
+        | ToolName::Similar
+        | ToolName::Radio
+        | ToolName::SearchAll
+        | ToolName::Resolve => Vec::new(),
         ToolName::PreferencesSet => vec![json!({ "preferences": {} })],
         ToolName::AccountsList | ToolName::PreferencesGet | ToolName::UsageStatus => vec![json!({})],
     }
@@ -142,10 +212,11 @@ struct Cursors {
 async fn no_tool_takes_another_tenants_things() {
     let stage = Stage::start().await;
     let gateway = TestGateway::start(&stage).await;
-    let (ada, bob) = (stage.inhabit("ada").await, stage.inhabit("bob").await);
+    let allowed = music::everything_allowed;
+    let (ada, bob) = (stage.inhabit_with("ada", allowed()).await, stage.inhabit_with("bob", allowed()).await);
     let (thief, owner) = (music::client(&gateway, &ada), music::client(&gateway, &bob));
     for provider in Provider::ALL {
-        let music = Music::of(&stage, &owner, *provider).await;
+        let music = Music::of_all_tools(&stage, &owner, *provider).await;
         let cursors = Cursors {
             search: owner.call("search", json!({ "query": "a", "provider": provider })).await["tracks"]["next_cursor"]
                 .clone(),
@@ -160,8 +231,14 @@ async fn no_tool_takes_another_tenants_things() {
                 if arguments != json!({}) && tool != &ToolName::PreferencesSet {
                     let code =
                         answer.code().unwrap_or_else(|| panic!("{tool} {arguments} was answered: {text}"));
-                    let looks_missing =
-                        ["account_not_linked", "item_not_found", "invalid_cursor", "provider_forbidden"];
+                    let looks_missing = [
+                        "account_not_linked",
+                        "item_not_found",
+                        "invalid_cursor",
+                        "provider_forbidden",
+                        "job_unknown",
+                        "version_unknown",
+                    ];
                     assert!(looks_missing.contains(&code.as_str()), "{tool} {arguments}: {text}");
                 }
                 for secret in [bob.tenant.id(), bob.user.to_string(), bob.account(*provider).account.clone()]
@@ -213,7 +290,7 @@ async fn every_key_in_redis_belongs_to_one_tenant_and_holds_no_private_text() {
     let stage = Stage::start().await;
     let gateway = TestGateway::start(&stage).await;
     // Limits that refill slowly, because a bucket that is full again leaves Redis.
-    let mut settings = generous();
+    let mut settings = music::everything_allowed();
     for quotas in settings.limits.values_mut() {
         *quotas = vec![Quota::per_hour(3_000)];
     }

@@ -36,7 +36,13 @@ pub(super) fn call() -> impl Strategy<Value = Call> {
         Ask { cost, extra, lead }
     });
     let pause = prop_oneof![8 => Just(0_u64), 2 => 1_u64..3_000];
-    (0_usize..3, prop_oneof![6 => Just(0_usize), 3 => Just(1_usize), 1 => Just(2_usize)], 0_usize..3, ask, pause)
+    (
+        0_usize..3,
+        prop_oneof![6 => Just(0_usize), 3 => Just(1_usize), 1 => Just(2_usize)],
+        0_usize..3,
+        ask,
+        pause,
+    )
         .prop_map(|(key, version, class, ask, pause)| Call { key, version, class, ask, pause })
 }
 

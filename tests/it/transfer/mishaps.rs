@@ -1,0 +1,208 @@
+//! Jobs that are cancelled, left, cut off, taken over, or lose the rights that they work with.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use stagedoor_domain::Provider;
+use stagedoor_sandbox::{Effect, FaultRule, SampleTrack};
+use stagedoor_testkit::{Client, GatewayProcess, Inhabited, Stage, TestGateway};
+
+use super::{ada, codes, isrcs, playlist, rested, shared_tracks, text};
+use crate::music;
+
+const TIDAL_ADD: &str = "POST /playlists/{id}/relationships/items";
+const SPOTIFY_ADD: &str = "POST /playlists/{id}/items";
+
+/// A gateway whose calls wait two seconds for a job.
+async fn impatient(stage: &Stage) -> TestGateway {
+    TestGateway::start_with(stage, |config| config.server.request_deadline_ms = 3_000).await
+}
+
+fn moved(stage: &Stage, ada: &Inhabited<'_>, count: usize) -> (String, Vec<SampleTrack>) {
+    let tracks: Vec<SampleTrack> =
+        shared_tracks(stage, Provider::Spotify, Provider::Tidal).into_iter().take(count).collect();
+    (playlist(stage, ada, Provider::Spotify, &tracks), tracks)
+}
+
+async fn begin(client: &Client, source: &str) -> String {
+    let begun = client.call("playlist_transfer", json!({ "ref": source, "to_provider": "tidal" })).await;
+    text(&begun, "/job").to_owned()
+}
+
+/// Waits until the database says this of the only job.
+async fn until_the_job_is(stage: &Stage, state: &str) {
+    while stage.sql("SELECT state FROM jobs").await.trim() != state {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn playlists_at_tidal(client: &Client) -> Vec<Value> {
+    let listed = client.call("playlists_list", json!({ "provider": "tidal" })).await;
+    listed["playlists"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_cancelled_job_ends_and_says_what_was_done() {
+    let stage = Stage::start().await;
+    let gateway = impatient(&stage).await;
+    let ada = ada(&stage).await;
+    let client = music::client(&gateway, &ada);
+    let (source, _) = moved(&stage, &ada, 30);
+    stage.sandbox().faults().push(FaultRule::new(Provider::Tidal, Effect::status(503)));
+    let job = begin(&client, &source).await;
+    let cancelled = client.call("job_cancel", json!({ "job": job })).await;
+    stage.sandbox().faults().clear();
+    let ended = rested(&client, &job).await;
+    assert_eq!(text(&ended, "/state"), "cancelled", "{cancelled}");
+    assert!(text(&ended, "/message").starts_with("Cancelled. 0 of 30"), "{ended}");
+    assert_eq!(playlists_at_tidal(&client).await, [] as [Value; 0]);
+    let late = client.tool("playlist_transfer", json!({ "job": job, "accept_best": true })).await;
+    assert_eq!(late.code().as_deref(), Some("conflict"), "{}", late.text());
+}
+
+#[tokio::test]
+async fn whoever_leaves_before_the_job_is_told_cancels_it() {
+    let stage = Stage::start().await;
+    let gateway = TestGateway::start(&stage).await;
+    let ada = ada(&stage).await;
+    let client = music::client(&gateway, &ada);
+    let (source, _) = moved(&stage, &ada, 10);
+    stage.sandbox().faults().push(FaultRule::new(Provider::Tidal, Effect::Hold));
+    let call = client.tool("playlist_transfer", json!({ "ref": source, "to_provider": "tidal" }));
+    let begun = async {
+        while stage.sql("SELECT count(*) FROM jobs").await.trim() == "0" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        _ = call => panic!("Tidal answers nothing"),
+        () = begun => {}
+    }
+    while stage.sql("SELECT cancel_requested FROM jobs").await.trim() != "t" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stage.sandbox().faults().clear();
+    until_the_job_is(&stage, "cancelled").await;
+    assert_eq!(playlists_at_tidal(&client).await, [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_duplicates_nothing() {
+    for (from, to, add) in
+        [(Provider::Spotify, Provider::Tidal, TIDAL_ADD), (Provider::Tidal, Provider::Spotify, SPOTIFY_ADD)]
+    {
+        let stage = Stage::start().await;
+        let gateway = TestGateway::start(&stage).await;
+        let ada = ada(&stage).await;
+        let client = music::client(&gateway, &ada);
+        let tracks: Vec<SampleTrack> = shared_tracks(&stage, from, to).into_iter().take(120).collect();
+        let source = playlist(&stage, &ada, from, &tracks);
+        // More often than a request is repeated where that is harmless.
+        let lost = FaultRule::new(to, Effect::CloseConnection).operation(add).after_work().times(2);
+        stage.sandbox().faults().push(lost);
+        let begun = client.call("playlist_transfer", json!({ "ref": source, "to_provider": to })).await;
+        let done = rested(&client, text(&begun, "/job")).await;
+        assert_eq!(text(&done, "/state"), "done", "{done}");
+        assert!(stage.sandbox().faults().list().is_empty(), "answers were lost");
+        assert_eq!(codes(&stage, to, text(&done, "/report/target")), isrcs(&tracks), "{to}");
+    }
+}
+
+#[tokio::test]
+async fn a_killed_replicas_job_is_taken_over_without_duplicates() {
+    let stage = Stage::start().await;
+    let ada = ada(&stage).await;
+    let mut first = GatewayProcess::start(&stage, "first", &[]).await;
+    let (source, tracks) = moved(&stage, &ada, 130);
+    // The first batch is done, and nobody is told.
+    let held = FaultRule::new(Provider::Tidal, Effect::Hold).operation(TIDAL_ADD).after_work();
+    stage.sandbox().faults().push(held);
+    let client = first.client("ada", &ada.key);
+    let asked = json!({ "ref": source, "to_provider": "tidal", "idempotency_key": "moving" });
+    let call = client.tool("playlist_transfer", asked.clone());
+    let sent = async {
+        let added = || {
+            let requests = stage.sandbox().requests(Provider::Tidal);
+            requests.get(TIDAL_ADD).copied().unwrap_or_default()
+        };
+        while added() == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        answer = call => panic!("it cannot end: {}", answer.text()),
+        () = sent => {}
+    }
+    first.kill().await;
+    stage.sandbox().faults().clear();
+    let second = GatewayProcess::start(&stage, "second", &[]).await;
+    let client = second.client("ada", &ada.key);
+    // Whoever has a key finds the job again.
+    let found = client.call("playlist_transfer", asked).await;
+    let done = rested(&client, text(&found, "/job")).await;
+    assert_eq!(text(&done, "/state"), "done", "{done}");
+    assert_eq!(done["report"]["counts"]["written"], 130, "{done}");
+    assert_eq!(codes(&stage, Provider::Tidal, text(&done, "/report/target")), isrcs(&tracks));
+    assert_eq!(playlists_at_tidal(&client).await.len(), 1);
+    assert_eq!(ada.tenant.verify_chain().await.faults, []);
+}
+
+#[tokio::test]
+async fn a_revoked_key_ends_its_jobs() {
+    let stage = Stage::start().await;
+    let gateway = impatient(&stage).await;
+    let ada = ada(&stage).await;
+    let client = music::client(&gateway, &ada);
+    let (source, _) = moved(&stage, &ada, 10);
+    stage.sandbox().faults().push(FaultRule::new(Provider::Tidal, Effect::status(503)));
+    begin(&client, &source).await;
+    stage.sql("UPDATE api_keys SET revoked_at = now()").await;
+    stage.sandbox().faults().clear();
+    until_the_job_is(&stage, "failed").await;
+    gateway.flush_audit().await;
+    let trail = ada.tenant.audit_trail().await;
+    let ended = format!("{trail:?}");
+    assert!(ended.contains("unauthenticated"), "{ended}");
+}
+
+#[tokio::test]
+async fn unlinking_an_account_forgets_its_jobs() {
+    let stage = Stage::start().await;
+    let gateway = impatient(&stage).await;
+    let ada = ada(&stage).await;
+    let client = music::client(&gateway, &ada);
+    let (source, _) = moved(&stage, &ada, 10);
+    stage.sandbox().faults().push(FaultRule::new(Provider::Tidal, Effect::status(503)));
+    let job = begin(&client, &source).await;
+    let account = ada.account(Provider::Spotify).id.to_string();
+    client.call("account_unlink", json!({ "account": account })).await;
+    stage.sandbox().faults().clear();
+    let gone = client.tool("job_get", json!({ "job": job })).await;
+    assert_eq!(gone.code().as_deref(), Some("job_unknown"), "{}", gone.text());
+    assert_eq!(stage.sql("SELECT count(*) FROM job_parts").await.trim(), "0");
+    assert_eq!(playlists_at_tidal(&client).await, [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn a_job_that_failed_goes_on_where_it_stopped() {
+    let stage = Stage::start().await;
+    let gateway = impatient(&stage).await;
+    let ada = ada(&stage).await;
+    let client = music::client(&gateway, &ada);
+    let (source, tracks) = moved(&stage, &ada, 120);
+    // The first batch is taken; then Tidal asks for a wait that no job waits for.
+    let limited = FaultRule::new(Provider::Tidal, Effect::rate_limited(80_000)).operation(TIDAL_ADD);
+    stage
+        .sandbox()
+        .faults()
+        .push(FaultRule::new(Provider::Tidal, Effect::delay(Duration::ZERO)).operation(TIDAL_ADD).times(2));
+    stage.sandbox().faults().push(limited);
+    let failed = client.tool("playlist_transfer", json!({ "ref": source, "to_provider": "tidal" })).await;
+    until_the_job_is(&stage, "failed").await;
+    stage.sandbox().faults().clear();
+    let job = stage.sql("SELECT job_id FROM jobs").await.trim().to_owned();
+    let seen = client.call("job_get", json!({ "job": job })).await;
+    assert_eq!(text(&seen, "/error/code"), "provider_rate_limited", "{}", failed.text());
+    assert_eq!(seen["report"]["counts"]["written"], 100, "{seen}");
+    assert!(tracks.len() > 100);
+}
