@@ -42,8 +42,7 @@ clients:
 tour *ARGS:
     @exec tests/tour/run.sh "$@"
 
-# Every exchange of the suites with the music services against the services' own descriptions, by openapi-core; or those
-# recorded in a folder. The last line counts them.
+# The suites' exchanges with the music services (or those recorded in a folder) against the services' own descriptions, by openapi-core.
 contract *FOLDER:
     @exec tests/contract/run.sh "$@"
 

@@ -49,7 +49,10 @@ async fn every_call_leaves_exactly_its_record() {
                 ToolName::AccountUnlink => json!({ "account": spare.id }),
                 tool => music.arguments(*tool),
             };
-            client.call(tool.as_str(), arguments).await;
+            let answer = client.tool(tool.as_str(), arguments).await;
+            let verdict =
+                if music::has(Provider::Spotify, *tool) { "200 ok" } else { "200 provider_rejected" };
+            assert_eq!(answer.verdict(), verdict, "{tool}: {}", answer.text());
         }
         let wrong = client.tool("search", json!({ "query": round })).await;
         assert_eq!(wrong.verdict(), "200 invalid_arguments");
@@ -72,7 +75,8 @@ async fn every_call_leaves_exactly_its_record() {
                 "{tool}: {tally:?}"
             );
         } else {
-            assert_eq!(count(&tally, tool.as_str(), CALL, "ok"), 3, "{tool}: {tally:?}");
+            let outcome = if music::has(Provider::Spotify, *tool) { "ok" } else { "provider_rejected" };
+            assert_eq!(count(&tally, tool.as_str(), CALL, outcome), 3, "{tool}: {tally:?}");
         }
     }
     assert_eq!(count(&tally, "search", CALL, "invalid_arguments"), 3, "{tally:?}");

@@ -8,7 +8,7 @@ use stagedoor_domain::Provider;
 use stagedoor_sandbox::{Effect, FaultRule};
 use stagedoor_testkit::{Answer, Client, Era, Inhabited, KeySpec, Stage, TestGateway};
 
-use crate::music;
+use crate::{music, transfer as transfers};
 
 const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
@@ -20,11 +20,10 @@ fn takes_tasks_and_forms() -> Value {
     json!({ "extensions": { EXTENSION: {} }, "elicitation": { "form": {} } })
 }
 
-/// A playlist at Spotify of tracks that can be told apart by their code, or of some that cannot.
-async fn playlist(stage: &Stage, client: &Client, with_codes: bool) -> String {
+/// A playlist at Spotify of tracks that can be told apart by their code.
+async fn playlist(stage: &Stage, client: &Client) -> String {
     let catalogue = stage.sandbox().catalogue(Provider::Spotify);
-    let fitting =
-        catalogue.tracks().filter(|track| track.isrc.is_some() == with_codes && track.blocked_in.is_empty());
+    let fitting = catalogue.tracks().filter(|track| track.isrc.is_some() && track.blocked_in.is_empty());
     let tracks: Vec<String> = fitting.take(40).map(|track| format!("spotify:track:{}", track.id)).collect();
     let made = client.call("playlist_create", json!({ "name": "To move", "provider": "spotify" })).await;
     let playlist = made["playlist"]["ref"].as_str().unwrap().to_owned();
@@ -87,7 +86,7 @@ async fn a_long_call_goes_on_as_a_task_and_ends_with_the_calls_answer() {
     let discovered = client.rpc("server/discover", json!({})).await.result();
     assert_eq!(discovered["capabilities"]["extensions"][EXTENSION], json!({}), "{discovered}");
 
-    let playlist = playlist(&stage, &client, true).await;
+    let playlist = playlist(&stage, &client).await;
     let task = begin(&stage, &client, &playlist).await;
     assert_eq!(get(&client, &task).await.result()["status"], "working");
     // The same job, for those who know no tasks.
@@ -113,7 +112,7 @@ async fn a_task_is_cancelled_between_two_steps() {
     let gateway = TestGateway::start(&stage).await;
     let ada = stage.inhabit_with("ada", music::everything_allowed()).await;
     let client = client(&gateway, &ada);
-    let playlist = playlist(&stage, &client, true).await;
+    let playlist = playlist(&stage, &client).await;
     let task = begin(&stage, &client, &playlist).await;
     let acknowledged = client.rpc("tasks/cancel", json!({ "taskId": task })).await;
     assert_eq!(acknowledged.result()["resultType"], "complete", "{}", acknowledged.text());
@@ -130,7 +129,7 @@ async fn a_task_of_somebody_else_is_not_there() {
     let ada = stage.inhabit_with("ada", music::everything_allowed()).await;
     let bob = stage.inhabit_with("bob", music::everything_allowed()).await;
     let owner = client(&gateway, &ada);
-    let playlist = playlist(&stage, &owner, true).await;
+    let playlist = playlist(&stage, &owner).await;
     let task = begin(&stage, &owner, &playlist).await;
 
     let colleague = ada.tenant.person("Kim").await;
@@ -184,7 +183,7 @@ async fn who_declares_no_tasks_is_given_none() {
     );
 
     for client in [modern, legacy] {
-        let playlist = playlist(&stage, &client, true).await;
+        let playlist = playlist(&stage, &client).await;
         let answer = client.rpc("tools/call", transfer(&playlist)).await;
         assert_eq!(answer.result()["structuredContent"]["state"], "done", "{}", answer.text());
     }
@@ -197,7 +196,7 @@ async fn progress_grows_on_the_response_stream_of_the_call() {
     let ada = stage.inhabit_with("ada", music::everything_allowed()).await;
     for era in [Era::Modern, Era::Legacy("2025-11-25")] {
         let client = music::client(&gateway, &ada).speaking(era);
-        let playlist = playlist(&stage, &client, true).await;
+        let playlist = playlist(&stage, &client).await;
         let mut params = transfer(&playlist);
         params["_meta"] = json!({ "progressToken": "mine" });
         let answer = client.rpc("tools/call", params).await;
@@ -225,7 +224,7 @@ async fn a_person_decides_what_is_doubtful_on_a_form_and_the_task_goes_on() {
     let gateway = TestGateway::start(&stage).await;
     let ada = stage.inhabit_with("ada", music::everything_allowed()).await;
     let client = music::client(&gateway, &ada).declaring(takes_tasks_and_forms());
-    let playlist = playlist(&stage, &client, false).await;
+    let playlist = transfers::doubtful(&stage, &ada);
     let task = begin(&stage, &client, &playlist).await;
     stage.sandbox().faults().clear();
 

@@ -33,12 +33,14 @@ pub(crate) fn in_short(schema: &Map<String, Value>) -> Map<String, Value> {
     let definitions = schema.get("$defs").and_then(Value::as_object);
     let mut short = schema.clone();
     short.remove("$defs");
+    short.remove("required");
     let members = short.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten();
     for (_, member) in members {
         let name = member.get("$ref").and_then(Value::as_str).and_then(|name| name.rsplit('/').next());
         let definition = name.and_then(|name| definitions?.get(name)).unwrap_or(member);
-        let kind = definition.get("type").cloned().unwrap_or_else(|| "object".into());
-        *member = Value::Object(Map::from_iter([("type".to_owned(), kind)]));
+        // One of several forms has no one type.
+        let kind = definition.get("type").map(|kind| ("type".to_owned(), kind.clone()));
+        *member = Value::Object(kind.into_iter().collect());
     }
     short
 }
@@ -154,10 +156,9 @@ mod tests {
             "properties": {
                 "provider": { "type": "string" },
                 "items": { "type": "array" },
-                "first": { "type": "object" },
+                "first": {},
                 "total": { "type": "integer" },
             },
-            "required": ["provider", "items"],
         });
         assert_eq!(Value::Object(in_short(&whole)), short);
         assert!(Value::Object(whole).to_string().contains("isrc"), "the whole schema says all");

@@ -146,11 +146,22 @@ async fn nothing_is_left_out_silently() {
     assert_eq!(listed["playlists"], json!([]));
 }
 
-/// A playlist of tracks that Spotify tells no code of, and of which some can be several at Tidal.
-fn doubtful(stage: &Stage, ada: &Inhabited<'_>) -> String {
+/// A playlist of tracks that Tidal has in other versions only.
+pub(crate) fn doubtful(stage: &Stage, ada: &Inhabited<'_>) -> String {
+    let playable = |track: &SampleTrack| !track.blocked_in.contains(&"DE");
+    let theirs: Vec<SampleTrack> =
+        stage.sandbox().catalogue(Provider::Tidal).tracks().filter(playable).collect();
+    let other_versions_only = |track: &SampleTrack| {
+        let mut of_song = theirs
+            .iter()
+            .filter(|other| other.title == track.title && other.artists.first() == track.artists.first())
+            .peekable();
+        of_song.peek().is_some()
+            && of_song.all(|other| other.version != track.version && other.isrc != track.isrc)
+    };
     let ours = stage.sandbox().catalogue(Provider::Spotify);
-    let tracks: Vec<SampleTrack> =
-        ours.tracks().filter(|track| track.isrc.is_none() && track.blocked_in.is_empty()).take(60).collect();
+    let tracks: Vec<SampleTrack> = ours.tracks().filter(other_versions_only).take(12).collect();
+    assert!(tracks.len() > 1, "the catalogue has some");
     playlist(stage, ada, Provider::Spotify, &tracks)
 }
 

@@ -3,7 +3,6 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
 use stagedoor_domain::{PublicError, TenantContext};
 use stagedoor_storage::jobs::Job;
 
@@ -33,9 +32,6 @@ pub(crate) struct JobOutput {
     /// What became of each track.
     #[serde(skip_serializing_if = "Option::is_none")]
     report: Option<Report>,
-    /// What the call that went on as this job is answered.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    answer: Option<Value>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorOutput>,
@@ -67,10 +63,9 @@ pub(crate) async fn of(
     excerpt: Excerpt,
 ) -> Result<JobOutput, PublicError> {
     let (kind, state) = (kind(job)?, JobState::from(job.state));
-    let (report, answer) = match kind {
-        _ if state.is_under_way() => (None, None),
-        JobKind::PlaylistTransfer => (transfer::report(desk, ctx, job, excerpt).await?, None),
-        JobKind::PlaylistDedupe => (None, None),
+    let report = match kind {
+        _ if state.is_under_way() => None,
+        JobKind::PlaylistTransfer => transfer::report(desk, ctx, job, excerpt).await?,
     };
     let error = match state {
         JobState::Failed => failure_in(&job.document)?,
@@ -87,7 +82,6 @@ pub(crate) async fn of(
         updated_at: text(job.updated_at),
         expires_at: text(job.expires_at),
         report,
-        answer,
         error: error.map(ErrorOutput::from),
     })
 }

@@ -115,7 +115,6 @@ async fn work(
     let run = async {
         match kind {
             JobKind::PlaylistTransfer => transfer::run(shift, &job, refusal).await,
-            JobKind::PlaylistDedupe => shift.abandon(&job, PublicError::internal()).await,
         }
     };
     // Once another worker may have it, this one does nothing more.

@@ -93,9 +93,12 @@ impl<'a> Shift<'a> {
     ) -> Result<(), Halt> {
         let document = paper.write()?;
         let Stand { done, total, message } = stand;
-        self.keep(Told { state: JobState::Running, done, total, message }, Some(&document), parts, None)
-            .await?;
-        if self.stop.is_cancelled() { Err(Halt::Stopped) } else { Ok(()) }
+        let told = Told { state: JobState::Running, done, total, message };
+        match self.keep(told, Some(&document), parts, None).await? {
+            true => Err(Halt::Cancelled),
+            false if self.stop.is_cancelled() => Err(Halt::Stopped),
+            false => Ok(()),
+        }
     }
 
     /// Ends the shift as its work ended: stores how the job stands, for good or for the next worker. Says why it failed,
@@ -139,6 +142,15 @@ impl<'a> Shift<'a> {
             Err(error) => Err(Halt::Failed(error)),
         };
         match stored {
+            // It need not wait to be ended.
+            Ok(true) if state == JobState::Queued => {
+                let store = self.desk.vault().store();
+                if let Err(error) = jobs::request_cancel(store, self.ctx, self.claim.job).await {
+                    store_failure(&error);
+                }
+                self.desk.jobs().begun();
+                error
+            }
             // The claim ends by itself, and another worker takes the job where its last step left it.
             Err(Halt::Failed(error)) => Some(error.code),
             _ => error,
@@ -171,13 +183,14 @@ impl<'a> Shift<'a> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Stores how the job stands, and says whether it was asked to end.
     async fn keep(
         &self,
         told: Told,
         document: Option<&[u8]>,
         parts: &[Part],
         not_before: Option<Duration>,
-    ) -> Result<(), Halt> {
+    ) -> Result<bool, Halt> {
         let step = Step {
             state: told.state.stored(),
             document,
@@ -190,10 +203,9 @@ impl<'a> Shift<'a> {
         let saved = jobs::save(self.desk.vault(), self.ctx, self.claim, &step).await;
         let held = saved.map_err(|error| store_failure(&error))?;
         let Held::Ours { cancel_requested } = held else { return Err(Halt::Lost) };
-        let goes_on = step.state == State::Running;
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = told.clone();
         self.desk.jobs().tell(self.claim.job, told);
-        if cancel_requested && goes_on { Err(Halt::Cancelled) } else { Ok(()) }
+        Ok(cancel_requested)
     }
 }
 

@@ -15,8 +15,6 @@ use stagedoor_storage::jobs::State;
 pub enum JobKind {
     /// Brings a playlist to another service or account.
     PlaylistTransfer,
-    /// Takes the repeated tracks out of a playlist that is too long for one call.
-    PlaylistDedupe,
 }
 
 /// How far a job is.
@@ -42,7 +40,6 @@ impl JobKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::PlaylistTransfer => "playlist_transfer",
-            Self::PlaylistDedupe => "playlist_dedupe",
         }
     }
 
@@ -50,13 +47,12 @@ impl JobKind {
     pub(crate) const fn tool(self) -> ToolName {
         match self {
             Self::PlaylistTransfer => ToolName::PlaylistTransfer,
-            Self::PlaylistDedupe => ToolName::PlaylistDedupe,
         }
     }
 
     /// The kind of that name.
     pub(crate) fn of(name: &str) -> Option<Self> {
-        [Self::PlaylistTransfer, Self::PlaylistDedupe].into_iter().find(|kind| kind.as_str() == name)
+        (name == Self::PlaylistTransfer.as_str()).then_some(Self::PlaylistTransfer)
     }
 }
 

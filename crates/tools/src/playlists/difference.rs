@@ -38,8 +38,8 @@ pub(crate) fn between<T: AsRef<str>, U: AsRef<str>>(before: &[T], after: &[U]) -
     }
     let mut difference = Difference::default();
     let mut pairs = Vec::new();
-    for position in head..before_end {
-        match places.get_mut(before[position].as_ref()).and_then(Vec::pop) {
+    for (position, name) in before.iter().enumerate().take(before_end).skip(head) {
+        match places.get_mut(name.as_ref()).and_then(Vec::pop) {
             Some(place) => pairs.push((position, place)),
             None => difference.removed.push(position),
         }

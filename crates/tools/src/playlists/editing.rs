@@ -93,13 +93,15 @@ pub(super) async fn run<A: Serialize>(
                 restores,
                 at: desk.clock.now(),
             };
-            carry_out(desk, ctx, origin, (&change, of), (seen, before, plan), (once, note)).await
+            let (what, how) = ((&change, of), (seen, before, plan));
+            Box::pin(carry_out(desk, ctx, origin, what, how, (once, note))).await
         }
         Beginning::CutOff(once, note) => {
             let resumed = resume(desk, ctx, origin, (&change, of), &note).await;
             match resumed {
                 Ok((seen, before, plan)) => {
-                    carry_out(desk, ctx, origin, (&change, of), (seen, before, plan), (once, note)).await
+                    let (what, how) = ((&change, of), (seen, before, plan));
+                    Box::pin(carry_out(desk, ctx, origin, what, how, (once, note))).await
                 }
                 Err(error) => {
                     once.leave(desk, ctx, &note).await;

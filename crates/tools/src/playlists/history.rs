@@ -103,15 +103,12 @@ pub(crate) async fn versions(
     let of = Subject { account: &account, playlist: &playlist };
     let binding = format!("{} {playlist}", account.id);
     let tool = ToolName::PlaylistVersions;
-    let before = match &arguments.cursor {
-        Some(sealed) => {
-            let page = cursor::open(desk, ctx, origin, (tool, &binding), sealed).await?;
-            Some(page.parse().map_err(|_| cursor::invalid("is of a form that is no longer known"))?)
-        }
-        None => {
-            look_first(desk, ctx, origin, of).await?;
-            None
-        }
+    let before = if let Some(sealed) = &arguments.cursor {
+        let page = cursor::open(desk, ctx, origin, (tool, &binding), sealed).await?;
+        Some(page.parse().map_err(|_| cursor::invalid("is of a form that is no longer known"))?)
+    } else {
+        look_first(desk, ctx, origin, of).await?;
+        None
     };
     let mut found = list(desk, ctx, of, before, limit + 1).await?;
     let more = found.len() > limit as usize;
@@ -141,12 +138,11 @@ pub(crate) async fn diff(
     let field = ("ref", arguments.reference.as_str(), EntityKind::Playlist);
     let (playlist, account) = desk.item_and_account(ctx, origin, field, arguments.account.as_deref()).await?;
     let of = Subject { account: &account, playlist: &playlist };
-    let to = match to {
-        Some(number) => number,
-        None => {
-            look_first(desk, ctx, origin, of).await?;
-            memory::newest(desk, ctx, of).await?.ok_or_else(|| no_version(None))?.number
-        }
+    let to = if let Some(number) = to {
+        number
+    } else {
+        look_first(desk, ctx, origin, of).await?;
+        memory::newest(desk, ctx, of).await?.ok_or_else(|| no_version(None))?.number
     };
     let from = arguments.from.unwrap_or(to.saturating_sub(1).max(1));
     let to = version(desk, ctx, of, to).await?;

@@ -111,7 +111,7 @@ pub(super) async fn begin(
     let key = checked(key)?;
     let request = Request { key, tool, digest: digest_of(arguments)? };
     let begun = idempotency::begin(desk.vault(), ctx, account.id, &request).await;
-    let parts = [ctx.principal().label().to_string(), account.id.to_string(), key.to_owned()];
+    let parts = [ctx.principal().label(), account.id.to_string(), key.to_owned()];
     let seed = hex(&digest::sha256(&[parts.join("\n").as_bytes()]));
     match begun.map_err(|error| store_failure(&error))? {
         Begun::First(claim) => Ok(Beginning::New(Once { claim: Some(claim), key: seed })),

@@ -42,6 +42,7 @@ pub(crate) struct EditOutput {
 }
 
 /// What differs between two states of a playlist.
+#[expect(clippy::struct_field_names, reason = "the names are those of the answer")]
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct Changes {
     /// How many entries came in.

@@ -122,8 +122,8 @@ pub(super) fn plan(intent: &Intent, now: Now<'_>) -> Result<Plan, PublicError> {
 pub(super) fn rest(plan: Plan, now: &[Box<str>], skipped: &[Box<str>]) -> Plan {
     let skipped: HashSet<&str> = skipped.iter().map(AsRef::as_ref).collect();
     let there: HashSet<&str> = now.iter().map(AsRef::as_ref).collect();
-    let wanted = |name: &Box<str>| there.contains(&**name) || !skipped.contains(&**name);
-    let target: Names = plan.target.into_iter().filter(wanted).collect();
+    let wanted = |name: &str| there.contains(name) || !skipped.contains(name);
+    let target: Names = plan.target.into_iter().filter(|name| wanted(name)).collect();
     Plan { edits: between_lists(now, &target), target, ..plan }
 }
 

@@ -67,7 +67,7 @@ struct Progress {
     begun: bool,
 }
 
-/// Adds at the end of a playlist that holds what was seen.
+/// Adds at the end of a playlist that holds what was seen, whose turn the caller holds.
 pub(crate) async fn append(
     desk: &Desk,
     ctx: &TenantContext,
@@ -77,7 +77,6 @@ pub(crate) async fn append(
     (key, cause): (&str, Cause),
 ) -> Result<Written, Unwritten> {
     let edits = &[Edit::Insert { at: number(seen.entries.len()), names: names.to_vec() }];
-    let _turn = desk.turns.take(ctx, of.playlist).await;
     send(desk, ctx, origin, (of, seen), Errand { edits, head: &HeadChange::default(), key, cause }).await
 }
 
@@ -125,9 +124,10 @@ pub(super) async fn send(
         Ok(()) => return Ok(remember(desk, ctx, origin, of, errand.cause, progress).await),
         Err(error) => error,
     };
-    let so_far = match progress.begun {
-        true => Some(Box::new(remember(desk, ctx, origin, of, errand.cause, progress).await)),
-        false => None,
+    let so_far = if progress.begun {
+        Some(Box::new(remember(desk, ctx, origin, of, errand.cause, progress).await))
+    } else {
+        None
     };
     Err(Unwritten { error, uncertain: uncertain.load(Ordering::Relaxed), so_far })
 }

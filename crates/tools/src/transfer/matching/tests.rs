@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use stagedoor_domain::music::{AlbumSummary, ArtistSummary, Track};
 
+use super::cases::{CASES, Is};
 use super::*;
 
 fn track(id: &str, title: &str, artists: &[&str], seconds: u64) -> Track {
@@ -34,13 +35,6 @@ fn with_isrc(isrc: &str, track: Track) -> Track {
     Track { isrc: Some(isrc.to_owned()), ..track }
 }
 
-#[derive(Debug, PartialEq, Eq, Clone, Copy)]
-enum Is {
-    Matched,
-    Ambiguous,
-    Nothing,
-}
-
 fn is(judgement: &Judgement) -> Is {
     match judgement {
         Judgement::Matched(_) => Is::Matched,
@@ -55,185 +49,6 @@ fn chosen(judgement: Judgement) -> Candidate {
         other => panic!("nothing was chosen: {other:?}"),
     }
 }
-
-/// Title, artists and seconds of what is wanted and of what was found; what comes of it.
-type Case = (&'static str, &'static [&'static str], u64, &'static str, &'static [&'static str], u64, Is);
-
-const CASES: &[Case] = &[
-    // The same, written by two services.
-    (
-        "Hey Jude - Remastered 2015",
-        &["The Beatles"],
-        431,
-        "Hey Jude (Remastered 2015)",
-        &["The Beatles"],
-        431,
-        Is::Matched,
-    ),
-    ("Hey Jude - Remastered 2015", &["The Beatles"], 431, "Hey Jude", &["Beatles"], 430, Is::Matched),
-    (
-        "Billie Jean",
-        &["Michael Jackson"],
-        294,
-        "Billie Jean (Single Version)",
-        &["Michael Jackson"],
-        294,
-        Is::Matched,
-    ),
-    (
-        "Bohemian Rhapsody - 2011 Mix",
-        &["Queen"],
-        354,
-        "Bohemian Rhapsody (2011 Mix)",
-        &["Queen"],
-        354,
-        Is::Matched,
-    ),
-    ("Señorita", &["Shawn Mendes", "Camila Cabello"], 191, "Senorita", &["Shawn Mendes"], 191, Is::Matched),
-    ("Für Immer", &["Die Ärzte"], 200, "Fur immer", &["Die Arzte"], 201, Is::Matched),
-    ("Sæglópur", &["Sigur Rós"], 458, "Saeglopur", &["Sigur Ros"], 458, Is::Matched),
-    ("Rock & Roll", &["Led Zeppelin"], 220, "Rock and Roll", &["Led Zeppelin"], 221, Is::Matched),
-    ("Don’t Stop Me Now", &["Queen"], 209, "Don't Stop Me Now", &["Queen"], 210, Is::Matched),
-    (
-        "(Sittin' On) The Dock of the Bay",
-        &["Otis Redding"],
-        163,
-        "Sittin' On the Dock of the Bay",
-        &["Otis Redding"],
-        163,
-        Is::Matched,
-    ),
-    (
-        "Empire State of Mind (feat. Alicia Keys)",
-        &["JAY-Z"],
-        276,
-        "Empire State Of Mind",
-        &["JAY-Z", "Alicia Keys"],
-        277,
-        Is::Matched,
-    ),
-    (
-        "Empire State of Mind",
-        &["JAY-Z", "Alicia Keys"],
-        276,
-        "Empire State Of Mind [Jay-Z + Alicia Keys]",
-        &["JAY-Z"],
-        276,
-        Is::Ambiguous,
-    ),
-    (
-        "Titanium feat. Sia",
-        &["David Guetta"],
-        245,
-        "Titanium (feat. Sia)",
-        &["David Guetta", "Sia"],
-        245,
-        Is::Matched,
-    ),
-    (
-        "Our House",
-        &["Crosby, Stills, Nash & Young"],
-        179,
-        "Our House",
-        &["Crosby, Stills, Nash & Young", "Graham Nash"],
-        179,
-        Is::Matched,
-    ),
-    (
-        "Get Lucky (Radio Edit) [feat. Pharrell Williams and Nile Rodgers]",
-        &["Daft Punk"],
-        248,
-        "Get Lucky - Radio Edit",
-        &["Daft Punk", "Pharrell Williams", "Nile Rodgers"],
-        248,
-        Is::Matched,
-    ),
-    ("Blue Monday '88", &["New Order"], 243, "Blue Monday 88", &["New Order"], 243, Is::Matched),
-    ("紅蓮華", &["LiSA"], 238, "紅蓮華", &["LiSA"], 238, Is::Matched),
-    (
-        "Midnight City (Eric Prydz Private Remix)",
-        &["M83"],
-        440,
-        "Midnight City - Eric Prydz Private Remix",
-        &["M83"],
-        440,
-        Is::Matched,
-    ),
-    ("Strobe - Original Mix", &["deadmau5"], 637, "Strobe", &["deadmau5"], 637, Is::Matched),
-    (
-        "Layla (Acoustic) [Live at MTV Unplugged]",
-        &["Eric Clapton"],
-        286,
-        "Layla - Acoustic; Live at MTV Unplugged",
-        &["Eric Clapton"],
-        286,
-        Is::Matched,
-    ),
-    // Other recordings of the same song.
-    ("Hurt", &["Johnny Cash"], 218, "Hurt", &["Nine Inch Nails"], 374, Is::Nothing),
-    ("Halo", &["Beyoncé"], 261, "Halo", &["Depeche Mode"], 270, Is::Nothing),
-    ("Creep", &["Radiohead"], 238, "Creep (Live at Glastonbury)", &["Radiohead"], 240, Is::Ambiguous),
-    ("Creep - Live", &["Radiohead"], 260, "Creep", &["Radiohead"], 238, Is::Ambiguous),
-    ("Creep", &["Radiohead"], 238, "Creep (Acoustic)", &["Radiohead"], 259, Is::Ambiguous),
-    (
-        "Midnight City",
-        &["M83"],
-        243,
-        "Midnight City (Eric Prydz Private Remix)",
-        &["M83"],
-        440,
-        Is::Ambiguous,
-    ),
-    (
-        "Around the World - Kernkraft Remix",
-        &["ATC"],
-        210,
-        "Around the World (Alternative Remix)",
-        &["ATC"],
-        210,
-        Is::Ambiguous,
-    ),
-    (
-        "Love Story",
-        &["Taylor Swift"],
-        235,
-        "Love Story (Taylor's Version)",
-        &["Taylor Swift"],
-        235,
-        Is::Ambiguous,
-    ),
-    (
-        "Rolling in the Deep",
-        &["Adele"],
-        228,
-        "Rolling in the Deep (Karaoke Version)",
-        &["Adele"],
-        228,
-        Is::Nothing,
-    ),
-    (
-        "Rolling in the Deep",
-        &["Adele"],
-        228,
-        "Rolling in the Deep (In the Style of Adele) [Karaoke]",
-        &["Sing2Piano"],
-        228,
-        Is::Nothing,
-    ),
-    ("Heroes - Single Version", &["David Bowie"], 215, "Heroes", &["David Bowie"], 371, Is::Ambiguous),
-    ("Sweet Dreams", &["Eurythmics"], 216, "Sweet Dreams (Sped Up)", &["Eurythmics"], 180, Is::Ambiguous),
-    ("Clint Eastwood - Demo", &["Gorillaz"], 300, "Clint Eastwood", &["Gorillaz"], 340, Is::Ambiguous),
-    // The length tells.
-    ("Marquee Moon", &["Television"], 638, "Marquee Moon", &["Television"], 640, Is::Matched),
-    ("Marquee Moon", &["Television"], 638, "Marquee Moon", &["Television"], 650, Is::Ambiguous),
-    ("Marquee Moon", &["Television"], 638, "Marquee Moon", &["Television"], 290, Is::Ambiguous),
-    ("Marquee Moon", &["Television"], 0, "Marquee Moon", &["Television"], 638, Is::Matched),
-    // Other songs.
-    ("Angel", &["Massive Attack"], 379, "Teardrop", &["Massive Attack"], 330, Is::Nothing),
-    ("One", &["U2"], 276, "One More Time", &["Daft Punk"], 320, Is::Nothing),
-    ("Intro", &["The xx"], 127, "Intro", &["The National"], 127, Is::Nothing),
-    ("Part 1", &["Tinariwen"], 300, "Part 2", &["Tinariwen"], 300, Is::Ambiguous),
-];
 
 #[test]
 fn what_people_have_is_told_apart() {
