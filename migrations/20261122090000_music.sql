@@ -10,7 +10,7 @@ CREATE TABLE playlist_versions (
     number integer NOT NULL CHECK (number > 0),
     version_id uuid NOT NULL,
     user_id uuid NOT NULL,
-    -- What the service calls it; the only column that changes.
+    -- What the service calls it. Besides it, only what a version is put down to changes: cause and call_id.
     provider_version text,
     cause text NOT NULL,
     call_id uuid,
@@ -32,7 +32,7 @@ ALTER TABLE playlist_versions FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON playlist_versions
     USING (tenant_id = NULLIF(current_setting('stagedoor.tenant_id', true), '')::uuid)
     WITH CHECK (tenant_id = NULLIF(current_setting('stagedoor.tenant_id', true), '')::uuid);
-GRANT SELECT, INSERT, UPDATE (provider_version), DELETE ON playlist_versions TO stagedoor_app;
+GRANT SELECT, INSERT, UPDATE (provider_version, cause, call_id), DELETE ON playlist_versions TO stagedoor_app;
 GRANT SELECT, DELETE ON playlist_versions TO stagedoor_admin;
 GRANT SELECT ON playlist_versions TO stagedoor_backup;
 

@@ -134,7 +134,7 @@ async fn wrong_arguments_are_named() {
         ("playlist_create", json!({ "name": "x".repeat(101) }), "name"),
         ("playlist_create", json!({ "name": "a", "public": "yes" }), "public"),
         ("playlist_add", json!({ "ref": "spotify:playlist:1", "tracks": [] }), "tracks"),
-        ("playlist_add", json!({ "ref": "spotify:playlist:1", "tracks": ["x"] }), "tracks[0]"),
+        ("playlist_add", json!({ "ref": "spotify:playlist:1", "tracks": ["not an id"] }), "tracks[0]"),
         ("playlist_add", json!({ "ref": "spotify:playlist:1", "tracks": ["tidal:track:1"] }), "tracks[0]"),
         (
             "playlist_add",

@@ -223,6 +223,8 @@ async fn no_tool_takes_another_tenants_things() {
             playlist: owner.call("playlist_get", json!({ "ref": music.playlist })).await["next_cursor"].clone(),
         };
         assert!(cursors.search.is_string() && cursors.playlist.is_string());
+        // Something is twice in it, so that a foreign playlist_dedupe has something to take out.
+        owner.call("playlist_add", json!({ "ref": music.playlist, "tracks": [music.track] })).await;
         let before = owner.call("playlist_get", json!({ "ref": music.playlist })).await;
         for tool in ToolName::ALL.iter().filter(|tool| !EXCEPTIONS.contains(tool)) {
             for arguments in foreign_calls(*tool, &bob, &music, &cursors) {

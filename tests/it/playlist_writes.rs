@@ -9,13 +9,13 @@ use stagedoor_testkit::{Answer, Client, Inhabited, Stage, TestGateway};
 use crate::music::{self, known_tracks};
 
 /// One person with a playlist at one service.
-struct Scene<'a> {
-    stage: &'a Stage,
-    client: Client,
-    provider: Provider,
+pub(crate) struct Scene<'a> {
+    pub(crate) stage: &'a Stage,
+    pub(crate) client: Client,
+    pub(crate) provider: Provider,
     /// Known tracks.
-    tracks: Vec<String>,
-    playlist: String,
+    pub(crate) tracks: Vec<String>,
+    pub(crate) playlist: String,
 }
 
 impl<'a> Scene<'a> {
@@ -30,17 +30,17 @@ impl<'a> Scene<'a> {
     }
 
     /// Known tracks by number.
-    fn named(&self, numbers: &[usize]) -> Vec<String> {
+    pub(crate) fn named(&self, numbers: &[usize]) -> Vec<String> {
         numbers.iter().map(|number| self.tracks[*number].clone()).collect()
     }
 
     /// A key of its own at each service.
-    fn key(&self, name: &str) -> String {
+    pub(crate) fn key(&self, name: &str) -> String {
         format!("{name}-{}", self.provider)
     }
 
     /// What the service itself holds.
-    fn held(&self) -> Vec<String> {
+    pub(crate) fn held(&self) -> Vec<String> {
         let held = self.stage.sandbox().playlist_tracks(self.provider, self.id()).unwrap();
         held.iter().map(|id| format!("{}:track:{id}", self.provider)).collect()
     }
@@ -50,7 +50,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Changes the playlist as another application would.
-    fn change_elsewhere(&self, numbers: &[usize]) {
+    pub(crate) fn change_elsewhere(&self, numbers: &[usize]) {
         let tracks = self.named(numbers);
         let ids: Vec<&str> = tracks.iter().map(|track| track.rsplit(':').next().unwrap()).collect();
         assert!(self.stage.sandbox().change_playlist(self.provider, self.id(), &ids));
@@ -62,20 +62,20 @@ impl<'a> Scene<'a> {
         members
     }
 
-    async fn call(&self, tool: &str, arguments: Value) -> Value {
+    pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Value {
         self.client.call(tool, self.on_it(arguments)).await
     }
 
-    async fn tool(&self, tool: &str, arguments: Value) -> Answer {
+    pub(crate) async fn tool(&self, tool: &str, arguments: Value) -> Answer {
         self.client.tool(tool, self.on_it(arguments)).await
     }
 
-    async fn add(&self, numbers: &[usize]) -> Value {
+    pub(crate) async fn add(&self, numbers: &[usize]) -> Value {
         self.call("playlist_add", json!({ "tracks": self.named(numbers) })).await
     }
 
     /// The request that adds entries, once right and then as `rule` says.
-    fn second_batch(&self, effect: Effect, after_work: bool) {
+    pub(crate) fn second_batch(&self, effect: Effect, after_work: bool) {
         let operation = match self.provider {
             Provider::Spotify => "POST /playlists/{id}/items",
             Provider::Tidal => "POST /playlists/{id}/relationships/items",
@@ -87,7 +87,7 @@ impl<'a> Scene<'a> {
     }
 
     /// How many requests wrote to a playlist.
-    fn writes(&self) -> u64 {
+    pub(crate) fn writes(&self) -> u64 {
         let requests = self.stage.sandbox().requests(self.provider);
         let writes =
             requests.iter().filter(|(name, _)| !name.starts_with("GET") && name.contains("/playlists"));
@@ -95,12 +95,12 @@ impl<'a> Scene<'a> {
     }
 }
 
-fn error(answer: &Answer) -> Value {
+pub(crate) fn error(answer: &Answer) -> Value {
     answer.result()["_meta"]["dev.stagedoor/error"].clone()
 }
 
 /// At both services, each with a playlist of its own.
-async fn at_both<F: AsyncFn(Scene<'_>)>(test: F) {
+pub(crate) async fn at_both<F: AsyncFn(Scene<'_>)>(test: F) {
     let stage = Stage::start().await;
     let gateway = TestGateway::start(&stage).await;
     let ada = stage.inhabit("ada").await;

@@ -58,12 +58,15 @@ class Agent:
             result = await self.client.call_tool(tool, arguments)
         return result
 
-    async def call(self, tool: str, arguments: dict, *, show: list | None = None) -> dict:
-        """A call that works; `show` names the members of the answer that are written down, all if left out."""
+    async def call(self, tool: str, arguments: dict, *, show: list | None = None, new: str | None = None) -> dict:
+        """A call that works. `show` names the members of the answer that are written down, all if left out; `new` is what
+        to call the playlist that it made."""
         result = await self._call(tool, arguments)
         assert not result.is_error, f"{tool} {arguments}: {result.content}"
         answer = result.structured_content
         assert json.loads(result.content[0].text) == answer, f"{tool}: text and structure differ"
+        if new:
+            self.transcript.name(answer["playlist"]["ref"].split(":")[2], new)
         self.transcript.asked(f"{tool} {json.dumps(arguments, ensure_ascii=False)}")
         self.transcript.answered(answer if show is None else {name: answer[name] for name in show if name in answer})
         return answer
@@ -109,10 +112,11 @@ async def linking(agent: Agent, transcript: Transcript) -> None:
 async def building(agent: Agent, transcript: Transcript, tracks: list) -> dict:
     transcript.say("## Build a playlist")
     made = await agent.call(
-        "playlist_create", {"name": "River road", "description": "For a drive along the river.", "provider": "spotify"}
+        "playlist_create",
+        {"name": "River road", "description": "For a drive along the river.", "provider": "spotify"},
+        new="PLAYLIST",
     )
     reference = made["playlist"]["ref"]
-    transcript.name(reference.split(":")[2], "PLAYLIST")
     add = {"ref": reference, "tracks": tracks, "idempotency_key": "river-road-1"}
     await agent.call("playlist_add", add)
     transcript.say("The same call again, with the same `idempotency_key`, adds nothing: it is the first answer once more.")

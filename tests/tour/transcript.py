@@ -8,7 +8,7 @@ WIDTH = 110
 UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 TIME = re.compile(r"\b20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
 ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
-OPAQUE = re.compile(r'("(?:next_cursor|provider_version|url)": )"[^"]*"')
+OPAQUE = re.compile(r'("(?:next_cursor|provider_version|url|version)": )"[^"]*"')
 
 
 class Transcript:

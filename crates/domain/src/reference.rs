@@ -51,6 +51,17 @@ pub enum ReferenceError {
          a Spotify or Tidal link, isrc:CODE or upc:CODE"
     )]
     Unknown(String),
+    /// A code, where an item is needed.
+    #[error("{0} is a code and not an item; the tool resolve tells which items it stands for")]
+    Code(String),
+    /// `isrc:` or `upc:` with something else behind it.
+    #[error("{given:?} is not a valid code: {}", form(*scheme))]
+    InvalidCode {
+        /// What was given.
+        given: String,
+        /// `isrc` or `upc`.
+        scheme: &'static str,
+    },
     /// A reference to another kind of item.
     #[error("{given} points at {} {found}, but {} {wanted} is needed, such as {}", article(*found), article(*wanted), example(*wanted))]
     WrongKind {
@@ -74,7 +85,18 @@ fn article(kind: EntityKind) -> &'static str {
 }
 
 fn example(kind: EntityKind) -> String {
-    format!("spotify:{kind}:ID or tidal:{kind}:ID")
+    match kind {
+        // Only Tidal has any.
+        EntityKind::Mix => "tidal:mix:ID".to_owned(),
+        kind => format!("spotify:{kind}:ID or tidal:{kind}:ID"),
+    }
+}
+
+fn form(scheme: &str) -> &'static str {
+    match scheme {
+        "isrc" => "an ISRC has 12 characters, such as isrc:USUAN1400011",
+        _ => "a UPC or EAN has 8 to 14 digits, such as upc:00602537518357",
+    }
 }
 
 impl ItemRef {
@@ -141,7 +163,7 @@ impl FromStr for ItemRef {
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
         match text.parse()? {
             Reference::Item(item) => Ok(item),
-            Reference::Isrc(_) | Reference::Upc(_) => Err(ReferenceError::Unknown(text.to_owned())),
+            code @ (Reference::Isrc(_) | Reference::Upc(_)) => Err(ReferenceError::Code(code.to_string())),
         }
     }
 }
@@ -151,14 +173,19 @@ impl FromStr for Reference {
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
         let text = text.trim();
-        let unknown = || ReferenceError::Unknown(text.chars().take(80).collect());
+        let shown = || text.chars().take(80).collect();
+        let unknown = || ReferenceError::Unknown(shown());
+        let invalid_code = |scheme| ReferenceError::InvalidCode { given: shown(), scheme };
         if text.starts_with("https://") || text.starts_with("http://") {
             return from_url(text).ok_or_else(unknown)?;
         }
+        if is_link_without_scheme(text) {
+            return from_url(&format!("https://{text}")).ok_or_else(unknown)?;
+        }
         let (scheme, rest) = text.split_once(':').ok_or_else(unknown)?;
         match scheme.to_ascii_lowercase().as_str() {
-            "isrc" => isrc(rest).ok_or_else(unknown),
-            "upc" | "ean" => upc(rest).ok_or_else(unknown),
+            "isrc" => isrc(rest).ok_or_else(|| invalid_code("isrc")),
+            "upc" | "ean" => upc(rest).ok_or_else(|| invalid_code("upc")),
             scheme => {
                 let provider: Provider = scheme.parse().map_err(|_| unknown())?;
                 let (kind, id) = rest.split_once(':').ok_or_else(unknown)?;
@@ -169,14 +196,23 @@ impl FromStr for Reference {
     }
 }
 
+/// Whether a text begins as the links that [`from_url`] knows, but for their scheme: people paste that, too.
+fn is_link_without_scheme(text: &str) -> bool {
+    text.split_once('/').is_some_and(|(host, _)| provider_of(host).is_some())
+}
+
+fn provider_of(host: &str) -> Option<Provider> {
+    match host.to_ascii_lowercase().as_str() {
+        "open.spotify.com" | "play.spotify.com" => Some(Provider::Spotify),
+        "tidal.com" | "www.tidal.com" | "listen.tidal.com" => Some(Provider::Tidal),
+        _ => None,
+    }
+}
+
 /// Links as people copy them: `open.spotify.com[/intl-xx]/track/ID`, `[listen.]tidal.com[/browse]/track/ID`.
 fn from_url(text: &str) -> Option<Result<Reference, ReferenceError>> {
     let url = Url::parse(text).ok()?;
-    let provider = match url.host_str()? {
-        "open.spotify.com" | "play.spotify.com" => Provider::Spotify,
-        "tidal.com" | "www.tidal.com" | "listen.tidal.com" => Provider::Tidal,
-        _ => return None,
-    };
+    let provider = provider_of(url.host_str()?)?;
     let mut parts = url.path_segments()?.skip_while(|part| *part == "browse" || part.starts_with("intl-"));
     let kind: EntityKind = parts.next()?.parse().ok()?;
     Some(ItemRef::new(provider, kind, parts.next()?).map(Reference::Item))
@@ -240,6 +276,8 @@ mod tests {
             "spotify:album:4aawyAB9vmqN3uQ7FjRGTy"
         );
         assert_eq!(parse("https://tidal.com/browse/track/77646169"), "tidal:track:77646169");
+        assert_eq!(parse("open.spotify.com/track/7?si=x"), "spotify:track:7");
+        assert_eq!(parse("listen.tidal.com/browse/album/5"), "tidal:album:5");
         assert_eq!(parse(" isrc:us-uan-14-00011 "), "isrc:USUAN1400011");
         assert_eq!(parse("upc:00602537518357"), "upc:00602537518357");
     }
@@ -251,6 +289,19 @@ mod tests {
         {
             assert!(parse(text).starts_with("error: "), "{text}");
         }
+    }
+
+    #[test]
+    fn a_code_is_told_from_what_is_no_reference() {
+        let item = "isrc:QMSD90803209".parse::<ItemRef>().unwrap_err().to_string();
+        assert_eq!(
+            item,
+            "isrc:QMSD90803209 is a code and not an item; the tool resolve tells which items it stands for"
+        );
+        assert!(parse("isrc:x").contains("an ISRC has 12 characters"));
+        assert!(parse("upc:12").contains("8 to 14 digits"));
+        let mix = "tidal:playlist:5".parse::<ItemRef>().unwrap().of_kind(EntityKind::Mix).unwrap_err();
+        assert!(mix.to_string().ends_with("such as tidal:mix:ID"), "{mix}");
     }
 
     #[test]

@@ -35,7 +35,7 @@ macro_rules! closed_set {
             fn from_str(text: &str) -> Result<Self, String> {
                 match text {
                     $($text => Ok(Self::$variant),)+
-                    _ => Err(format!("unknown {} {text:?}; known: {}", stringify!($name).to_lowercase(),
+                    _ => Err(format!("unknown {} {text:?}; known: {}", $crate::scope::words(stringify!($name)),
                         Self::ALL.iter().map(|value| value.as_str()).collect::<Vec<_>>().join(", "))),
                 }
             }
@@ -125,6 +125,18 @@ macro_rules! closed_set {
     };
 }
 pub(crate) use closed_set;
+
+/// The name of a type as people write it: `RepeatMode` is a repeat mode.
+pub(crate) fn words(name: &str) -> String {
+    let mut words = String::with_capacity(name.len() + 2);
+    for (index, character) in name.char_indices() {
+        if character.is_ascii_uppercase() && index > 0 {
+            words.push(' ');
+        }
+        words.push(character.to_ascii_lowercase());
+    }
+    words
+}
 
 closed_set!(
     /// A permission of a principal, in the text form that keys, tokens and challenges use.

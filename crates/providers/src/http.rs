@@ -161,8 +161,10 @@ impl ProviderHttp {
         {
             retried = true;
             let second = self.attempt_in(turn, call).await;
-            // The first one may be under way still, which the service says of a key: then nothing new is known.
-            if call.method == Method::GET || !is_status(&second, StatusCode::CONFLICT) {
+            // Of a write whose first outcome nobody knows, anything but a success says nothing: a refusal may be of the
+            // repetition alone.
+            if !may_be_done(call, &outcome) || second.as_ref().is_ok_and(|answer| answer.status.is_success())
+            {
                 outcome = second;
             }
         }
@@ -250,8 +252,10 @@ fn can_repeat(call: &Call<'_>, outcome: &Result<Answer, ProviderError>) -> bool 
         || (call.idempotency_key.is_some() && (lost || is_passing(outcome)))
 }
 
-fn is_status(outcome: &Result<Answer, ProviderError>, status: StatusCode) -> bool {
-    outcome.as_ref().is_ok_and(|answer| answer.status == status)
+/// Whether a request that failed in passing may have been done all the same.
+fn may_be_done(call: &Call<'_>, outcome: &Result<Answer, ProviderError>) -> bool {
+    let unsent = matches!(outcome, Err(ProviderError::Unavailable { cause: TransportError::Connect(_), .. }));
+    call.method != Method::GET && !unsent
 }
 
 /// What a successful answer holds.

@@ -123,6 +123,14 @@ impl ProviderError {
             Self::PartlyDone { failed_at, cause, .. } if cause.uncertain() => format!(
                 "The batch that starts at item {failed_at} may be in all the same; read the playlist before going on."
             ),
+            Self::PartlyDone { skipped, cause, .. }
+                if !skipped.is_empty() && matches!(**cause, Self::NotFound { .. }) =>
+            {
+                format!(
+                    "{name} does not have what `details.skipped` names; all else is done, so there is nothing to \
+                     repeat."
+                )
+            }
             Self::PartlyDone { failed_at, .. } => {
                 format!("Call again with only the items from {failed_at} on; those before are done.")
             }

@@ -25,6 +25,8 @@ pub struct SampleTrack {
     pub upc: String,
     /// ISRC, where the provider tells.
     pub isrc: Option<String>,
+    /// Which recording it is: the same for all its releases at both providers, whatever they tell of it.
+    pub recording: String,
     /// Markets where it cannot be played.
     pub blocked_in: Vec<&'static str>,
 }
@@ -45,6 +47,7 @@ impl<'a> CatalogueView<'a> {
             album_id: self.0.albums[track.album].id.clone(),
             upc: self.0.albums[track.album].upc.clone(),
             isrc: track.isrc.clone(),
+            recording: track.recording.clone(),
             blocked_in: track.blocked_in.clone(),
         })
     }

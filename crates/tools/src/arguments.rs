@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use stagedoor_domain::text::clean;
 use stagedoor_domain::{EntityKind, ErrorCode, ItemRef, Provider, PublicError};
 
 /// Reads the arguments object; a missing one counts as empty.
@@ -68,7 +69,14 @@ pub(crate) fn item_among(
     let wrong = |error| invalid(format!("`{field}`: {error}."));
     if is_bare_id(text) {
         return match (kinds, service) {
-            ([kind], Some(service)) => ItemRef::new(service, *kind, text).map_err(wrong),
+            ([kind], Some(service)) if could_be_id(service, *kind, text) => {
+                ItemRef::new(service, *kind, text).map_err(wrong)
+            }
+            ([_], Some(service)) => Err(invalid(format!(
+                "`{field}`: {text:?} is neither a reference nor an id of {}; use {}, or a link.",
+                service.title(),
+                forms(kinds, Some(service))
+            ))),
             _ => Err(invalid(format!(
                 "`{field}` is only an id, {text:?}; say what it is of: {}.",
                 forms(kinds, service)
@@ -103,6 +111,18 @@ pub(crate) fn is_bare_id(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(allowed)
 }
 
+/// Whether a service has ids of that form, so that a word is not asked for as one: Spotify's are 22 letters and digits,
+/// Tidal's are numbers, for playlists UUIDs, and any for mixes.
+fn could_be_id(service: Provider, kind: EntityKind, text: &str) -> bool {
+    let all = |allowed: fn(&u8) -> bool| text.as_bytes().iter().all(allowed);
+    match (service, kind) {
+        (Provider::Spotify, _) => text.len() == 22 && all(u8::is_ascii_alphanumeric),
+        (Provider::Tidal, EntityKind::Mix) => true,
+        (Provider::Tidal, EntityKind::Playlist) => text.len() == 36,
+        (Provider::Tidal, _) => all(u8::is_ascii_digit),
+    }
+}
+
 /// How references to these kinds look.
 fn forms(kinds: &[EntityKind], service: Option<Provider>) -> String {
     let services = service.map_or(Provider::ALL.to_vec(), |service| vec![service]);
@@ -123,6 +143,12 @@ pub(crate) fn bounded(field: &str, value: Option<u32>, default: u32, max: u32) -
     }
 }
 
+/// A text to be stored at a service, as every reader will be told it: without invisible and reordering characters, line
+/// breaks as blanks. Not blank then, and not too long.
+pub(crate) fn visible(field: &str, value: &str, max_chars: usize) -> Result<String, PublicError> {
+    text(field, &clean(value, value.len()), max_chars).map(str::to_owned)
+}
+
 /// A text that is not blank and not too long.
 pub(crate) fn text<'a>(field: &str, value: &'a str, max_chars: usize) -> Result<&'a str, PublicError> {
     let trimmed = value.trim();
@@ -140,6 +166,9 @@ pub(crate) fn text<'a>(field: &str, value: &'a str, max_chars: usize) -> Result<
 
 /// What was expected, in the terms of those who write JSON.
 fn in_json_terms(message: String) -> String {
+    let message = message.replace("invalid type: map", "invalid type: object");
+    let message = message.replace("expected a sequence", "expected an array");
+    let message = message.replace("invalid type: sequence", "invalid type: array");
     let whole = ["u8", "u16", "u32", "u64", "usize", "i8", "i16", "i32", "i64"];
     match message.rsplit_once("expected ") {
         Some((before, wanted)) if whole.contains(&wanted) => format!("{before}expected a whole number"),
@@ -201,11 +230,26 @@ mod tests {
             read("spotify:track:5", &[track], tidal).contains("is an item of Spotify, but Tidal is meant")
         );
         assert!(read("../me", &[track], tidal).contains("is not a reference"));
-        assert!(read(&"a".repeat(65), &[track], tidal).contains("is not a valid id"));
+        let spotify = Some(Provider::Spotify);
+        assert_eq!(read("11dFghVXANMlKmJXsNCbNl", &[track], spotify), "spotify:track:11dFghVXANMlKmJXsNCbNl");
+        for (word, service) in [("love", spotify), ("love", tidal), ("77646169", spotify)] {
+            assert!(read(word, &[track], service).contains("neither a reference nor an id"), "{word}");
+        }
+        assert!(read(&"7".repeat(65), &[track], tidal).contains("is not a valid id"));
+    }
+
+    #[test]
+    fn a_text_to_store_is_what_will_be_read() {
+        assert_eq!(visible("name", " New\u{202e} na\u{200b}me\n", 100).unwrap(), "New name");
+        assert_eq!(visible("name", "one\ttwo\nthree", 13).unwrap(), "one two three");
+        assert_eq!(visible("name", "\u{200b}\u{202e}", 100).unwrap_err().message, "`name` is empty.");
+        assert!(visible("name", &"a".repeat(101), 100).unwrap_err().message.contains("101 characters"));
     }
 
     #[test]
     fn the_field_and_the_fault_are_named() {
+        assert_eq!(message(r#"{"query":{}}"#), "`query`: invalid type: object, expected a string.");
+        assert_eq!(message(r#"{"query":[]}"#), "`query`: invalid type: array, expected a string.");
         assert_eq!(
             message(r#"{"query":"a","limit":"x"}"#),
             "`limit`: invalid type: string \"x\", expected a whole number."

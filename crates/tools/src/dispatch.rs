@@ -231,6 +231,11 @@ impl Dispatcher {
         if call.tool == ToolName::PlaylistTransfer {
             return Box::pin(self.transfer(ctx, origin, call)).await;
         }
+        if call.tool == ToolName::PlaylistDedupe
+            && let Some(outcome) = Box::pin(self.long_dedupe(ctx, origin, call)).await
+        {
+            return outcome;
+        }
         // Behind a pointer, so that neither the size nor the type of what the tools do is part of every caller's.
         let produced: Pin<Box<dyn Future<Output = Produced> + Send + '_>> =
             Box::pin(self.produce(ctx, origin, call));
@@ -269,6 +274,17 @@ impl Dispatcher {
             Err(error) => Err(error),
         };
         called.unwrap_or_else(Outcome::Failed)
+    }
+
+    /// The tool that is a job if its playlist is long; `None` if it is not.
+    async fn long_dedupe(&self, ctx: &TenantContext, origin: &Origin, call: &Call<'_>) -> Option<Outcome> {
+        let called = match arguments::read(call.arguments) {
+            Ok(arguments) => {
+                playlists::long::call(&self.desk, ctx, origin, arguments, &call.interaction).await
+            }
+            Err(error) => Err(error),
+        };
+        called.unwrap_or_else(|error| Some(Outcome::Failed(error)))
     }
 
     async fn produce(&self, ctx: &TenantContext, origin: &Origin, call: &Call<'_>) -> Produced {

@@ -41,12 +41,11 @@ impl Desk {
         (field, text): (&str, &str),
         kinds: &[EntityKind],
     ) -> Result<ItemRef, PublicError> {
-        let service = match is_bare_id(text.trim()) {
-            true => match &*self.apps(ctx).await? {
-                [only] => Some(only.provider),
-                _ => None,
-            },
-            false => None,
+        let service = if is_bare_id(text.trim()) {
+            let apps = self.apps(ctx).await?;
+            if let [only] = &*apps { Some(only.provider) } else { None }
+        } else {
+            None
         };
         item_among(field, text, kinds, service)
     }

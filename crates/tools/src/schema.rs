@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn in_short_an_answer_keeps_its_members_and_their_types() {
         #[derive(JsonSchema, serde::Serialize)]
-        struct Items {
+        struct Answered {
             provider: stagedoor_domain::Provider,
             items: Vec<stagedoor_domain::music::SavedItem>,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -150,7 +150,7 @@ mod tests {
             #[serde(skip_serializing_if = "Option::is_none")]
             total: Option<u32>,
         }
-        let whole = of_output::<Items>();
+        let whole = of_output::<Answered>();
         let short = serde_json::json!({
             "type": "object",
             "properties": {

@@ -26,6 +26,9 @@ const OF_A_TENANT: u32 = 2;
 /// replicas do not look all at once.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether whoever began a job that is under way may still do what it does.
+const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(1);
+
 /// One replica's worker.
 #[derive(Debug)]
 pub struct JobWorker {
@@ -100,11 +103,74 @@ impl JobWorker {
         let Some(tenant) = store.tenant_by_id(claim.tenant).await?.map(Arc::new) else { return Ok(()) };
         let ours =
             tenancy::establish_job(Arc::clone(&tenant), "jobs", self.clock.as_ref(), self.entropy.as_ref());
-        let Some(job) = jobs::load(&self.vault, &ours, claim.job).await? else { return Ok(()) };
-        let (principal, refusal) = self.principal(&tenant, claim, &job.begun_by).await?;
-        let ctx = tenancy::establish_job_of(tenant, &principal, self.clock.as_ref(), self.entropy.as_ref());
-        self.dispatcher.run_job(&ctx, claim, refusal, until).await;
+        let (begun_by, (principal, refusal)) = match jobs::load(&self.vault, &ours, claim.job).await {
+            Ok(Some(job)) => {
+                let principal = self.principal(&tenant, claim, &job.begun_by).await?;
+                (Some(job.begun_by), principal)
+            }
+            Ok(None) => return Ok(()),
+            // It has to be ended all the same, and on record.
+            Err(StoreError::Damaged { .. }) => (None, (without_rights(claim), Some(ended()))),
+            Err(error) => return Err(error),
+        };
+        let ctx = tenancy::establish_job_of(
+            Arc::clone(&tenant),
+            &principal,
+            self.clock.as_ref(),
+            self.entropy.as_ref(),
+        );
+        let stop = until.child_token();
+        let watched = begun_by.filter(|_| refusal.is_none());
+        let run = self.dispatcher.run_job(&ctx, claim, refusal, &stop);
+        let watch = async {
+            if let Some(begun_by) = watched {
+                self.until_it_may_not(claim, &begun_by, (&*tenant, &principal)).await;
+                // Given back after its step; whoever takes it next begins with what holds by then.
+                stop.cancel();
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = run => {}
+            () = watch => {}
+        }
         Ok(())
+    }
+
+    /// Until the tenant, its policy gates or the rights of whoever began the job are no longer those that it was begun
+    /// with.
+    async fn until_it_may_not(
+        &self,
+        claim: &Claim,
+        begun_by: &BegunBy,
+        (tenant, principal): (&Tenant, &Principal),
+    ) {
+        loop {
+            tokio::time::sleep(LOOK_AGAIN_EVERY).await;
+            match self.still_holds(claim, begun_by, (tenant, principal)).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                // Without the store no step of the job is stored either.
+                Err(error) => {
+                    tracing::debug!(job = %claim.job, error = %Chain(&error), "the rights of a job cannot be looked up");
+                }
+            }
+        }
+    }
+
+    async fn still_holds(
+        &self,
+        claim: &Claim,
+        begun_by: &BegunBy,
+        (tenant, principal): (&Tenant, &Principal),
+    ) -> Result<bool, StoreError> {
+        let Some(now) = self.vault.store().tenant_by_id(claim.tenant).await? else { return Ok(false) };
+        let (rights, refusal) = self.principal(&now, claim, begun_by).await?;
+        Ok(refusal.is_none()
+            && now.settings.policy_gates == tenant.settings.policy_gates
+            && rights.scopes == principal.scopes
+            && rights.toolsets == principal.toolsets
+            && rights.read_only == principal.read_only)
     }
 
     /// Who began the job, with the rights that are left by now; and why it may not go on, if it may not.

@@ -2,4 +2,5 @@
 
 mod cache;
 mod limits;
+mod music;
 mod sessions;

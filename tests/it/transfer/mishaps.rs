@@ -36,6 +36,18 @@ async fn until_the_job_is(stage: &Stage, state: &str) {
     }
 }
 
+/// The job, looked at with the key as though it had never been revoked.
+async fn seen_by_a_key_that_holds(stage: &Stage, client: &Client, job: &str) -> Value {
+    stage.sql("UPDATE api_keys SET revoked_at = NULL").await;
+    loop {
+        let seen = client.tool("job_get", json!({ "job": job })).await;
+        if seen.code().is_none() {
+            return seen.result()["structuredContent"].clone();
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 async fn playlists_at_tidal(client: &Client) -> Vec<Value> {
     let listed = client.call("playlists_list", json!({ "provider": "tidal" })).await;
     listed["playlists"].as_array().unwrap().clone()
@@ -109,6 +121,126 @@ async fn an_answer_that_is_lost_duplicates_nothing() {
 }
 
 #[tokio::test]
+async fn what_is_lost_and_then_refused_is_looked_for() {
+    let stage = Stage::start().await;
+    let gateway = TestGateway::start(&stage).await;
+    let ada = ada(&stage).await;
+    let client = music::client(&gateway, &ada);
+    let (source, tracks) = moved(&stage, &ada, 5);
+    let lost = FaultRule::new(Provider::Tidal, Effect::CloseConnection).operation(TIDAL_ADD).after_work();
+    stage.sandbox().faults().push(lost.times(1));
+    let limited = FaultRule::new(Provider::Tidal, Effect::rate_limited(1)).operation(TIDAL_ADD);
+    stage.sandbox().faults().push(limited.times(1));
+    let begun = client.call("playlist_transfer", json!({ "ref": source, "to_provider": "tidal" })).await;
+    let done = rested(&client, text(&begun, "/job")).await;
+    assert_eq!(text(&done, "/state"), "done", "{done}");
+    assert!(stage.sandbox().faults().list().is_empty(), "it was lost, and refused then");
+    assert_eq!(codes(&stage, Provider::Tidal, text(&done, "/report/target")), isrcs(&tracks));
+}
+
+#[tokio::test]
+async fn a_write_that_always_fails_is_not_tried_for_ever() {
+    let stage = Stage::start().await;
+    let gateway = impatient(&stage).await;
+    let ada = ada(&stage).await;
+    let client = music::client(&gateway, &ada);
+    let (source, _) = moved(&stage, &ada, 5);
+    stage.sandbox().faults().push(FaultRule::new(Provider::Tidal, Effect::status(500)).operation(TIDAL_ADD));
+    let job = begin(&client, &source).await;
+    // Its pauses are cut short; who ends it is the count of tries.
+    while stage.sql("SELECT state FROM jobs").await.trim() != "failed" {
+        stage.sql("UPDATE jobs SET due_at = clock_timestamp() WHERE state = 'queued'").await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    stage.sandbox().faults().clear();
+    let seen = client.call("job_get", json!({ "job": job })).await;
+    assert_eq!(text(&seen, "/error/code"), "provider_unavailable", "{seen}");
+    let claims: u32 = stage.sql("SELECT fence FROM jobs").await.trim().parse().unwrap();
+    assert!((8..=10).contains(&claims), "{claims} workers");
+}
+
+#[tokio::test]
+async fn a_key_that_is_revoked_stops_the_job_that_is_under_way() {
+    // A revoked key, a closed gate.
+    let changes = [
+        ("UPDATE api_keys SET revoked_at = now()", "unauthenticated"),
+        ("UPDATE tenants SET settings = '{}'", "policy_gate_closed"),
+    ];
+    for (change, code) in changes {
+        let stage = Stage::start().await;
+        let gateway = impatient(&stage).await;
+        let ada = ada(&stage).await;
+        let client = music::client(&gateway, &ada);
+        let (source, _) = moved(&stage, &ada, 10);
+        stage.sandbox().faults().push(FaultRule::new(Provider::Tidal, Effect::delay(Duration::from_secs(2))));
+        let job = begin(&client, &source).await;
+        until_the_job_is(&stage, "running").await;
+        stage.sql(change).await;
+        until_the_job_is(&stage, "failed").await;
+        stage.sandbox().faults().clear();
+        let sent =
+            stage.sandbox().request_log().iter().filter(|request| request.operation == TIDAL_ADD).count();
+        assert_eq!(sent, 0, "{change}");
+        let seen = seen_by_a_key_that_holds(&stage, &client, &job).await;
+        assert_eq!(text(&seen, "/error/code"), code, "{seen}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_ends_its_workers_is_given_up() {
+    let stage = Stage::start().await;
+    let gateway = impatient(&stage).await;
+    let ada = ada(&stage).await;
+    let client = music::client(&gateway, &ada);
+    let (source, _) = moved(&stage, &ada, 10);
+    stage.sandbox().faults().push(FaultRule::new(Provider::Tidal, Effect::status(503)));
+    let job = begin(&client, &source).await;
+    until_the_job_is(&stage, "queued").await;
+    // As though worker after worker had taken it and been lost.
+    stage.sql("UPDATE jobs SET fence = fence + 20, due_at = clock_timestamp()").await;
+    until_the_job_is(&stage, "failed").await;
+    stage.sandbox().faults().clear();
+    let seen = client.call("job_get", json!({ "job": job })).await;
+    assert_eq!(text(&seen, "/error/code"), "internal", "{seen}");
+    assert!(text(&seen, "/message").contains("given up"), "{seen}");
+    // Whoever began it can still have it gone on with.
+    client.tool("playlist_transfer", json!({ "job": job, "accept_best": true })).await;
+    let done = rested(&client, &job).await;
+    assert_eq!(text(&done, "/state"), "done", "{done}");
+
+    // One whose document does not open ends, too.
+    stage.sandbox().faults().push(FaultRule::new(Provider::Tidal, Effect::status(503)));
+    stage.sql("DELETE FROM jobs").await;
+    begin(&client, &source).await;
+    until_the_job_is(&stage, "queued").await;
+    stage.sql("UPDATE jobs SET document = 'x', fence = fence + 1, due_at = clock_timestamp()").await;
+    until_the_job_is(&stage, "failed").await;
+    assert_eq!(ada.tenant.verify_chain().await.faults, []);
+}
+
+#[tokio::test]
+async fn a_playlist_that_takes_nothing_is_told_as_such() {
+    let stage = Stage::start().await;
+    let gateway = TestGateway::start(&stage).await;
+    let ada = ada(&stage).await;
+    let client = music::client(&gateway, &ada);
+    let (source, _) = moved(&stage, &ada, 30);
+    stage.sandbox().faults().push(FaultRule::new(Provider::Tidal, Effect::status(400)).operation(TIDAL_ADD));
+    let asked = json!({ "ref": source, "to_provider": "tidal", "idempotency_key": "full" });
+    client.tool("playlist_transfer", asked).await;
+    until_the_job_is(&stage, "failed").await;
+    let sent = stage.sandbox().request_log().iter().filter(|request| request.operation == TIDAL_ADD).count();
+    assert!(sent < 30, "{sent} requests for as many tracks");
+    // The record of the call that began it names the job.
+    let trail = ada.tenant.audit_trail().await;
+    let named = trail
+        .iter()
+        .filter_map(stagedoor_audit::AuditView::json)
+        .any(|payload| payload["action"] == "playlist_transfer" && payload["resource"]["type"] == "job");
+    assert!(named, "{trail:?}");
+}
+
+#[tokio::test]
 async fn a_killed_replicas_job_is_taken_over_without_duplicates() {
     let stage = Stage::start().await;
     let ada = ada(&stage).await;
@@ -158,15 +290,7 @@ async fn a_revoked_key_ends_its_jobs() {
     stage.sql("UPDATE api_keys SET revoked_at = now()").await;
     stage.sandbox().faults().clear();
     until_the_job_is(&stage, "failed").await;
-    // Looked at with the key as though it had never been revoked.
-    stage.sql("UPDATE api_keys SET revoked_at = NULL").await;
-    let seen = loop {
-        let seen = client.tool("job_get", json!({ "job": job })).await;
-        if seen.code().is_none() {
-            break seen.result()["structuredContent"].clone();
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    };
+    let seen = seen_by_a_key_that_holds(&stage, &client, &job).await;
     assert_eq!(text(&seen, "/error/code"), "unauthenticated", "{seen}");
     assert_eq!(playlists_at_tidal(&client).await, [] as [Value; 0]);
 }

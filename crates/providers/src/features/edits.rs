@@ -65,6 +65,39 @@ pub enum Edit {
     Replace(Vec<Box<str>>),
 }
 
+impl Edit {
+    /// What a playlist that holds `current` holds afterwards; positions past its end count as its end.
+    #[must_use]
+    pub fn applied(&self, current: &[Box<str>]) -> Vec<Box<str>> {
+        let within = |position: u32| (position as usize).min(current.len());
+        match self {
+            Self::Remove(positions) => {
+                let gone = |position: usize| {
+                    u32::try_from(position).is_ok_and(|position| positions.binary_search(&position).is_ok())
+                };
+                let left = current.iter().enumerate().filter(|(position, _)| !gone(*position));
+                left.map(|(_, name)| name.clone()).collect()
+            }
+            Self::Insert { at, names } => {
+                let at = within(*at);
+                [&current[..at], names, &current[at..]].concat()
+            }
+            Self::Move { start, length, before } => {
+                let (start, end) = (within(*start), within(start.saturating_add(*length)));
+                let before = within(*before);
+                let block = &current[start..end];
+                if before <= start {
+                    [&current[..before], block, &current[before..start], &current[end..]].concat()
+                } else {
+                    let before = before.max(end);
+                    [&current[..start], &current[end..before], block, &current[before..]].concat()
+                }
+            }
+            Self::Replace(names) => names.clone(),
+        }
+    }
+}
+
 /// What became of an edit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edited {
@@ -117,8 +150,15 @@ pub trait PlaylistEdits: Send + Sync {
         lacks(self.service(), "read a whole playlist")
     }
 
+    /// Whether the service can do `edits`, one after the other, on a playlist that holds `current`; sends nothing.
+    fn check_edits(&self, current: &[Box<str>], edits: &[Edit]) -> Result<(), ProviderError> {
+        let _ = current;
+        if edits.is_empty() { Ok(()) } else { lacks(self.service(), "edit playlists") }
+    }
+
     /// Changes what a playlist holds, in as many requests as the service needs. `current` is what it holds, at
-    /// `version`. If a later request fails, `ProviderError::Interrupted` says what it holds by then.
+    /// `version`. What the service has no more is left out and listed, but kept where the playlist holds it already. If a
+    /// later request fails, `ProviderError::Interrupted` says what it holds by then.
     /// `idempotency_key` is 1–80 visible ASCII characters; only Tidal honours it.
     async fn edit_playlist(
         &self,
@@ -130,6 +170,13 @@ pub trait PlaylistEdits: Send + Sync {
         idempotency_key: &str,
     ) -> Result<Edited, ProviderError> {
         let _ = (ctx, access, playlist, current, version, edit, idempotency_key);
+        lacks(self.service(), "edit playlists")
+    }
+
+    /// Whether a playlist holds `now` after one of the requests that an edit of `current` takes, if none is refused and
+    /// nothing is left out. Sends nothing.
+    fn passes(&self, current: &[Box<str>], edit: &Edit, now: &[Box<str>]) -> Result<bool, ProviderError> {
+        let _ = (current, edit, now);
         lacks(self.service(), "edit playlists")
     }
 

@@ -1,4 +1,7 @@
-//! Changing Spotify's playlists: the requests that `plan` lays out, one after the other, and what is told of the rest.
+//! Changing Spotify's playlists: each kind of change, and the requests of which an edit consists. The order of those is
+//! `plan`'s, sending them `editing`'s.
+
+use std::collections::HashSet;
 
 use async_trait::async_trait;
 use reqwest::Method;
@@ -6,16 +9,15 @@ use serde_json::{Map, Value, json};
 use stagedoor_domain::music::Playlist;
 use stagedoor_domain::{EntityKind, ItemRef, Provider, TenantContext};
 
-use super::plan::{Name, Step, plan};
+use super::editing::Editing;
+use super::plan::{Step, borrowed, plan};
 use super::playlists::{head, playlist_call};
 use super::request::{MODIFY_ANY, with_body, write};
-use super::wire::Snapshot;
-use super::{Spotify, contents};
+use super::{Spotify, contents, editing};
 use crate::call::Call;
 use crate::error::ProviderError;
 use crate::features::{Contents, Edit, Edited, Entry, PlaylistChange, PlaylistEdits};
 use crate::provider::id_of;
-use crate::text;
 use crate::types::Access;
 
 #[async_trait]
@@ -44,6 +46,15 @@ impl PlaylistEdits for Spotify {
         contents::read(self, ctx, access, id, most).await
     }
 
+    fn check_edits(&self, current: &[Box<str>], edits: &[Edit]) -> Result<(), ProviderError> {
+        let mut names = current.to_vec();
+        for edit in edits {
+            plan(&borrowed(&names), edit, &HashSet::new())?;
+            names = edit.applied(&names);
+        }
+        Ok(())
+    }
+
     async fn edit_playlist(
         &self,
         ctx: &TenantContext,
@@ -54,25 +65,12 @@ impl PlaylistEdits for Spotify {
         _idempotency_key: &str,
     ) -> Result<Edited, ProviderError> {
         let id = id_of(Provider::Spotify, playlist, EntityKind::Playlist)?;
-        let names: Vec<&str> = current.iter().map(|entry| &*entry.name).collect();
-        let steps = plan(&names, edit)?;
-        let mut entries: Vec<Name> = names.into_iter().map(Name::from).collect();
-        let mut version = version.map(str::to_owned);
-        for (done, step) in steps.iter().enumerate() {
-            let call = step_call(access, id, step, version.as_deref());
-            match self.http.json::<Snapshot>(ctx, &call).await {
-                Ok(answer) => {
-                    step.apply(&mut entries);
-                    version = text::word(&answer.snapshot_id);
-                }
-                Err(cause) if done == 0 => return Err(cause),
-                Err(cause) => {
-                    let (so_far, cause) = (Box::new(edited(entries, version)), Box::new(cause));
-                    return Err(ProviderError::Interrupted { provider: Provider::Spotify, so_far, cause });
-                }
-            }
-        }
-        Ok(edited(entries, version))
+        let held = current.iter().map(|entry| entry.name.clone()).collect();
+        Editing::new(self, (ctx, access), id, (held, version)).run(edit).await
+    }
+
+    fn passes(&self, current: &[Box<str>], edit: &Edit, now: &[Box<str>]) -> Result<bool, ProviderError> {
+        editing::passes(current, edit, now)
     }
 
     async fn update_playlist(
@@ -113,7 +111,7 @@ impl PlaylistEdits for Spotify {
 }
 
 /// The request of one step.
-fn step_call<'a>(access: &Access<'a>, id: &str, step: &Step, version: Option<&str>) -> Call<'a> {
+pub(super) fn step_call<'a>(access: &Access<'a>, id: &str, step: &Step, version: Option<&str>) -> Call<'a> {
     let (method, operation, mut body) = match step {
         Step::Put(names) => (Method::PUT, "replace playlist items", json!({ "uris": names })),
         Step::Post(None, names) => (Method::POST, "add to playlist", json!({ "uris": names })),
@@ -135,8 +133,4 @@ fn step_call<'a>(access: &Access<'a>, id: &str, step: &Step, version: Option<&st
     }
     let call = write(access, method, operation, &["playlists", id, "items"], &[], MODIFY_ANY);
     playlist_call(with_body(call, &body))
-}
-
-fn edited(entries: Vec<Name>, version: Option<String>) -> Edited {
-    Edited { entries: entries.into_iter().map(Entry::new).collect(), skipped: Vec::new(), version }
 }

@@ -3,6 +3,7 @@
 
 mod contents;
 mod discovery;
+mod editing;
 mod edits;
 mod library;
 mod listening;

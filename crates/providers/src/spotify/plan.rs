@@ -2,7 +2,8 @@
 //!
 //! Spotify removes by URI, every occurrence at once, and can neither add nor rewrite files on a person's own device. So
 //! taking out some of several equal entries means taking out all and putting the others back, or rewriting the playlist:
-//! whichever takes fewer requests of those that can be done.
+//! whichever takes fewer requests of those that can be done. What it has no more (`refused`) can be taken out and moved,
+//! but is never put in.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -54,8 +55,15 @@ impl Step {
     }
 }
 
+/// What Spotify has refused to add.
+pub(super) type Refused = HashSet<Name>;
+
+pub(super) fn borrowed(names: &[Name]) -> Vec<&str> {
+    names.iter().map(AsRef::as_ref).collect()
+}
+
 /// The requests of `edit` on a playlist that holds `current`, or why there are none.
-pub(super) fn plan(current: &[&str], edit: &Edit) -> Result<Vec<Step>, ProviderError> {
+pub(super) fn plan(current: &[&str], edit: &Edit, refused: &Refused) -> Result<Vec<Step>, ProviderError> {
     match edit {
         Edit::Insert { at, names } => {
             let at = position(*at, current.len() + 1)?;
@@ -77,13 +85,13 @@ pub(super) fn plan(current: &[&str], edit: &Edit) -> Result<Vec<Step>, ProviderE
             if !positions.is_sorted_by(|left, right| left < right) {
                 return Err(no_such_position());
             }
-            remove(current, &positions)
+            remove(current, &positions, refused)
         }
-        Edit::Replace(names) => replace(current, names),
+        Edit::Replace(names) => replace(current, names, refused),
     }
 }
 
-fn remove(current: &[&str], positions: &[usize]) -> Result<Vec<Step>, ProviderError> {
+fn remove(current: &[&str], positions: &[usize], refused: &Refused) -> Result<Vec<Step>, ProviderError> {
     if positions.is_empty() {
         return Ok(Vec::new());
     }
@@ -94,15 +102,15 @@ fn remove(current: &[&str], positions: &[usize]) -> Result<Vec<Step>, ProviderEr
         .filter(|(at, _)| !gone.contains(at))
         .map(|(_, name)| (*name).into())
         .collect();
-    let plans = [take_out_and_put_back(current, &gone), rewrite(&kept)];
-    fewest(plans).ok_or_else(|| {
+    let plans = [take_out_and_put_back(current, &gone, refused), rewrite(&kept, refused)];
+    fewest(plans).or_else(|| around(current, &kept, refused)).ok_or_else(|| {
         cannot("take this out, because it removes by name, and the playlist holds entries that cannot be written again \
                 (files on a device, or gone)")
     })
 }
 
 /// Takes out all that equals a removed entry, then puts back what was not meant.
-fn take_out_and_put_back(current: &[&str], gone: &HashSet<usize>) -> Option<Vec<Step>> {
+fn take_out_and_put_back(current: &[&str], gone: &HashSet<usize>, refused: &Refused) -> Option<Vec<Step>> {
     let mut seen = HashSet::new();
     let mut sorted: Vec<usize> = gone.iter().copied().collect();
     sorted.sort_unstable();
@@ -116,6 +124,9 @@ fn take_out_and_put_back(current: &[&str], gone: &HashSet<usize>) -> Option<Vec<
     let kept = current.iter().enumerate().filter(|(at, _)| !gone.contains(at)).map(|(_, name)| *name);
     for (at, name) in kept.enumerate() {
         if seen.contains(name) {
+            if refused.contains(name) {
+                return None;
+            }
             run.get_or_insert_with(|| (at, Vec::new())).1.push(name.into());
         } else if let Some((at, names)) = run.take() {
             steps.extend(insert(Some(at), &names));
@@ -127,7 +138,7 @@ fn take_out_and_put_back(current: &[&str], gone: &HashSet<usize>) -> Option<Vec<
 }
 
 /// The shortest way to make a playlist hold `names`: all anew, or only what lies between the parts that stay.
-fn replace(current: &[&str], names: &[Name]) -> Result<Vec<Step>, ProviderError> {
+fn replace(current: &[&str], names: &[Name], refused: &Refused) -> Result<Vec<Step>, ProviderError> {
     let same = |(left, right): &(&&str, &Name)| **left == &***right;
     let before = current.iter().zip(names).take_while(same).count();
     let after = current[before..].iter().rev().zip(names[before..].iter().rev()).take_while(same).count();
@@ -135,29 +146,72 @@ fn replace(current: &[&str], names: &[Name]) -> Result<Vec<Step>, ProviderError>
     if old.is_empty() && new.is_empty() {
         return Ok(Vec::new());
     }
-    fewest([between(current, old, new), rewrite(names)])
-        .ok_or_else(|| refusal(names.iter().map(|name| &**name).find(|name| !is_writable(name))))
+    fewest([between(current, old, new, refused), rewrite(names, refused)])
+        .or_else(|| around(current, names, refused))
+        .ok_or_else(|| refusal(names.iter().map(|name| &**name).find(|name| is_fixed(name, refused))))
 }
 
-fn between(current: &[&str], old: Range<usize>, new: &[Name]) -> Option<Vec<Step>> {
-    if !new.iter().all(|name| is_writable(name)) {
+fn between(current: &[&str], old: Range<usize>, new: &[Name], refused: &Refused) -> Option<Vec<Step>> {
+    if new.iter().any(|name| is_fixed(name, refused)) {
         return None;
     }
     let left = current.len() - old.len();
     let at = (old.start < left).then_some(old.start);
-    let mut steps = if old.is_empty() { Vec::new() } else { take_out_and_put_back(current, &old.collect())? };
+    let mut steps =
+        if old.is_empty() { Vec::new() } else { take_out_and_put_back(current, &old.collect(), refused)? };
     steps.extend(insert(at, new));
     Some(steps)
 }
 
 /// Everything anew. An empty list empties the playlist.
-fn rewrite(names: &[Name]) -> Option<Vec<Step>> {
+fn rewrite(names: &[Name], refused: &Refused) -> Option<Vec<Step>> {
     let (first, rest) = names.split_at(names.len().min(BATCH));
-    names.iter().all(|name| is_writable(name)).then(|| {
+    (!names.iter().any(|name| is_fixed(name, refused))).then(|| {
         let mut steps = vec![Step::Put(first.to_vec())];
         steps.extend(insert(None, rest));
         steps
     })
+}
+
+/// Around what cannot be put in again: everything else goes, what stays is moved into its order, the rest is put between.
+fn around(current: &[&str], names: &[Name], refused: &Refused) -> Option<Vec<Step>> {
+    let wanted: Vec<&Name> = names.iter().filter(|name| is_fixed(name, refused)).collect();
+    // Removals are by name, so of what is refused either all stays or nothing does.
+    let kept: HashSet<&str> = wanted.iter().map(|name| &***name).collect();
+    let stays = |name: &str| !is_writable(name) || kept.contains(name);
+    let mut left: Vec<Name> =
+        current.iter().filter(|name| stays(name)).map(|name| Name::from(*name)).collect();
+    let (mut had, mut has): (Vec<&Name>, Vec<&Name>) = (left.iter().collect(), wanted.clone());
+    had.sort_unstable();
+    has.sort_unstable();
+    if had != has {
+        return None;
+    }
+    let mut seen = HashSet::new();
+    let gone: Vec<Name> = current
+        .iter()
+        .filter(|name| !stays(name) && seen.insert(**name))
+        .map(|name| Name::from(*name))
+        .collect();
+    let mut steps: Vec<Step> = gone.chunks(BATCH).map(|batch| Step::Delete(batch.to_vec())).collect();
+    for (at, name) in wanted.into_iter().enumerate() {
+        let found = at + left[at..].iter().position(|held| held == name)?;
+        if found > at {
+            let step = Step::Move(found..found + 1, at);
+            step.apply(&mut left);
+            steps.push(step);
+        }
+    }
+    let mut run: Option<(usize, Vec<Name>)> = None;
+    for (at, name) in names.iter().enumerate() {
+        if !is_fixed(name, refused) {
+            run.get_or_insert_with(|| (at, Vec::new())).1.push(name.clone());
+        } else if let Some((at, names)) = run.take() {
+            steps.extend(insert(Some(at), &names));
+        }
+    }
+    steps.extend(run.into_iter().flat_map(|(_, names)| insert(None, &names)));
+    Some(steps)
 }
 
 fn insert(at: Option<usize>, names: &[Name]) -> Vec<Step> {
@@ -176,6 +230,11 @@ fn fewest(plans: [Option<Vec<Step>>; 2]) -> Option<Vec<Step>> {
 
 fn check_writable<'a>(mut names: impl Iterator<Item = &'a str>) -> Result<(), ProviderError> {
     names.find(|name| !is_writable(name)).map_or(Ok(()), |name| Err(refusal(Some(name))))
+}
+
+/// Whether it cannot be put in, only left where it is, moved, or taken out.
+fn is_fixed(name: &str, refused: &Refused) -> bool {
+    !is_writable(name) || refused.contains(name)
 }
 
 /// Whether Spotify lets an app add it.

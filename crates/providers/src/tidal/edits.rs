@@ -45,6 +45,18 @@ impl PlaylistEdits for Tidal {
         contents::read(self, ctx, access, id, most).await
     }
 
+    fn check_edits(&self, current: &[Box<str>], edits: &[Edit]) -> Result<(), ProviderError> {
+        let mut names = current.to_vec();
+        for edit in edits {
+            let entries: Vec<Entry> = names.iter().cloned().map(Entry::new).collect();
+            for step in steps(&entries, edit)? {
+                body(&step)?;
+            }
+            names = edit.applied(&names);
+        }
+        Ok(())
+    }
+
     async fn edit_playlist(
         &self,
         ctx: &TenantContext,
@@ -66,12 +78,25 @@ impl PlaylistEdits for Tidal {
         let bodies = steps.iter().map(body).collect::<Result<Vec<_>, _>>()?;
         let mut editing = Editing { tidal: self, ctx, access, id, entries, skipped: Vec::new() };
         for (number, (step, body)) in steps.iter().zip(&bodies).enumerate() {
-            let key = format!("{idempotency_key}-{number}");
+            let key = editing.key_of(idempotency_key, body);
             if let Err(cause) = editing.take(step, body, &key).await {
                 return Err(if number == 0 { cause } else { editing.interrupted(cause) });
             }
         }
         Ok(editing.finish())
+    }
+
+    fn passes(&self, current: &[Box<str>], edit: &Edit, now: &[Box<str>]) -> Result<bool, ProviderError> {
+        // Any ids do that tell the entries apart.
+        let numbered = current.iter().enumerate();
+        let mut entries: Vec<Entry> = numbered
+            .map(|(number, name)| Entry { name: name.clone(), item_id: Some(number.to_string().into()) })
+            .collect();
+        let steps = steps(&entries, edit)?;
+        Ok(steps.iter().any(|step| {
+            apply(step, &mut entries);
+            entries.iter().map(|entry| &entry.name).eq(now)
+        }))
     }
 
     async fn update_playlist(
@@ -131,21 +156,33 @@ impl Editing<'_> {
                 let call = self.call(Method::POST, "add to playlist", body, key);
                 let answer = self.tidal.http.json(self.ctx, &call).await?;
                 let added = self.count(names, answer)?;
-                self.put(added, before.as_deref());
+                put(&mut self.entries, added, before.as_deref());
             }
-            Step::Remove(gone) => {
+            Step::Remove(_) => {
                 let call = self.call(Method::DELETE, "remove from playlist", body, key);
                 self.tidal.http.acknowledged(self.ctx, &call).await?;
-                self.entries.retain(|entry| !gone.contains(entry));
+                apply(step, &mut self.entries);
             }
-            Step::Move { entries, before } => {
+            Step::Move { .. } => {
                 let call = self.call(Method::PATCH, "reorder playlist", body, key);
                 self.tidal.http.acknowledged(self.ctx, &call).await?;
-                self.entries.retain(|entry| !entries.contains(entry));
-                self.put(entries.clone(), before.as_deref());
+                apply(step, &mut self.entries);
             }
         }
         Ok(())
+    }
+
+    /// The key of one request under that of all: another one for each body, and for each state of the playlist, so that
+    /// whoever goes on after some of them asks for the next one under the key that it had.
+    fn key_of(&self, key: &str, body: &Value) -> String {
+        let body = body.to_string();
+        let names = self.entries.iter().map(|entry| &*entry.name);
+        let bytes = names.chain([&*body]).flat_map(|part| part.bytes().chain([0]));
+        // FNV-1a, 64 bits.
+        let digest = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |digest, byte| {
+            (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        format!("{key}-{digest:016x}")
     }
 
     /// The new entries: only what the answer lists, one entry for one name.
@@ -171,14 +208,6 @@ impl Editing<'_> {
         Call { forbidden: ForbiddenReason::Ownership, ..call }
     }
 
-    fn put(&mut self, entries: Vec<Entry>, before: Option<&str>) {
-        let at = before.and_then(|before| {
-            self.entries.iter().position(|entry| entry.item_id.as_deref() == Some(before))
-        });
-        let at = at.unwrap_or(self.entries.len());
-        self.entries.splice(at..at, entries);
-    }
-
     fn interrupted(self, cause: ProviderError) -> ProviderError {
         let so_far = Box::new(self.finish());
         ProviderError::Interrupted { provider: Provider::Tidal, so_far, cause: Box::new(cause) }
@@ -188,6 +217,27 @@ impl Editing<'_> {
     fn finish(self) -> Edited {
         Edited { entries: self.entries, skipped: self.skipped, version: None }
     }
+}
+
+/// What becomes of entries if nothing is left out.
+fn apply(step: &Step, current: &mut Vec<Entry>) {
+    match step {
+        Step::Add { names, before } => {
+            put(current, names.iter().cloned().map(Entry::new).collect(), before.as_deref());
+        }
+        Step::Remove(gone) => current.retain(|entry| !gone.contains(entry)),
+        Step::Move { entries, before } => {
+            current.retain(|entry| !entries.contains(entry));
+            put(current, entries.clone(), before.as_deref());
+        }
+    }
+}
+
+fn put(entries: &mut Vec<Entry>, new: Vec<Entry>, before: Option<&str>) {
+    let at =
+        before.and_then(|before| entries.iter().position(|entry| entry.item_id.as_deref() == Some(before)));
+    let at = at.unwrap_or(entries.len());
+    entries.splice(at..at, new);
 }
 
 /// The body of a request; the end needs no `positionBefore`.

@@ -189,16 +189,12 @@ async fn an_edit_that_is_cut_off_says_what_the_playlist_holds() {
         let numbers: Vec<usize> = (0..250).map(|number| number % 249).collect();
         let list = playlist(&fixture, &numbers);
         let before = names(&entries(&contents(&fixture, &list).await));
-        let (change, passed) = if is_insert {
-            (Edit::Insert { at: 1, names: new(&fixture) }, Some(ADD))
-        } else {
-            (Edit::Remove(vec![249]), None)
-        };
+        // The removal first tries out whether what it takes out with it can be put back.
+        let change =
+            if is_insert { Edit::Insert { at: 1, names: new(&fixture) } } else { Edit::Remove(vec![249]) };
         let faults = fixture.sandbox.faults();
         let pass = FaultRule::new(Provider::Spotify, Effect::Delay { milliseconds: 0 });
-        if let Some(operation) = passed {
-            faults.push(pass.operation(operation).times(1));
-        }
+        faults.push(pass.operation(ADD).times(1));
         faults.push(FaultRule::new(Provider::Spotify, Effect::rate_limited(30)).operation(ADD).times(1));
         let error = edit(&fixture, &list, &change).await.unwrap_err();
         let ProviderError::Interrupted { so_far, cause, .. } = &error else { panic!("{error:?}") };
@@ -209,6 +205,36 @@ async fn an_edit_that_is_cut_off_says_what_the_playlist_holds() {
         assert_eq!(told, held);
         assert_ne!(names(&so_far.entries), before, "something was done");
         assert_ne!(names(&so_far.entries), expected(&before, &change), "and something was not");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_left_out_and_named() {
+    let fixture = Fixture::start(Provider::Spotify).await;
+    let unknown = |number: usize| -> Name { format!("spotify:track:{number:0>22}").into() };
+    let all: Vec<Name> = tracks(&fixture, 60).iter().map(|track| track.to_string().into()).collect();
+    let mut wanted: Vec<Name> = (0..140).map(|number| all[number % 60].clone()).collect();
+    for (at, number) in [(3, 1), (99, 2), (100, 3), (120, 1), (139, 4)] {
+        wanted[at] = unknown(number);
+    }
+    let known: Vec<Name> = wanted.iter().filter(|name| all.contains(name)).cloned().collect();
+    let kept = |list: &[Name]| [&list[..1], &known, &list[1..]].concat();
+    for is_insert in [true, false] {
+        let list = playlist(&fixture, &[0, 1, 2, 1, 0]);
+        let before = names(&entries(&contents(&fixture, &list).await));
+        let (change, after) = if is_insert {
+            (Edit::Insert { at: 1, names: wanted.clone() }, kept(&before))
+        } else {
+            (Edit::Replace(wanted.clone()), known.clone())
+        };
+        let edited = edit(&fixture, &list, &change).await.unwrap();
+        let mut skipped: Vec<Name> =
+            edited.skipped.iter().map(|skipped| skipped.item.to_string().into()).collect();
+        skipped.sort_unstable();
+        assert_eq!(skipped, [1, 2, 3, 4].map(unknown), "{is_insert}");
+        assert!(edited.skipped.iter().all(|skipped| skipped.reason == "not_found"));
+        assert_eq!(names(&edited.entries), after, "{is_insert}");
+        assert_eq!(names(&entries(&contents(&fixture, &list).await)), after, "{is_insert}");
     }
 }
 

@@ -90,6 +90,30 @@ async fn a_write_whose_answer_is_lost_is_asked_for_again_and_done_once() {
 }
 
 #[tokio::test]
+async fn a_write_whose_answer_is_lost_is_not_undone_by_what_its_repetition_is_told() {
+    let refusals = [Effect::rate_limited(3), Effect::status(401), Effect::status(404), Effect::status(409)];
+    for refusal in refusals {
+        let fixture = Fixture::start(Provider::Tidal).await;
+        let targets = Targets::of(&fixture).await;
+        let lost =
+            FaultRule::new(Provider::Tidal, Effect::CloseConnection).operation(ADD).after_work().times(1);
+        let refused = FaultRule::new(Provider::Tidal, refusal.clone()).operation(ADD).times(1);
+        fixture.sandbox.faults().push(lost);
+        fixture.sandbox.faults().push(refused);
+        let items = tracks(&fixture, 3);
+        let error = insert(&fixture, &targets.playlist, (&[], 0), &items, "key").await.unwrap_err();
+        assert!(fixture.sandbox.faults().list().is_empty(), "it was repeated");
+        assert!(error.uncertain(), "{refusal:?}: {error:?}");
+        let (playlist, _) = fixture
+            .music()
+            .playlist(&fixture.ctx, &fixture.access(), &targets.playlist, 5, None)
+            .await
+            .unwrap();
+        assert_eq!(playlist.item_count, Some(3), "{refusal:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_playlist_that_is_not_public_is_unlisted() {
     let fixture = Fixture::start(Provider::Tidal).await;
     let playlist = NewPlaylist { name: "Quiet", description: Some("Not listed."), public: false };

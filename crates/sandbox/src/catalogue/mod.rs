@@ -72,6 +72,8 @@ pub(crate) struct Track {
     pub(crate) album: usize,
     /// Missing on a few tracks at Spotify; Tidal's contract requires it.
     pub(crate) isrc: Option<String>,
+    /// The recording's own code, whatever the provider tells.
+    pub(crate) recording: String,
     pub(crate) duration_ms: u64,
     pub(crate) explicit: bool,
     pub(crate) disc: u32,

@@ -34,6 +34,7 @@ pub(super) fn view(master: &Master, provider: Provider, seed: u64) -> (Vec<Artis
                 artists,
                 album: position,
                 isrc: (!lacks_isrc(provider, seed, unique)).then(|| track.isrc.clone()),
+                recording: track.isrc.clone(),
                 duration_ms: track.duration_ms + drift(provider, seed, unique),
                 explicit: track.explicit,
                 disc: 1,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use stagedoor_domain::{JobId, TenantContext, TenantId, UserId};
 use uuid::Uuid;
 
+use super::{KEPT, State};
 use crate::error::StoreError;
 use crate::store::Store;
 use crate::transaction::TenantTransaction;
@@ -35,6 +36,15 @@ pub enum Held {
     },
     /// Another worker has the job, or it is gone: nothing was written, and nothing more may be done.
     Lost,
+}
+
+/// How a job ends whose document cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// By an error, which only its state tells.
+    Failed,
+    /// As it was asked to.
+    Cancelled,
 }
 
 /// Claims jobs of any active tenant that are due: queued ones whose time has come, running ones whose worker was not
@@ -112,6 +122,58 @@ pub async fn release(store: &Store, context: &TenantContext, claim: &Claim) -> R
         Ok::<_, StoreError>(given.fetch_optional(tx.connection()).await?)
     };
     store.with_tenant(context, give_back).await.map(Held::from_row)
+}
+
+/// Gives a claim back without a step: due for any worker after `wait`, or at once if the job was asked to end.
+pub async fn postpone(
+    store: &Store,
+    context: &TenantContext,
+    claim: &Claim,
+    wait: Duration,
+) -> Result<Held, StoreError> {
+    let give_back = async |tx: &mut TenantTransaction| {
+        let given = sqlx::query_scalar!(
+            "UPDATE jobs SET state = 'queued', due_at = CASE
+                WHEN cancel_requested THEN clock_timestamp()
+                ELSE clock_timestamp() + make_interval(secs => $4)
+            END
+            WHERE tenant_id = $1 AND job_id = $2 AND fence = $3 AND state = 'running' RETURNING cancel_requested",
+            tx.tenant_id().0,
+            claim.job.0,
+            claim.fence,
+            wait.as_secs_f64()
+        );
+        Ok::<_, StoreError>(given.fetch_optional(tx.connection()).await?)
+    };
+    store.with_tenant(context, give_back).await.map(Held::from_row)
+}
+
+/// Ends a job whose document cannot be written, because it does not open or is not understood: it stays as it is.
+pub async fn end(
+    store: &Store,
+    context: &TenantContext,
+    claim: &Claim,
+    ended: Ended,
+) -> Result<Held, StoreError> {
+    let state = match ended {
+        Ended::Failed => State::Failed,
+        Ended::Cancelled => State::Cancelled,
+    };
+    let write = async |tx: &mut TenantTransaction| {
+        // The message is bound to the revision.
+        let ended = sqlx::query_scalar!(
+            "UPDATE jobs SET state = $4, due_at = NULL, revision = revision + 1, message = NULL,
+                updated_at = clock_timestamp(), expires_at = clock_timestamp() + make_interval(secs => $5)
+            WHERE tenant_id = $1 AND job_id = $2 AND fence = $3 AND state = 'running' RETURNING cancel_requested",
+            tx.tenant_id().0,
+            claim.job.0,
+            claim.fence,
+            state.as_str(),
+            KEPT.as_secs_f64()
+        );
+        Ok::<_, StoreError>(ended.fetch_optional(tx.connection()).await?)
+    };
+    store.with_tenant(context, write).await.map(Held::from_row)
 }
 
 /// Asks a job to end: one that no worker is on becomes due at once. `false` if there is no such job of the context's

@@ -12,9 +12,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use stagedoor_domain::{ApiKeyId, JobId, LinkedAccountId, Principal, ScopeSet, ToolsetSet, UserId};
 
-pub use claims::{CLAIMED, Claim, Held, claim_due, claim_one, hold, release, request_cancel};
+pub use claims::{
+    CLAIMED, Claim, Ended, Held, claim_due, claim_one, end, hold, postpone, release, request_cancel,
+};
 pub use parts::load_parts;
-pub use row::{create, load};
+pub use row::{create, load, under_way};
 pub use steps::{Step, decide, save};
 
 use crate::error::StoreError;

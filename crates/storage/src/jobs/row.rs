@@ -2,13 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use stagedoor_crypto::KeyOwner;
-use stagedoor_domain::{ApiKeyId, JobId, PrincipalKind, Scope, TenantContext, Toolset};
+use stagedoor_domain::{ApiKeyId, JobId, PrincipalKind, Scope, TenantContext, Toolset, UserId};
 use uuid::Uuid;
 
 use super::seal::{Sealer, open_document, open_message};
 use super::{BegunBy, Job, KEPT, NewJob, as_bigint, parts};
 use crate::error::StoreError;
 use crate::keys::KeyVault;
+use crate::store::Store;
 use crate::transaction::TenantTransaction;
 
 /// How many forgotten jobs the making of one clears away at most.
@@ -96,6 +97,22 @@ pub async fn load(vault: &KeyVault, context: &TenantContext, id: JobId) -> Resul
         None => Ok(None),
         Some(row) => row.open(vault, context, id).await.map(Some),
     }
+}
+
+/// How many jobs of a person are queued or running.
+pub async fn under_way(store: &Store, context: &TenantContext, user: UserId) -> Result<u64, StoreError> {
+    let count = async |tx: &mut TenantTransaction| {
+        let count = sqlx::query_scalar!(
+            r#"SELECT count(*) AS "count!" FROM jobs
+            WHERE tenant_id = $1 AND user_id = $2 AND state IN ('queued', 'running')
+                AND expires_at > clock_timestamp()"#,
+            tx.tenant_id().0,
+            user.0
+        );
+        Ok::<_, StoreError>(count.fetch_one(tx.connection()).await?)
+    };
+    let count = store.with_tenant(context, count).await?;
+    u64::try_from(count).map_err(|_| StoreError::not_understood("jobs", count.to_string()))
 }
 
 /// Clears some of the tenant's forgotten jobs away.

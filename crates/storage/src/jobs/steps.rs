@@ -31,7 +31,7 @@ pub struct Step<'a> {
 }
 
 /// Stores a step as a whole or not at all, and keeps the claim for another [`CLAIMED`] if the job still runs. A waiting
-/// job that was asked to end is due at once.
+/// or queued job that was asked to end is due at once, whatever it was to wait for.
 pub async fn save(
     vault: &KeyVault,
     context: &TenantContext,
@@ -54,8 +54,8 @@ pub async fn save(
                 message = $6, done = $7, total = $8, updated_at = clock_timestamp(),
                 expires_at = clock_timestamp() + make_interval(secs => $9),
                 due_at = CASE
+                    WHEN $3 IN ('queued', 'waiting') AND cancel_requested THEN clock_timestamp()
                     WHEN $3 IN ('queued', 'running') THEN clock_timestamp() + make_interval(secs => $10)
-                    WHEN $3 = 'waiting' AND cancel_requested THEN clock_timestamp()
                 END
             WHERE tenant_id = $1 AND job_id = $2 RETURNING cancel_requested",
             tx.tenant_id().0,
@@ -77,7 +77,7 @@ pub async fn save(
     vault.store().with_tenant(context, write).await
 }
 
-/// Stores what was decided for a waiting or failed job, which is due then. `false`, and nothing is stored, if it does
+/// Stores what was decided for a waiting or failed job, which is due then, and no longer asked to end. `false`, and nothing is stored, if it does
 /// not stand like that at that revision, or is not the context's person's.
 pub async fn decide(
     vault: &KeyVault,
@@ -96,7 +96,7 @@ pub async fn decide(
     let write = async |tx: &mut TenantTransaction| {
         let done = sqlx::query!(
             "UPDATE jobs SET state = 'queued', due_at = clock_timestamp(), revision = $4, message = NULL,
-                document = COALESCE($5, document),
+                cancel_requested = false, document = COALESCE($5, document),
                 document_revision = CASE WHEN $5::bytea IS NULL THEN document_revision ELSE $4 END,
                 updated_at = clock_timestamp(), expires_at = clock_timestamp() + make_interval(secs => $6)
             WHERE tenant_id = $1 AND job_id = $2 AND revision = $3 AND state IN ('waiting', 'failed')

@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 use secrecy::zeroize::Zeroizing;
 use stagedoor_crypto::{DataKey, KeyOwner, SealContext};
 use stagedoor_domain::ids::uuid_v7;
-use stagedoor_domain::{LinkedAccountId, TenantContext, TenantId, UserId};
+use stagedoor_domain::{LinkedAccountId, TenantContext, TenantId, ToolName, UserId};
 use uuid::Uuid;
 
 use super::chunks::{self, Chunk};
 use super::head::SealedHead;
-use super::{KEPT, NewVersion, Row, Summary, identity};
+use super::{Cause, KEPT, NewVersion, Row, Summary, identity};
 use crate::error::StoreError;
 use crate::keys::KeyVault;
 use crate::transaction::TenantTransaction;
@@ -25,6 +25,28 @@ pub async fn append(
     context: &TenantContext,
     new: NewVersion<'_>,
 ) -> Result<Summary, StoreError> {
+    let stored = store(vault, context, (new, None)).await?;
+    stored
+        .ok_or_else(|| StoreError::not_understood("playlist_versions", "a version that was not asked about"))
+}
+
+/// The same for what a write led to that began from version `seen`: `None` if a newer one was stored meanwhile that
+/// holds something else, by another replica or of a change elsewhere. One that holds the same and was taken for a
+/// change elsewhere is put down to the write.
+pub async fn append_after(
+    vault: &KeyVault,
+    context: &TenantContext,
+    new: NewVersion<'_>,
+    seen: u32,
+) -> Result<Option<Summary>, StoreError> {
+    store(vault, context, (new, Some(seen))).await
+}
+
+async fn store(
+    vault: &KeyVault,
+    context: &TenantContext,
+    (new, seen): (NewVersion<'_>, Option<u32>),
+) -> Result<Option<Summary>, StoreError> {
     let key = vault.active_key(context, KeyOwner::Subject(new.user)).await?;
     let of = identity(new.account, new.playlist);
     let chunks = chunks::cut(&key, of.as_bytes(), new.entries)?;
@@ -34,6 +56,7 @@ pub async fn append(
         vault,
         key: &key,
         new,
+        seen,
         playlist: new.playlist.to_string(),
         fingerprint: key.blind_index("playlist_versions.fingerprint", &head),
         head,
@@ -49,6 +72,8 @@ struct Writing<'a> {
     vault: &'a KeyVault,
     key: &'a DataKey,
     new: NewVersion<'a>,
+    /// The version that it follows, if it may follow no other.
+    seen: Option<u32>,
     playlist: String,
     fingerprint: [u8; 32],
     head: Zeroizing<Vec<u8>>,
@@ -58,14 +83,39 @@ struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    async fn write(&self, transaction: &mut TenantTransaction) -> Result<Summary, StoreError> {
+    async fn write(&self, transaction: &mut TenantTransaction) -> Result<Option<Summary>, StoreError> {
         lock(transaction, self.new.account, self.new.user).await?;
         let newest = self.newest(transaction).await?;
-        match newest {
-            Some((summary, true)) => self.touch(transaction, summary).await,
-            Some((summary, false)) => self.insert(transaction, summary.number + 1).await,
-            None => self.insert(transaction, 1).await,
-        }
+        let stored = match newest {
+            Some((summary, true)) if !self.is_another_event(&summary) => {
+                self.touch(transaction, summary).await?
+            }
+            Some((summary, false)) if self.seen.is_some_and(|seen| seen < summary.number) => return Ok(None),
+            Some((summary, _)) => {
+                let replaced = self.takes_the_place_of(&summary).then_some(summary.number);
+                self.insert(transaction, summary.number + 1, replaced).await?
+            }
+            None => self.insert(transaction, 1, None).await?,
+        };
+        Ok(Some(stored))
+    }
+
+    /// Whether a version is stored although nothing in it differs: a playlist was deleted, or is there again.
+    fn is_another_event(&self, newest: &Summary) -> bool {
+        let is_deletion = |cause| cause == Cause::After(ToolName::PlaylistDelete);
+        let is_ours = !matches!(self.new.cause, Cause::Before | Cause::Elsewhere);
+        is_ours && is_deletion(self.new.cause) != is_deletion(newest.cause)
+    }
+
+    /// Whether the newest version is the one that the same transfer led to before: a long one has very many, and they
+    /// would leave nothing of what was before it. What made the playlist stays.
+    fn takes_the_place_of(&self, newest: &Summary) -> bool {
+        let is_transfer = |cause| cause == Cause::Transfer;
+        is_transfer(self.new.cause)
+            && is_transfer(newest.cause)
+            && newest.number > 1
+            && newest.call.is_some()
+            && newest.call == self.new.call
     }
 
     /// The newest version, and whether it holds what is about to be stored.
@@ -105,21 +155,32 @@ impl Writing<'_> {
     ) -> Result<Summary, StoreError> {
         self.store_chunks(transaction).await?;
         let provider_version = self.new.provider_version.map(str::to_owned).or(newest.provider_version);
+        let was_elsewhere = newest.cause == Cause::Elsewhere;
+        let is_ours = was_elsewhere && self.seen.is_some_and(|seen| seen < newest.number);
+        let (cause, call) =
+            if is_ours { (self.new.cause, self.new.call) } else { (newest.cause, newest.call) };
         sqlx::query!(
-            "UPDATE playlist_versions SET provider_version = $5
+            "UPDATE playlist_versions SET provider_version = $5, cause = $6, call_id = $7
             WHERE tenant_id = $1 AND account_id = $2 AND playlist = $3 AND number = $4",
             transaction.tenant_id().0,
             self.new.account.0,
             self.playlist,
             as_integer(newest.number)?,
-            provider_version.as_deref()
+            provider_version.as_deref(),
+            cause.to_string(),
+            call.map(|call| call.0)
         )
         .execute(transaction.connection())
         .await?;
-        Ok(Summary { provider_version, ..newest })
+        Ok(Summary { provider_version, cause, call, ..newest })
     }
 
-    async fn insert(&self, transaction: &mut TenantTransaction, number: u32) -> Result<Summary, StoreError> {
+    async fn insert(
+        &self,
+        transaction: &mut TenantTransaction,
+        number: u32,
+        replaced: Option<u32>,
+    ) -> Result<Summary, StoreError> {
         self.store_chunks(transaction).await?;
         let entries = u32::try_from(self.new.entries.len())
             .map_err(|_| StoreError::not_understood("a playlist", "more entries than can be counted"))?;
@@ -147,7 +208,7 @@ impl Writing<'_> {
         )
         .execute(transaction.connection())
         .await?;
-        self.forget_old(transaction, number).await?;
+        self.forget(transaction, replaced).await?;
         Ok(Summary {
             number,
             provider_version: self.new.provider_version.map(str::to_owned),
@@ -225,19 +286,29 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// Drops versions that are too old now, and the pieces that no other version has.
-    async fn forget_old(&self, transaction: &mut TenantTransaction, number: u32) -> Result<(), StoreError> {
-        let Some(last) = number.checked_sub(KEPT).filter(|last| *last > 0) else { return Ok(()) };
-        let dropped = sqlx::query_scalar!(
+    /// Drops the version that is replaced, those that are too old now, and the pieces that no other version has.
+    async fn forget(
+        &self,
+        transaction: &mut TenantTransaction,
+        replaced: Option<u32>,
+    ) -> Result<(), StoreError> {
+        let dropped: Vec<Vec<Uuid>> = sqlx::query_scalar(
             "DELETE FROM playlist_versions
-            WHERE tenant_id = $1 AND account_id = $2 AND playlist = $3 AND number <= $4 RETURNING chunks",
-            transaction.tenant_id().0,
-            self.new.account.0,
-            self.playlist,
-            as_integer(last)?
+            WHERE tenant_id = $1 AND account_id = $2 AND playlist = $3 AND (number = $4 OR number <= (
+                SELECT number FROM playlist_versions
+                WHERE tenant_id = $1 AND account_id = $2 AND playlist = $3 AND number <> $4
+                ORDER BY number DESC OFFSET $5 LIMIT 1)) RETURNING chunks",
         )
+        .bind(transaction.tenant_id().0)
+        .bind(self.new.account.0)
+        .bind(&self.playlist)
+        .bind(as_integer(replaced.unwrap_or(0))?)
+        .bind(i64::from(KEPT))
         .fetch_all(transaction.connection())
         .await?;
+        if dropped.is_empty() {
+            return Ok(());
+        }
         let ids: HashSet<Uuid> = dropped.into_iter().flatten().collect();
         let ids: Vec<Uuid> = ids.into_iter().collect();
         sqlx::query!(

@@ -12,7 +12,7 @@ use crate::packed;
 /// No piece but the last has fewer entries, so that one name over and over does not make a piece of each.
 const LEAST: usize = 16;
 /// A piece ends after a name whose digest is a multiple of this: on average after as many more.
-const SPACING: u64 = 48;
+const SPACING: u64 = 24;
 /// No piece has more entries.
 const MOST: usize = 256;
 

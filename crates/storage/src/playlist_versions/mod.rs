@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use stagedoor_domain::{CallId, ItemRef, LinkedAccountId, TenantContext, UserId};
 use uuid::Uuid;
 
-pub use append::append;
+pub use append::{append, append_after};
 pub use cause::Cause;
 pub use head::Head;
 pub use load::load;

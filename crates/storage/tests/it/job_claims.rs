@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use stagedoor_domain::JobId;
 use stagedoor_storage::jobs::{
-    Claim, Held, State, Step, claim_due, claim_one, hold, load, release, request_cancel, save,
+    Claim, Ended, Held, State, Step, claim_due, claim_one, decide, end, hold, load, postpone, release,
+    request_cancel, save, under_way,
 };
 
 use crate::jobs::{OURS, claimed, queued, step};
@@ -101,6 +102,52 @@ async fn a_job_that_is_asked_to_end_is_due() {
     let foreign = queued(&database, &bob).await;
     assert!(!cancel(foreign).await);
     assert!(!request_cancel(store, &bob.as_user(ada.user), foreign).await.unwrap(), "another person's");
+}
+
+#[tokio::test]
+async fn a_job_that_is_to_end_is_not_put_off_and_one_that_goes_on_is_not_to_end() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let (vault, store, context) = (&database.vault, database.vault.store(), &ada.context);
+    let id = queued(&database, &ada).await;
+    let claim = claimed(&database, &ada, id).await;
+    assert!(request_cancel(store, context, id).await.unwrap());
+    let put_off = Step { not_before: Some(Duration::from_hours(1)), ..step(State::Queued) };
+    assert_eq!(save(vault, context, &claim, &put_off).await.unwrap(), ASKED);
+    let claim = claimed(&database, &ada, id).await;
+    assert_eq!(postpone(store, context, &claim, Duration::from_hours(1)).await.unwrap(), ASKED);
+    let claim = claimed(&database, &ada, id).await;
+    assert_eq!(save(vault, context, &claim, &step(State::Failed)).await.unwrap(), ASKED);
+    let failed = load(vault, context, id).await.unwrap().unwrap();
+    assert!(decide(vault, context, id, failed.revision, None, &[]).await.unwrap());
+    assert!(!load(vault, context, id).await.unwrap().unwrap().cancel_requested);
+    assert_eq!(under_way(store, context, ada.user).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_job_can_be_left_or_ended_without_its_document() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let (vault, store, context) = (&database.vault, database.vault.store(), &ada.context);
+    let id = queued(&database, &ada).await;
+    let document = load(vault, context, id).await.unwrap().unwrap().document;
+    let claim = claimed(&database, &ada, id).await;
+    assert_eq!(postpone(store, context, &claim, Duration::from_hours(1)).await.unwrap(), OURS);
+    assert_eq!(due(&database, 4, 4).await, []);
+    assert_eq!(end(store, context, &claim, Ended::Failed).await.unwrap(), Held::Lost, "it was given back");
+    database.tamper("UPDATE jobs SET due_at = clock_timestamp(), document = 'x'").await;
+    assert!(load(vault, context, id).await.is_err());
+    let claim = claimed(&database, &ada, id).await;
+    assert_eq!(end(store, context, &claim, Ended::Failed).await.unwrap(), OURS);
+    assert_eq!(due(&database, 4, 4).await, [], "nobody takes it again");
+    assert_eq!(database.tamper("SELECT state FROM jobs").await, "failed");
+    assert_eq!(under_way(store, context, ada.user).await.unwrap(), 0);
+
+    let other = queued(&database, &ada).await;
+    let claim = claimed(&database, &ada, other).await;
+    assert_eq!(end(store, context, &claim, Ended::Cancelled).await.unwrap(), OURS);
+    let ended = load(vault, context, other).await.unwrap().unwrap();
+    assert_eq!((ended.state, ended.message, ended.document), (State::Cancelled, None, document));
 }
 
 #[tokio::test]

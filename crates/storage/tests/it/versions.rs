@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use stagedoor_domain::{CallId, Clock as _, ErrorCode, ItemRef, Provider, TenantContext, ToolName};
 use stagedoor_storage::playlist_versions::{
-    Cause, Head, KEPT, NewVersion, Summary, append, list, load, newest,
+    Cause, Head, KEPT, NewVersion, Summary, append, append_after, list, load, newest,
 };
 use stagedoor_storage::provision::{self, NewLinkedAccount};
 use stagedoor_storage::{KeyVault, StoreError, linked_accounts};
@@ -47,6 +47,66 @@ async fn store(
 /// The same without anything of note, for other modules' tests.
 pub(crate) async fn store_one(database: &Database, one: &Inhabited) {
     store(&database.vault, &one.context, (one, 1), &names(0..3)).await.unwrap();
+}
+
+/// Stores a write of a call.
+async fn written(
+    vault: &KeyVault,
+    (context, one): (&TenantContext, &Inhabited),
+    (cause, call): (Cause, CallId),
+    entries: &[Box<str>],
+) -> u32 {
+    let new = NewVersion {
+        account: one.account,
+        user: one.user,
+        playlist: &playlist(1),
+        provider_version: None,
+        cause,
+        call: Some(call),
+        head: &head("Morning"),
+        entries,
+    };
+    append(vault, context, new).await.unwrap().number
+}
+
+#[tokio::test]
+async fn a_long_transfer_is_one_version_and_forgets_nothing_else() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let (vault, context) = (&database.vault, &ada.as_user(ada.user));
+    let [add, first, second] = [0; 3].map(|_| CallId::generate(vault.clock(), vault.entropy()));
+    let to = (context, &ada);
+    written(vault, to, (Cause::Before, add), &names(0..2)).await;
+    written(vault, to, (Cause::After(ToolName::PlaylistAdd), add), &names(0..3)).await;
+    for last in 4..(KEPT + 20) {
+        written(vault, to, (Cause::Transfer, first), &names(0..last)).await;
+    }
+    let newest = written(vault, to, (Cause::Transfer, second), &names(0..KEPT + 20)).await;
+    let stored = list(vault, context, ada.account, &playlist(1), None, KEPT).await.unwrap();
+    let numbers: Vec<u32> = stored.iter().map(|version| version.number).collect();
+    assert_eq!(numbers, [newest, newest - 1, 2, 1]);
+    for (number, entries) in [(2, 3), (newest - 1, KEPT + 19), (newest, KEPT + 20)] {
+        let version = load(vault, context, ada.account, &playlist(1), number).await.unwrap().unwrap();
+        assert_eq!(version.entries, names(0..entries), "the pieces that others share stay");
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_is_a_version_although_nothing_in_it_differs() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let (vault, context) = (&database.vault, &ada.as_user(ada.user));
+    let call = CallId::generate(vault.clock(), vault.entropy());
+    let deletion = Cause::After(ToolName::PlaylistDelete);
+    let mut numbers = Vec::new();
+    for cause in
+        [Cause::Before, deletion, deletion, Cause::Elsewhere, Cause::Undo { to: 2 }, Cause::Elsewhere]
+    {
+        numbers.push(written(vault, (context, &ada), (cause, call), &names(0..3)).await);
+    }
+    assert_eq!(numbers, [1, 2, 2, 2, 3, 3]);
+    let newest = newest(vault, context, ada.account, &playlist(1)).await.unwrap().unwrap();
+    assert_eq!(newest.cause, Cause::Undo { to: 2 });
 }
 
 #[tokio::test]
@@ -326,4 +386,39 @@ async fn a_write_that_was_cut_off_leaves_nothing() {
     assert_eq!(database.tamper(before).await, rows);
     database.tamper("DROP TRIGGER die ON playlist_versions").await;
     assert_eq!(store(vault, context, (&ada, 1), &names(500..900)).await.unwrap().number, 2);
+}
+
+#[tokio::test]
+async fn a_write_does_not_overrule_what_was_stored_since_it_began() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let (vault, context, first) = (&database.vault, &ada.as_user(ada.user), playlist(1));
+    let (before, ours, others) = (names(0..3), names(0..4), names(0..5));
+    let cause = Cause::After(ToolName::PlaylistAdd);
+    let call = Some(CallId::generate(vault.clock(), vault.entropy()));
+    let write = |entries| NewVersion {
+        account: ada.account,
+        user: ada.user,
+        playlist: &first,
+        provider_version: None,
+        cause,
+        call,
+        head: &head("Morning"),
+        entries,
+    };
+    assert_eq!(store(vault, context, (&ada, 1), &before).await.unwrap().number, 1);
+    // Someone else's look was faster; what it saw is what was written.
+    assert_eq!(store(vault, context, (&ada, 1), &ours).await.unwrap().cause, Cause::Elsewhere);
+    let stored = append_after(vault, context, write(&ours), 1).await.unwrap().unwrap();
+    assert_eq!((stored.number, stored.cause, stored.call), (2, cause, call));
+    assert_eq!(newest(vault, context, ada.account, &first).await.unwrap(), Some(stored));
+    // It saw something else: nobody knows what the playlist holds now.
+    store(vault, context, (&ada, 1), &others).await.unwrap();
+    assert_eq!(append_after(vault, context, write(&before), 2).await.unwrap(), None);
+    let newest = newest(vault, context, ada.account, &first).await.unwrap().unwrap();
+    assert_eq!((newest.number, newest.cause), (3, Cause::Elsewhere));
+    // What is elsewhere's stays so for whoever knew of it.
+    let known = append_after(vault, context, write(&others), 3).await.unwrap().unwrap();
+    assert_eq!((known.number, known.cause), (3, Cause::Elsewhere));
+    assert_eq!(append_after(vault, context, write(&before), 3).await.unwrap().unwrap().number, 4);
 }

@@ -27,6 +27,7 @@ use crate::playlists::edits::{
     UpdateArguments,
 };
 use crate::playlists::history::{DiffArguments, DiffOutput, VersionsArguments, VersionsOutput};
+use crate::playlists::long::DedupeOutput;
 use crate::playlists::reads::{GetArguments, GetOutput, ListArguments, ListOutput};
 use crate::playlists::whole::{CreateArguments, CreateOutput, DeleteArguments, DeleteOutput};
 use crate::preferences::{PreferencesOutput, SetArguments};
@@ -94,7 +95,7 @@ pub(super) fn of(name: ToolName) -> (Map<String, Value>, Map<String, Value>) {
             (schema::of_input::<ReplaceArguments>(), schema::of_output::<EditOutput>())
         }
         ToolName::PlaylistDedupe => {
-            (schema::of_input::<DedupeArguments>(), schema::of_output::<EditOutput>())
+            (schema::of_input::<DedupeArguments>(), schema::of_output::<DedupeOutput>())
         }
         ToolName::PlaylistUndo => (schema::of_input::<UndoArguments>(), schema::of_output::<EditOutput>()),
         ToolName::PlaylistUpdate => {

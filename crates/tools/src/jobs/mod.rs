@@ -9,10 +9,12 @@ mod paper;
 mod running;
 mod shift;
 mod view;
+mod waiting;
 
-pub(crate) use following::{CancelUnlessTold, follow};
+pub(crate) use following::CancelUnlessTold;
 pub use hub::Jobs;
-pub(crate) use output::{Excerpt, JobOutput, of, view};
+pub(crate) use output::{Excerpt, JobOutput};
 pub(crate) use paper::{Paper, failure_in};
 pub(crate) use shift::{Halt, Rest, Shift, Stand};
 pub use view::{JobKind, JobState, JobView, Progress};
+pub(crate) use waiting::answer_within_call;

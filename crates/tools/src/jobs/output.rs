@@ -1,13 +1,16 @@
 //! What the tools answer of a job.
 
+use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use stagedoor_domain::{PublicError, TenantContext};
 use stagedoor_storage::jobs::Job;
 
 use super::{JobKind, JobState, JobView, failure_in};
 use crate::desk::Desk;
+use crate::playlists::{EditOutput, long};
 use crate::transfer::{self, Report};
 
 /// A job.
@@ -32,6 +35,10 @@ pub(crate) struct JobOutput {
     /// What became of each track.
     #[serde(skip_serializing_if = "Option::is_none")]
     report: Option<Report>,
+    /// What was taken out, as `playlist_dedupe` answers it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<EditOutput>")]
+    edit: Option<Map<String, Value>>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorOutput>,
@@ -63,12 +70,14 @@ pub(crate) async fn of(
     excerpt: Excerpt,
 ) -> Result<JobOutput, PublicError> {
     let (kind, state) = (kind(job)?, JobState::from(job.state));
-    let report = match kind {
-        _ if state.is_under_way() => None,
-        JobKind::PlaylistTransfer => transfer::report(desk, ctx, job, excerpt).await?,
+    let (report, edit) = match kind {
+        _ if state.is_under_way() => (None, None),
+        JobKind::PlaylistTransfer => (transfer::report(desk, ctx, job, excerpt).await?, None),
+        JobKind::PlaylistDedupe => (None, long::edit(job)?),
     };
     let error = match state {
-        JobState::Failed => failure_in(&job.document)?,
+        // One whose document could not be written says nothing of itself.
+        JobState::Failed => Some(failure_in(&job.document)?.unwrap_or_else(PublicError::internal)),
         _ => None,
     };
     Ok(JobOutput {
@@ -82,19 +91,25 @@ pub(crate) async fn of(
         updated_at: text(job.updated_at),
         expires_at: text(job.expires_at),
         report,
+        edit,
         error: error.map(ErrorOutput::from),
     })
+}
+
+/// What the tool that began a job answers of it.
+pub(super) async fn answer(desk: &Desk, ctx: &TenantContext, job: &Job) -> Result<Bytes, PublicError> {
+    match kind(job)? {
+        JobKind::PlaylistTransfer => desk.rendered(&of(desk, ctx, job, Excerpt::default()).await?),
+        JobKind::PlaylistDedupe => desk.rendered(&long::answer(job)?),
+    }
 }
 
 /// A job as its owner sees it.
 pub(crate) async fn view(desk: &Desk, ctx: &TenantContext, job: &Job) -> Result<JobView, PublicError> {
     let state = JobState::from(job.state);
-    let answer = match state.is_under_way() {
-        true => None,
-        false => Some(desk.rendered(&of(desk, ctx, job, Excerpt::default()).await?)?),
-    };
+    let answer = if state.is_under_way() { None } else { Some(answer(desk, ctx, job).await?) };
     let error = match state {
-        JobState::Failed => failure_in(&job.document)?,
+        JobState::Failed => Some(failure_in(&job.document)?.unwrap_or_else(PublicError::internal)),
         _ => None,
     };
     Ok(JobView {

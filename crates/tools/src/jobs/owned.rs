@@ -11,13 +11,16 @@ use super::JobState;
 use super::following::follow;
 use super::output::{self, Excerpt};
 use crate::arguments::invalid;
-use crate::desk::Desk;
+use crate::desk::{Desk, acting_for};
 use crate::origin::Origin;
 use crate::records::store_failure;
 use crate::reuse::Produced;
 
 /// How long a call that cancels waits for the job to end.
 const END_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Jobs that a person may have under way at a time.
+const UNDER_WAY_AT_MOST: u64 = 20;
 
 /// Which job, and which part of its report.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -127,6 +130,18 @@ pub(crate) async fn load(
         }
         None => Err(unknown()),
     }
+}
+
+/// Refuses one more job of a person who has many under way, or nearly so when several are begun at the same moment: they
+/// take turns with the others of the tenant.
+pub(crate) async fn room(desk: &Desk, ctx: &TenantContext) -> Result<(), PublicError> {
+    let under_way = jobs::under_way(desk.vault().store(), ctx, acting_for(ctx)?).await;
+    if under_way.map_err(|error| store_failure(&error))? < UNDER_WAY_AT_MOST {
+        return Ok(());
+    }
+    let message = format!("{UNDER_WAY_AT_MOST} jobs of this person are under way already.");
+    Err(PublicError::new(ErrorCode::Conflict, message)
+        .hint("Begin this one when one of them has ended, or cancel one with job_cancel."))
 }
 
 /// The id of a job as an argument.

@@ -54,6 +54,12 @@ pub(crate) fn failure_in(document: &[u8]) -> Result<Option<PublicError>, PublicE
     Ok(paper.failure.as_ref().map(Failure::error))
 }
 
+/// How often workers had taken the job behind a document when it last came on, whatever its kind is; `None` if that is
+/// not understood.
+pub(super) fn claims_in(document: &[u8]) -> Option<u64> {
+    Paper::<Value>::read(document).ok().map(|paper| paper.claims)
+}
+
 impl Failure {
     /// The error as it was.
     pub(crate) fn error(&self) -> PublicError {

@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use stagedoor_audit::{AuditAction, AuditClient};
 use stagedoor_domain::{ErrorCode, JobId, PublicError, TenantContext, ToolName};
-use stagedoor_storage::jobs::{self, Claim, Job};
+use stagedoor_storage::StoreError;
+use stagedoor_storage::jobs::{self, Claim, Ended, Job};
 use tokio_util::sync::CancellationToken;
 
-use super::shift::Shift;
+use super::paper::claims_in;
+use super::shift::{Shift, TRIES};
 use super::{JobKind, JobView, output, owned};
 use crate::desk::Desk;
 use crate::dispatch::Dispatcher;
 use crate::origin::{Origin, Purpose};
 use crate::records::store_failure;
 use crate::trail::Record;
-use crate::transfer;
+use crate::{playlists, transfer};
 
 impl Dispatcher {
     /// A job of the caller's as it is now. On record as `job_get`.
@@ -104,17 +106,23 @@ async fn work(
     let job = match jobs::load(desk.vault(), ctx, claim.job).await {
         Ok(Some(job)) => job,
         Ok(None) => return None,
-        Err(error) => return Some(store_failure(&error).code),
+        Err(error) => return unopened(desk, ctx, claim, &error).await,
     };
     let shift = &Shift::new((desk, ctx, origin), claim, stop, &job);
     let kind = match output::kind(&job) {
         Ok(kind) => kind,
         Err(error) => return shift.abandon(&job, error).await,
     };
-    let refusal = refusal.or_else(|| refused(ctx, kind.tool()));
+    let Some(came_on) = claims_in(&job.document) else {
+        return shift.abandon(&job, PublicError::internal()).await;
+    };
+    let refusal = refusal
+        .or_else(|| refused(ctx, kind.tool()))
+        .or_else(|| (job.claims.saturating_sub(came_on) > TRIES + 1).then(|| given_up(claim)));
     let run = async {
         match kind {
-            JobKind::PlaylistTransfer => transfer::run(shift, &job, refusal).await,
+            JobKind::PlaylistTransfer => Box::pin(transfer::run(shift, &job, refusal)).await,
+            JobKind::PlaylistDedupe => Box::pin(playlists::long::run(shift, &job, refusal)).await,
         }
     };
     // Once another worker may have it, this one does nothing more.
@@ -125,6 +133,27 @@ async fn work(
             None
         }
     }
+}
+
+/// A job that does not open ends, because nobody can do anything for it. What is only out of reach is tried again once
+/// the claim has ended.
+async fn unopened(desk: &Desk, ctx: &TenantContext, claim: &Claim, error: &StoreError) -> Option<ErrorCode> {
+    let code = store_failure(error).code;
+    if matches!(error, StoreError::Damaged { .. })
+        && let Err(error) = jobs::end(desk.vault().store(), ctx, claim, Ended::Failed).await
+    {
+        store_failure(&error);
+    }
+    Some(code)
+}
+
+/// A job whose workers end without a word, again and again, most likely ends them.
+fn given_up(claim: &Claim) -> PublicError {
+    tracing::error!(job = %claim.job, "a job is given up, because one worker after the other was lost on it");
+    PublicError::new(
+        ErrorCode::Internal,
+        "It was given up, because one worker after the other was lost on it.",
+    )
 }
 
 /// Why the principal that began a job may not go on with it.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stagedoor_domain::{ErrorCode, PublicError, TenantContext};
-use stagedoor_storage::jobs::{self, Claim, Held, Job, Part, State, Step};
+use stagedoor_storage::jobs::{self, Claim, Ended, Held, Job, Part, Step};
 use tokio_util::sync::CancellationToken;
 
 use super::JobState;
@@ -22,9 +22,12 @@ const BEAT: Duration = Duration::from_secs(9);
 /// Beats in a row that may fail before the claim may have ended.
 const MISSED_AT_MOST: u32 = 2;
 /// How often a job is taken up again without coming on before it fails.
-const TRIES: u64 = 8;
+pub(super) const TRIES: u64 = 8;
 /// Whoever asks for a longer wait ends the job; it can be gone on with later.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
+
+/// How long after its last step a job may be one that only a later release understands.
+const UNDERSTOOD_WITHIN: Duration = Duration::from_hours(1);
 
 /// One worker's hold of a job.
 pub(crate) struct Shift<'a> {
@@ -122,16 +125,15 @@ impl<'a> Shift<'a> {
                 return None;
             }
             Err(Halt::Cancelled) => (JobState::Cancelled, cancelled, None, None),
-            Err(Halt::Failed(error)) => match pause(&error, job.claims.saturating_sub(paper.claims)) {
-                Some(wait) => {
+            Err(Halt::Failed(error)) => {
+                if let Some(wait) = pause(&error, job.claims.saturating_sub(paper.claims)) {
                     let message = format!("It goes on in a while: {}", error.message);
                     (JobState::Queued, message, Some(wait), Some(error.code))
-                }
-                None => {
+                } else {
                     paper.failure = Some(Failure::from(&error));
                     (JobState::Failed, error.message, None, Some(error.code))
                 }
-            },
+            }
         };
         if state != JobState::Queued {
             paper.claims = job.claims;
@@ -142,12 +144,8 @@ impl<'a> Shift<'a> {
             Err(error) => Err(Halt::Failed(error)),
         };
         match stored {
-            // It need not wait to be ended.
+            // It is due at once, to be ended.
             Ok(true) if state == JobState::Queued => {
-                let store = self.desk.vault().store();
-                if let Err(error) = jobs::request_cancel(store, self.ctx, self.claim.job).await {
-                    store_failure(&error);
-                }
                 self.desk.jobs().begun();
                 error
             }
@@ -157,10 +155,22 @@ impl<'a> Shift<'a> {
         }
     }
 
-    /// Ends a job whose document is not understood.
+    /// Gives back a job whose document is not understood, which stays as it is: a later release may have written it,
+    /// whose replicas take it while this one is replaced. Ends it once that was waited for long enough.
     pub(crate) async fn abandon(&self, job: &Job, error: PublicError) -> Option<ErrorCode> {
-        let paper = &mut Paper::new(serde_json::Value::Null);
-        self.conclude(job, paper, Err(Halt::Failed(error)), String::new()).await
+        let store = self.desk.vault().store();
+        let waited = (self.desk.clock.now() - job.updated_at).to_std().unwrap_or_default();
+        let given_back = if job.cancel_requested {
+            jobs::end(store, self.ctx, self.claim, Ended::Cancelled).await
+        } else if waited < UNDERSTOOD_WITHIN {
+            jobs::postpone(store, self.ctx, self.claim, UNDERSTOOD_WITHIN / 30).await
+        } else {
+            jobs::end(store, self.ctx, self.claim, Ended::Failed).await
+        };
+        if let Err(error) = given_back {
+            store_failure(&error);
+        }
+        Some(error.code)
     }
 
     /// Says that the worker is alive until the job is another's, which is when it ends.
@@ -212,7 +222,11 @@ impl<'a> Shift<'a> {
 /// How long to wait before a job that failed is taken up again; `None` if that would not help. `tries` counts those who
 /// have tried since it last came on.
 fn pause(error: &PublicError, tries: u64) -> Option<Duration> {
-    let ours = matches!(error.code, ErrorCode::KeyUnavailable | ErrorCode::AuditUnavailable);
+    // The last: the worker before this one may be at it still, as far as its key tells.
+    let ours = matches!(
+        error.code,
+        ErrorCode::KeyUnavailable | ErrorCode::AuditUnavailable | ErrorCode::IdempotencyUnderway
+    );
     if !(error.code.may_pass() || ours) || tries >= TRIES {
         return None;
     }

@@ -15,6 +15,8 @@ use stagedoor_storage::jobs::State;
 pub enum JobKind {
     /// Brings a playlist to another service or account.
     PlaylistTransfer,
+    /// Takes duplicates out of a long playlist.
+    PlaylistDedupe,
 }
 
 /// How far a job is.
@@ -40,6 +42,7 @@ impl JobKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::PlaylistTransfer => "playlist_transfer",
+            Self::PlaylistDedupe => "playlist_dedupe",
         }
     }
 
@@ -47,12 +50,13 @@ impl JobKind {
     pub(crate) const fn tool(self) -> ToolName {
         match self {
             Self::PlaylistTransfer => ToolName::PlaylistTransfer,
+            Self::PlaylistDedupe => ToolName::PlaylistDedupe,
         }
     }
 
     /// The kind of that name.
     pub(crate) fn of(name: &str) -> Option<Self> {
-        (name == Self::PlaylistTransfer.as_str()).then_some(Self::PlaylistTransfer)
+        [Self::PlaylistTransfer, Self::PlaylistDedupe].into_iter().find(|kind| kind.as_str() == name)
     }
 }
 

@@ -2,22 +2,22 @@
 //! with a version before and one after.
 
 use serde::Serialize;
-use serde_json::json;
-use stagedoor_domain::{ErrorCode, ItemRef, PublicError, TenantContext, ToolName};
+use serde_json::value::RawValue;
+use stagedoor_domain::{ItemRef, PublicError, TenantContext, ToolName};
+use stagedoor_providers::Edit;
 use stagedoor_storage::playlist_versions::{Cause, Head, Version};
 
-use super::difference::between;
 use super::expected::{self, Expected};
-use super::heads::{self, HeadChange};
 use super::history;
 use super::memory::{self, Depth, Seen, Subject, depth_to_edit};
 use super::once::{self, Beginning, Note, Once, Resumption, Standing, resumption};
-use super::output::{Changes, EditOutput, SkippedEntry};
-use super::planning::{self, Intent, LeftOut, Now, Plan, plan};
-use super::route::{Names, number};
-use super::writing::{Errand, Unwritten, Written, send};
+use super::output::EditOutput;
+use super::planning::{self, Intent, Now, Plan, plan};
+use super::route::{Names, applied};
+use super::telling::{afterwards, changed_since, done, foreseen, output, told};
+use super::writing::{Errand, send};
 use crate::accounts::Account;
-use crate::desk::Desk;
+use crate::desk::{self, Desk};
 use crate::origin::Origin;
 use crate::reuse::{Afterwards, Answer, Produced};
 
@@ -55,24 +55,46 @@ pub(super) enum Wish {
 }
 
 /// A playlist before a change.
-struct Before {
-    number: u32,
-    names: Names,
-    head: Head,
+pub(super) struct Before {
+    pub(super) number: u32,
+    pub(super) names: Names,
+    pub(super) head: Head,
 }
 
+/// What came of a change.
+pub(super) enum Told {
+    /// It was done, or its effect was looked at.
+    Now(Box<EditOutput>, Option<Box<Afterwards>>),
+    /// It had been done, and this was told of it then.
+    Then(Box<RawValue>),
+}
+
+/// Carries a change out, and answers what came of it.
 pub(super) async fn run<A: Serialize>(
     desk: &Desk,
     ctx: &TenantContext,
     origin: &Origin,
     change: Change<'_, A>,
 ) -> Produced {
+    match Box::pin(edit(desk, ctx, origin, change)).await? {
+        Told::Now(output, afterwards) => Ok(Answer { afterwards, ..desk.fresh(&*output)? }),
+        Told::Then(answer) => once::again(desk, origin, &answer),
+    }
+}
+
+/// Carries a change out.
+pub(super) async fn edit<A: Serialize>(
+    desk: &Desk,
+    ctx: &TenantContext,
+    origin: &Origin,
+    change: Change<'_, A>,
+) -> Result<Told, PublicError> {
     let of = Subject { account: &change.account, playlist: &change.playlist };
     // A look at the effect is no use of the key.
     let key = change.terms.idempotency_key.filter(|_| !change.terms.dry_run);
     let _turn = desk.turns.take(ctx, of.playlist).await;
     match once::begin(desk, ctx, of.account, (change.tool, key), change.arguments).await? {
-        Beginning::Answered(answer) => once::again(desk, origin, &answer),
+        Beginning::Answered(answer) => Ok(Told::Then(answer)),
         Beginning::New(once) => {
             let begun = begin(desk, ctx, origin, (&change, of)).await;
             let (seen, before, plan, restores) = match begun {
@@ -83,16 +105,11 @@ pub(super) async fn run<A: Serialize>(
                 }
             };
             if change.terms.dry_run {
-                return desk.fresh(&foreseen(&change, &seen, plan, restores));
+                return Ok(Told::Now(Box::new(foreseen(&change, &seen, plan, restores)), None));
             }
-            let note = Note {
-                before: before.number,
-                left_at: None,
-                uncertain: false,
-                skipped: vec![],
-                restores,
-                at: desk.clock.now(),
-            };
+            let positions = positions(&change, &plan);
+            let first = Note::first(before.number, desk.clock.now(), ctx.call());
+            let note = Note { restores, positions, ..first };
             let (what, how) = ((&change, of), (seen, before, plan));
             Box::pin(carry_out(desk, ctx, origin, what, how, (once, note))).await
         }
@@ -100,6 +117,8 @@ pub(super) async fn run<A: Serialize>(
             let resumed = resume(desk, ctx, origin, (&change, of), &note).await;
             match resumed {
                 Ok((seen, before, plan)) => {
+                    // It goes on from here, which is stored.
+                    let note = Note { left_at: Some(seen.number), ..note };
                     let (what, how) = ((&change, of), (seen, before, plan));
                     Box::pin(carry_out(desk, ctx, origin, what, how, (once, note))).await
                 }
@@ -126,11 +145,23 @@ async fn begin<A>(
     let (intent, restores) = intent(desk, ctx, of, (&change.wish, None)).await?;
     let (names, isrcs) = (seen.names(), isrcs(change, &seen));
     let plan = plan(&intent, Now { names: &names, head: &seen.head, isrcs: isrcs.as_deref() })?;
+    check(desk, origin, of, (&names, &plan))?;
     let before = Before { number: seen.number, names, head: seen.head.clone() };
     Ok((seen, before, plan, restores))
 }
 
-/// Looks at the playlist of a call that was cut off, and plans what is left to do.
+/// Whether the service can do all of it, before any of it is sent; a dry run says the same.
+fn check(
+    desk: &Desk,
+    origin: &Origin,
+    of: Subject<'_>,
+    (names, plan): (&[Box<str>], &Plan),
+) -> Result<(), PublicError> {
+    let checked = desk.music(of.playlist.provider()).check_edits(names, &plan.edits);
+    checked.map_err(|error| desk::told(origin, &error))
+}
+
+/// Looks at the playlist of a call that was cut off, and plans what is left to do of what was planned then.
 async fn resume<A>(
     desk: &Desk,
     ctx: &TenantContext,
@@ -141,32 +172,56 @@ async fn resume<A>(
     let provider = of.playlist.provider();
     let begun = memory::load(desk, ctx, of, note.before).await?.ok_or_else(|| once::unknown(provider))?;
     let before = Before { number: note.before, names: begun.entries, head: begun.head };
+    let left = match note.left_at {
+        Some(left_at) => {
+            let left = memory::load(desk, ctx, of, left_at).await?.ok_or_else(|| once::unknown(provider))?;
+            Before { number: left_at, names: left.entries, head: left.head }
+        }
+        None => Before { number: before.number, names: before.names.clone(), head: before.head.clone() },
+    };
     let seen = memory::look(desk, ctx, origin, of, depth(change)).await?;
-    let (intent, _) = intent(desk, ctx, of, (&change.wish, note.restores)).await?;
-    let (names, isrcs) = (seen.names(), isrcs(change, &seen));
-    let now = Now { names: &names, head: &seen.head, isrcs: isrcs.as_deref() };
-    let plan = if intent.can_begin_anew() {
-        plan(&intent, now)?
-    } else {
-        let whole = plan(&intent, Now { names: &before.names, head: &before.head, isrcs: None })?;
-        planning::rest(whole, &names, &note.skipped)
+    let intent = match &note.positions {
+        Some(positions) => Intent::RemoveAt { positions: positions.clone() },
+        None => intent(desk, ctx, of, (&change.wish, note.restores)).await?.0,
     };
-    let left_at = match note.left_at {
-        Some(left_at) => memory::load(desk, ctx, of, left_at).await?.map(|version| version.entries),
-        None => Some(before.names.clone()),
+    let whole = plan(&intent, Now { names: &before.names, head: &before.head, isrcs: None })?;
+    let rest = |names: &[Box<str>], head: &Head| {
+        planning::rest(whole.clone(), &before.names, (names, head), &note.skipped)
     };
+    let names = seen.names();
+    let plan = rest(&names, &seen.head);
     let standing = Standing {
         provider,
         now: desk.clock.now(),
         done: plan.edits.is_empty() && plan.head.is_empty(),
-        as_left: left_at.as_ref() == Some(&names),
-        repeatable: intent.can_begin_anew() && change.terms.expected_version.is_none(),
+        as_left: left.names == names && left.head == seen.head,
+        // What a service is called, and says of itself, is changed after its entries.
+        on_the_way: left.head == seen.head
+            && passes(desk, of, (&left.names, &rest(&left.names, &left.head).edits), &names),
+        repeatable: note.positions.is_some() || intent.is_repeatable(),
     };
     match resumption(note, standing) {
-        Resumption::GoOn | Resumption::Done => Ok((seen, before, plan)),
+        Resumption::GoOn | Resumption::Done => {
+            check(desk, origin, of, (&names, &plan))?;
+            let cause = cause(change.tool, note.restores);
+            memory::put_down(desk, ctx, of, &seen, (left.number, cause, note.call)).await?;
+            Ok((seen, before, plan))
+        }
         Resumption::Unknown => Err(once::unknown(provider)),
-        Resumption::Changed => Err(changed_since(left_at.as_deref().unwrap_or_default(), &seen, note)),
+        Resumption::Changed => Err(changed_since((&left.names, &left.head), &seen, note)),
     }
+}
+
+/// Whether the playlist holds what one of the requests of these edits leads to.
+fn passes(desk: &Desk, of: Subject<'_>, (from, edits): (&[Box<str>], &[Edit]), now: &[Box<str>]) -> bool {
+    let music = desk.music(of.playlist.provider());
+    let mut current = from.to_vec();
+    edits.iter().any(|edit| {
+        // An edit that the service cannot do was not sent.
+        let passes = music.passes(&current, edit, now).unwrap_or(false);
+        current = applied(&current, edit);
+        passes
+    })
 }
 
 /// Sends what is planned, and tells what came of it.
@@ -177,7 +232,7 @@ async fn carry_out<A: Serialize>(
     (change, of): (&Change<'_, A>, Subject<'_>),
     (seen, before, plan): (Seen, Before, Plan),
     (once, note): (Once, Note),
-) -> Produced {
+) -> Result<Told, PublicError> {
     let Plan { edits, target, head, left_out } = plan;
     let restored = note.restores;
     if edits.is_empty() && head.is_empty() {
@@ -188,23 +243,44 @@ async fn carry_out<A: Serialize>(
             ..output(change, &before, (&seen.names(), &seen.head), left_out)
         };
         once.finish(desk, ctx, &output).await;
-        return desk.fresh(&output);
+        return Ok(Told::Now(Box::new(output), None));
     }
-    once.writing(desk, ctx, &Note { uncertain: true, ..note.clone() }).await?;
-    let cause = restored.map_or(Cause::After(change.tool), |to| Cause::Undo { to });
-    let errand = Errand { edits: &edits, head: &head, key: &once.key, cause };
+    let writing = Note { uncertain: true, ..note.clone() };
+    once.writing(desk, ctx, &writing).await?;
+    let cause = cause(change.tool, restored);
+    let errand = Errand {
+        edits: &edits,
+        head: &head,
+        key: &once.key,
+        cause,
+        call: note.call,
+        keeping: Some((&once, &writing)),
+    };
     match send(desk, ctx, origin, (of, &seen), errand).await {
         Ok(written) => {
             let output = done(change, &before, &written, left_out, restored);
             once.finish(desk, ctx, &output).await;
-            let afterwards = afterwards(change, written.provider_version);
-            Ok(Answer { afterwards, ..desk.fresh(&output)? })
+            let afterwards = afterwards(change, written.shown);
+            Ok(Told::Now(Box::new(output), afterwards))
         }
         Err(failure) => {
             let with_key = change.terms.idempotency_key.is_some();
             once.failed(desk, ctx, note, &failure).await;
             Err(told(failure, &before, (&target, &head), with_key))
         }
+    }
+}
+
+/// What a version is put down to that the change leads to.
+fn cause(tool: ToolName, restores: Option<u32>) -> Cause {
+    restores.map_or(Cause::After(tool), |to| Cause::Undo { to })
+}
+
+/// What goes, where a repeat could not tell by names.
+fn positions<A>(change: &Change<'_, A>, plan: &Plan) -> Option<Vec<u32>> {
+    match (&change.wish, plan.edits.first()) {
+        (Wish::DedupeRecordings, Some(Edit::Remove(positions))) => Some(positions.clone()),
+        _ => None,
     }
 }
 
@@ -237,138 +313,4 @@ async fn intent(
             Ok((Intent::Restore(Box::new(version)), Some(number)))
         }
     }
-}
-
-/// What would be done.
-fn foreseen<A>(change: &Change<'_, A>, seen: &Seen, plan: Plan, restored: Option<u32>) -> EditOutput {
-    let before = Before { number: seen.number, names: seen.names(), head: seen.head.clone() };
-    let head = plan.head.applied(&seen.head);
-    EditOutput {
-        dry_run: true,
-        version: Some(seen.number),
-        provider_version: seen.playlist.version.clone(),
-        restored,
-        ..output(change, &before, (&plan.target, &head), plan.left_out)
-    }
-}
-
-/// What was done.
-fn done<A>(
-    change: &Change<'_, A>,
-    before: &Before,
-    written: &Written,
-    left_out: Vec<LeftOut>,
-    restored: Option<u32>,
-) -> EditOutput {
-    let names = memory::names(&written.entries);
-    let mut output = output(change, before, (&names, &written.head), left_out);
-    output.skipped.extend(written.skipped.iter().map(|skipped| SkippedEntry {
-        reference: skipped.item.to_string().into(),
-        reason: skipped.reason.as_str().into(),
-    }));
-    EditOutput {
-        version: written.number,
-        provider_version: written.provider_version.clone(),
-        restored,
-        ..output
-    }
-}
-
-fn output<A>(
-    change: &Change<'_, A>,
-    before: &Before,
-    (names, head): (&[Box<str>], &Head),
-    left_out: Vec<LeftOut>,
-) -> EditOutput {
-    EditOutput {
-        reference: change.playlist.clone(),
-        dry_run: false,
-        version: None,
-        provider_version: None,
-        restored: None,
-        count_before: number(before.names.len()),
-        count: number(names.len()),
-        changes: changes((&before.names, &before.head), (names, head)),
-        skipped: left_out.into_iter().map(SkippedEntry::from).collect(),
-    }
-}
-
-/// What differs between two states.
-pub(super) fn changes(before: (&[Box<str>], &Head), after: (&[Box<str>], &Head)) -> Changes {
-    let heads = heads::differences(before.1, after.1);
-    Changes::new(&between(before.0, after.0), (before.0, after.0), heads)
-}
-
-/// Whoever has changed something mostly looks at what came of it. Without a version nobody can tell whether a service
-/// shows it already.
-fn afterwards<A>(change: &Change<'_, A>, version: Option<String>) -> Option<Box<Afterwards>> {
-    let arguments = match change.named_account {
-        Some(account) => json!({ "ref": change.playlist, "account": account }),
-        None => json!({ "ref": change.playlist }),
-    };
-    let provider = change.playlist.provider();
-    let version = version?.into();
-    Some(Box::new(Afterwards { tool: ToolName::PlaylistGet, provider, arguments, version }))
-}
-
-/// Why a write was not done, or how far it came and what to do about the rest.
-fn told(
-    failure: Unwritten,
-    before: &Before,
-    (target, head): (&[Box<str>], &HeadChange),
-    with_key: bool,
-) -> PublicError {
-    let Unwritten { error, uncertain, so_far } = failure;
-    let Some(written) = so_far else { return error };
-    let names = memory::names(&written.entries);
-    let wanted = head.applied(&before.head);
-    let done = changes((&before.names, &before.head), (&names, &written.head));
-    let remaining = changes((&names, &written.head), (target, &wanted));
-    let hint = match (with_key, uncertain) {
-        (true, false) => "Call again with the same idempotency_key to have the rest done.".to_owned(),
-        (true, true) => {
-            "What was sent last may be done all the same; call again with the same idempotency_key, which \
-                         goes on if that is safe."
-                .to_owned()
-        }
-        (false, false) => format!(
-            "Do what `details.remaining` lists, or take it back with playlist_undo and `to_version` {}.",
-            before.number
-        ),
-        (false, true) => format!(
-            "What was sent last may be done all the same: look with playlist_diff (`from` {}, `to` now), then do the \
-             rest or take it back with playlist_undo.",
-            before.number
-        ),
-    };
-    let message = format!(
-        "Part of it was done ({}), then it failed: {} The playlist holds {} entries now; left to do: {}.",
-        done.in_words(),
-        error.message,
-        names.len(),
-        remaining.in_words()
-    );
-    let details = json!({
-        "cause": error.code,
-        "version_before": before.number,
-        "version": written.number,
-        "done": done,
-        "remaining": remaining,
-    });
-    PublicError { retry_after: error.retry_after, ..PublicError::new(ErrorCode::PartlyDone, message) }
-        .hint(hint)
-        .details(details)
-}
-
-/// The playlist is not as the first call left it.
-fn changed_since(left: &[Box<str>], seen: &Seen, note: &Note) -> PublicError {
-    let changes = changes((left, &seen.head), (&seen.names(), &seen.head));
-    let message = format!(
-        "The first call with this idempotency_key was cut off half-way, and the playlist was changed since ({}), so \
-         that going on could do harm.",
-        changes.in_words()
-    );
-    PublicError::new(ErrorCode::Conflict, message)
-        .hint("Look at the playlist, then do what is left as a new call.")
-        .details(json!({ "version_before": note.before, "version": seen.number, "changed": changes }))
 }

@@ -2,14 +2,16 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use stagedoor_domain::text::clean;
 use stagedoor_domain::{EntityKind, Provider, PublicError, TenantContext, ToolName};
 
 use super::editing::{self, Change, Terms, Wish};
 use super::expected::Expected;
 use super::heads::HeadChange;
 use super::planning::Intent;
+use super::revival;
 use super::route::Names;
-use crate::arguments::{bounded, invalid, item_at, text};
+use crate::arguments::{bounded, invalid, item_at, visible};
 use crate::desk::Desk;
 use crate::origin::Origin;
 use crate::reuse::Produced;
@@ -88,13 +90,13 @@ pub(crate) struct ReplaceArguments {
 #[serde(deny_unknown_fields)]
 pub(crate) struct DedupeArguments {
     #[serde(rename = "ref")]
-    reference: String,
+    pub(super) reference: String,
     /// Also other references of the same recording.
     same_isrc: Option<bool>,
-    account: Option<String>,
-    expected_version: Option<Expected>,
-    dry_run: Option<bool>,
-    idempotency_key: Option<String>,
+    pub(super) account: Option<String>,
+    pub(super) expected_version: Option<Expected>,
+    pub(super) dry_run: Option<bool>,
+    pub(super) idempotency_key: Option<String>,
 }
 
 /// Which version to restore.
@@ -102,13 +104,13 @@ pub(crate) struct DedupeArguments {
 #[serde(deny_unknown_fields)]
 pub(crate) struct UndoArguments {
     #[serde(rename = "ref")]
-    reference: String,
+    pub(super) reference: String,
     /// The one before the last write if left out.
-    to_version: Option<u32>,
-    account: Option<String>,
-    expected_version: Option<Expected>,
-    dry_run: Option<bool>,
-    idempotency_key: Option<String>,
+    pub(super) to_version: Option<u32>,
+    pub(super) account: Option<String>,
+    pub(super) expected_version: Option<Expected>,
+    pub(super) dry_run: Option<bool>,
+    pub(super) idempotency_key: Option<String>,
 }
 
 /// What to change of its description.
@@ -209,10 +211,13 @@ pub(crate) async fn dedupe(
     origin: &Origin,
     arguments: DedupeArguments,
 ) -> Produced {
-    change!(desk, ctx, origin, arguments, PlaylistDedupe, |_| {
-        let recordings = arguments.same_isrc.unwrap_or(false);
-        Ok(if recordings { Wish::DedupeRecordings } else { Wish::Do(Intent::Dedupe) })
-    })
+    change!(desk, ctx, origin, arguments, PlaylistDedupe, |_| Ok(arguments.wish()))
+}
+
+impl DedupeArguments {
+    pub(super) fn wish(&self) -> Wish {
+        if self.same_isrc.unwrap_or(false) { Wish::DedupeRecordings } else { Wish::Do(Intent::Dedupe) }
+    }
 }
 
 pub(crate) async fn undo(
@@ -221,6 +226,9 @@ pub(crate) async fn undo(
     origin: &Origin,
     arguments: UndoArguments,
 ) -> Produced {
+    if let Some(revived) = revival::undo(desk, ctx, origin, &arguments).await? {
+        return Ok(revived);
+    }
     change!(desk, ctx, origin, arguments, PlaylistUndo, |_| Ok(Wish::Undo(arguments.to_version)))
 }
 
@@ -232,12 +240,7 @@ pub(crate) async fn update(
 ) -> Produced {
     change!(desk, ctx, origin, arguments, PlaylistUpdate, |_| {
         let change = HeadChange {
-            name: arguments
-                .name
-                .as_deref()
-                .map(|name| text("name", name, 100))
-                .transpose()?
-                .map(str::to_owned),
+            name: arguments.name.as_deref().map(|name| visible("name", name, 100)).transpose()?,
             description: arguments.description.as_deref().map(described).transpose()?,
             public: arguments.public,
         };
@@ -250,9 +253,9 @@ pub(crate) async fn update(
 
 /// A description as services take it; empty for none.
 pub(super) fn described(description: &str) -> Result<String, PublicError> {
-    match description.trim() {
+    match clean(description, description.len()).as_str() {
         "" => Ok(String::new()),
-        description => text("description", description, 300).map(str::to_owned),
+        description => visible("description", description, 300),
     }
 }
 

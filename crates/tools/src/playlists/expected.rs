@@ -1,15 +1,17 @@
 //! `expected_version`: the version that a caller has planned its change for.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::json;
 use stagedoor_domain::{ErrorCode, PublicError, TenantContext};
 use stagedoor_storage::playlist_versions::{self, Version};
 
-use super::editing::changes;
 use super::memory::{self, Seen, Subject};
+use super::telling::changes;
 use crate::desk::Desk;
 use crate::records::store_failure;
 
@@ -17,13 +19,47 @@ use crate::records::store_failure;
 const SEARCHED: u32 = 200;
 
 /// The number of a stored version, or what the service calls it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Expected {
     /// Ours.
     Number(u32),
     /// The service's; or ours, as a text.
     Text(String),
+}
+
+impl<'de> Deserialize<'de> for Expected {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ExpectedVisitor)
+    }
+}
+
+struct ExpectedVisitor;
+
+impl Visitor<'_> for ExpectedVisitor {
+    type Value = Expected;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the number of a version, from 1, or what the service calls it, as a text")
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Expected, E> {
+        match u32::try_from(number) {
+            Ok(number) if number > 0 => Ok(Expected::Number(number)),
+            _ => Err(E::invalid_value(Unexpected::Unsigned(number), &self)),
+        }
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Expected, E> {
+        match u64::try_from(number) {
+            Ok(number) => self.visit_u64(number),
+            Err(_) => Err(E::invalid_value(Unexpected::Signed(number), &self)),
+        }
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Expected, E> {
+        Ok(Expected::Text(text.to_owned()))
+    }
 }
 
 impl JsonSchema for Expected {
@@ -114,4 +150,20 @@ fn refused(expected: &Expected, known: Option<&Version>, seen: &Seen) -> PublicE
             "provider_version": seen.playlist.version,
             "changed": since,
         }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_a_number_or_a_text_and_else_what_is_right_is_said() {
+        let read = serde_json::from_str::<Expected>;
+        assert_eq!(read("7").unwrap(), Expected::Number(7));
+        assert_eq!(read("\"AAAB\"").unwrap(), Expected::Text("AAAB".to_owned()));
+        for wrong in ["-1", "0", "1.5", "100000000000000000000", "4294967296", "true", "null", "[]", "{}"] {
+            let told = read(wrong).unwrap_err().to_string();
+            assert!(told.contains("expected the number of a version, from 1, or"), "{wrong}: {told}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 use stagedoor_domain::music::Playlist;
+use stagedoor_domain::text::joined;
 use stagedoor_providers::PlaylistChange;
 use stagedoor_storage::playlist_versions::Head;
 
@@ -41,7 +42,7 @@ impl HeadChange {
         let told = head.description.as_deref().unwrap_or_default();
         Self {
             name: self.name.clone().filter(|name| *name != head.name),
-            description: self.description.clone().filter(|description| description != told),
+            description: self.description.clone().filter(|description| !reads_alike(description, told)),
             public: self.public.filter(|public| Some(*public) != head.public),
         }
     }
@@ -75,6 +76,34 @@ pub(super) fn of(playlist: &Playlist) -> Head {
     }
 }
 
+/// Whether two heads are the same but for how a service writes a description down.
+pub(super) fn alike(one: &Head, other: &Head) -> bool {
+    let described = |head: &Head| head.description.clone().unwrap_or_default();
+    one.name == other.name && one.public == other.public && reads_alike(&described(one), &described(other))
+}
+
+/// Whether two descriptions read alike: services hand them out with HTML entities or with other blanks than they were
+/// given.
+fn reads_alike(one: &str, other: &str) -> bool {
+    one == other || joined(&unescaped(one)) == joined(&unescaped(other))
+}
+
+fn unescaped(text: &str) -> String {
+    const ENTITIES: [(&str, &str); 9] = [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&#34;", "\""),
+        ("&#39;", "'"),
+        ("&#x27;", "'"),
+        ("&#x2F;", "/"),
+        ("&#x60;", "`"),
+        // The last one, so that nothing is read twice.
+        ("&amp;", "&"),
+    ];
+    ENTITIES.iter().fold(text.to_owned(), |text, (entity, stands_for)| text.replace(entity, stands_for))
+}
+
 /// What to change so that a head becomes another; what the other does not tell is left.
 pub(super) fn between(from: &Head, to: &Head) -> HeadChange {
     let wanted = HeadChange {
@@ -94,7 +123,10 @@ pub(super) fn differences(from: &Head, to: &Head) -> Vec<HeadDifference> {
         ("description", from.description.clone(), to.description.clone()),
         ("visibility", visible(from.public), visible(to.public)),
     ];
-    let differs = fields.into_iter().filter(|(_, from, to)| from != to);
+    let differs = fields.into_iter().filter(|(field, from, to)| match (field, from, to) {
+        (&"description", Some(from), Some(to)) => !reads_alike(from, to),
+        _ => from != to,
+    });
     differs.map(|(field, from, to)| HeadDifference { field, from, to }).collect()
 }
 
@@ -121,6 +153,23 @@ mod tests {
                 assert_eq!(change.is_empty(), from == to);
                 assert_eq!(differences(from, to).is_empty(), from == to);
             }
+        }
+    }
+
+    #[test]
+    fn how_a_service_writes_a_description_down_is_no_change() {
+        let ours = head("a", Some("Rock & Roll: \"it's\" <here>"), None);
+        let theirs = head("a", Some("Rock &amp; Roll: &quot;it&#x27;s&quot;  &lt;here&gt;"), None);
+        assert!(alike(&ours, &theirs) && between(&ours, &theirs).is_empty());
+        assert!(differences(&ours, &theirs).is_empty());
+        // What names an entity is not the same as what the entity stands for.
+        assert!(!alike(&head("a", Some("&amp;lt;"), None), &head("a", Some("<"), None)));
+        for other in [
+            head("b", ours.description.as_deref(), None),
+            head("a", Some("Rock"), None),
+            head("a", None, None),
+        ] {
+            assert!(!alike(&ours, &other));
         }
     }
 

@@ -6,16 +6,19 @@ use serde::{Deserialize, Serialize};
 use stagedoor_domain::{EntityKind, ErrorCode, ItemRef, PublicError, TenantContext, ToolName};
 use stagedoor_storage::playlist_versions::{self, Cause, KEPT, Summary, Version};
 
-use super::editing::changes;
 use super::expected::Expected;
 use super::memory::{self, Depth, Subject};
 use super::output::Changes;
+use super::telling::changes;
 use crate::arguments::{bounded, invalid};
 use crate::cursor;
 use crate::desk::Desk;
 use crate::origin::Origin;
 use crate::records::store_failure;
 use crate::reuse::Produced;
+
+/// Why the version is stored that a playlist had when it was deleted.
+pub(super) const DELETED: Cause = Cause::After(ToolName::PlaylistDelete);
 
 /// Whose versions.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -36,7 +39,7 @@ pub(crate) struct DiffArguments {
     #[serde(rename = "ref")]
     reference: String,
     account: Option<String>,
-    /// A version's number; the one before `to` if left out.
+    /// A version's number; the one before `to` if left out. 0 stands for an empty playlist.
     from: Option<u32>,
     /// A version's number, or `now` if left out.
     to: Option<Expected>,
@@ -144,9 +147,15 @@ pub(crate) async fn diff(
         look_first(desk, ctx, origin, of).await?;
         memory::newest(desk, ctx, of).await?.ok_or_else(|| no_version(None))?.number
     };
-    let from = arguments.from.unwrap_or(to.saturating_sub(1).max(1));
+    let from = match arguments.from {
+        Some(from) => from,
+        None => list(desk, ctx, of, Some(to), 1).await?.first().map_or(to, |before| before.number),
+    };
     let to = version(desk, ctx, of, to).await?;
-    let from = version(desk, ctx, of, from).await?;
+    let from = match from {
+        0 => nothing(&to),
+        from => version(desk, ctx, of, from).await?,
+    };
     let changes = changes((&from.entries, &from.head), (&to.entries, &to.head));
     desk.fresh(&DiffOutput {
         reference: playlist.clone(),
@@ -165,12 +174,13 @@ pub(super) async fn to_restore(
 ) -> Result<Version, PublicError> {
     let number = match named {
         Some(number) => number,
-        None => before_last_write(&list(desk, ctx, of, None, 1).await?)?,
+        None => before_last_write(&list(desk, ctx, of, None, KEPT).await?)?,
     };
     version(desk, ctx, of, number).await
 }
 
-/// The number of the version before the last write, which has to be the last thing that happened.
+/// The number of the version before the last write, which has to be the last thing that happened. A write that was cut
+/// off and went on later is one, with all its versions.
 fn before_last_write(newest_first: &[Summary]) -> Result<u32, PublicError> {
     let newest = newest_first.first().ok_or_else(|| no_version(None))?;
     match newest.cause {
@@ -180,10 +190,47 @@ fn before_last_write(newest_first: &[Summary]) -> Result<u32, PublicError> {
         )
         .hint("See playlist_versions and playlist_diff, then name the version to restore as `to_version`.")),
         Cause::Before => Err(nothing_to_undo()),
+        Cause::Undo { .. } if newest_first.get(1).is_some_and(|before| before.cause == DELETED) => {
+            Err(PublicError::new(
+                ErrorCode::VersionUnknown,
+                "The last change brought the deleted playlist back, which is not undone.",
+            )
+            .hint("playlist_delete deletes it again; playlist_versions shows which versions can be restored."))
+        }
         Cause::After(_) | Cause::Undo { .. } | Cause::Transfer => {
-            newest.number.checked_sub(1).filter(|number| *number > 0).ok_or_else(nothing_to_undo)
+            // What made the playlist is no change of it.
+            let is_of_it = |version: &&Summary| {
+                version.call == newest.call
+                    && is_write(version.cause)
+                    && newest.call.is_some()
+                    && (version.number > 1 || version.number == newest.number)
+            };
+            let versions = newest_first.iter().take_while(is_of_it).count().max(1);
+            // Versions of a transfer take each other's place, so that numbers are left out.
+            let before = newest_first.get(versions).map_or_else(
+                || newest_first[versions - 1].number.checked_sub(1).filter(|number| *number > 0),
+                |before| Some(before.number),
+            );
+            before.ok_or_else(nothing_to_undo)
         }
     }
+}
+
+fn is_write(cause: Cause) -> bool {
+    matches!(cause, Cause::After(_) | Cause::Undo { .. } | Cause::Transfer)
+}
+
+/// An empty playlist, as it may have been before anything was stored of it.
+fn nothing(then: &Version) -> Version {
+    let summary = Summary {
+        number: 0,
+        provider_version: None,
+        cause: Cause::Before,
+        entries: 0,
+        call: None,
+        ..then.summary.clone()
+    };
+    Version { summary, head: then.head.clone(), entries: Vec::new() }
 }
 
 fn nothing_to_undo() -> PublicError {
@@ -259,6 +306,19 @@ mod tests {
         assert_eq!(undone(5, Cause::Elsewhere), Err(ErrorCode::Conflict));
         assert_eq!(undone(1, Cause::Before), Err(ErrorCode::VersionUnknown));
         assert_eq!(undone(1, Cause::After(ToolName::PlaylistCreate)), Err(ErrorCode::VersionUnknown));
+        let call = |number| Some(stagedoor_domain::CallId(uuid::Uuid::from_u128(number)));
+        let one = |number, cause, of| Summary { call: call(of), ..newest(number, cause).remove(0) };
+        let add = Cause::After(ToolName::PlaylistAdd);
+        let resumed = [one(6, add, 2), one(5, add, 2), one(4, Cause::Elsewhere, 2), one(3, add, 2)];
+        assert_eq!(before_last_write(&resumed), Ok(4), "what one call did, in two goes");
+        assert_eq!(before_last_write(&[one(6, add, 2), one(5, add, 1)]), Ok(5));
+        let moved = |number, entries, of| Summary { entries, ..one(number, Cause::Transfer, of) };
+        let into_new = [moved(9, 80, 3), moved(8, 40, 3), moved(1, 0, 3)];
+        assert_eq!(before_last_write(&into_new), Ok(1), "a playlist that a transfer made is empty again");
+        let into_old = [moved(9, 80, 3), moved(5, 40, 3), moved(3, 20, 2), one(2, add, 1)];
+        assert_eq!(before_last_write(&into_old), Ok(3), "what one transfer did, and not the one before");
+        let back = [one(7, Cause::Undo { to: 5 }, 2), one(6, DELETED, 1), one(5, add, 1)];
+        assert_eq!(before_last_write(&back).map_err(|error| error.code), Err(ErrorCode::VersionUnknown));
         assert_eq!(before_last_write(&[]).map_err(|error| error.code), Err(ErrorCode::VersionUnknown));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use stagedoor_domain::error::Chain;
 use stagedoor_domain::music::{Playlist, PlaylistItem};
-use stagedoor_domain::{ItemRef, Provider, PublicError, TenantContext};
+use stagedoor_domain::{CallId, ItemRef, Provider, PublicError, TenantContext};
 use stagedoor_providers::{Contents, Deadline, Entry};
 use stagedoor_storage::StoreError;
 use stagedoor_storage::playlist_versions::{self, Cause, Head, NewVersion, Summary, Version};
@@ -33,6 +33,8 @@ pub(crate) struct Subject<'a> {
 pub(crate) enum Depth {
     /// Which entries it has, in order.
     Names,
+    /// How many there are, to add after the last. Which they are by the answers to what was written will do.
+    End,
     /// Everything that the service tells of each entry.
     Items,
 }
@@ -85,26 +87,45 @@ pub(crate) async fn look(
     depth: Depth,
 ) -> Result<Seen, PublicError> {
     let newest = newest(desk, ctx, of).await?;
-    if let (Depth::Names, Some(newest)) = (depth, &newest) {
+    if let (Depth::Names | Depth::End, Some(newest)) = (depth, &newest) {
         let head = read_head(desk, ctx, origin, of).await?;
-        if unchanged(&head, newest)
+        if (unchanged(&head, newest) || (depth == Depth::End && as_long(&head, newest)))
             && let Some(version) = load_intact(desk, ctx, of, newest.number).await?
         {
             return from_memory(desk, ctx, of, head, version).await;
         }
     }
-    let Contents { playlist, items } = desk
-        .personal(ctx, origin, of.account, |music, access| async move {
-            let access = access.patient(desk);
-            music.playlist_contents(ctx, &access.borrow(), of.playlist, MOST_ENTRIES).await
-        })
-        .await?;
+    let (playlist, items) = read_contents(desk, ctx, origin, of).await?;
     let entries: Vec<Entry> = items.iter().map(Entry::from).collect();
     let cause = if newest.is_some() { Cause::Elsewhere } else { Cause::Before };
     let head = heads::of(&playlist);
     let stored = (playlist.version.as_deref(), cause);
     let number = store(desk, ctx, of, stored, (&head, &names(&entries))).await?.number;
+    if let Some(newest) = newest.filter(|newest| newest.number < number && newest.provider_version.is_none())
+    {
+        origin.warn(format!(
+            "The playlist holds something else than {} answered to the last change made here: see playlist_diff from \
+             {} to {number}.",
+            of.playlist.provider().title(),
+            newest.number
+        ));
+    }
     Ok(Seen { playlist, entries, number, head, items: Some(items) })
+}
+
+/// All of a playlist, as it is now.
+pub(super) async fn read_contents(
+    desk: &Desk,
+    ctx: &TenantContext,
+    origin: &Origin,
+    of: Subject<'_>,
+) -> Result<(Playlist, Vec<PlaylistItem>), PublicError> {
+    let read = desk.personal(ctx, origin, of.account, |music, access| async move {
+        let access = access.patient(desk);
+        music.playlist_contents(ctx, &access.borrow(), of.playlist, MOST_ENTRIES).await
+    });
+    let Contents { playlist, items } = read.await?;
+    Ok((playlist, items))
 }
 
 /// A playlist without its entries, as it is now.
@@ -178,12 +199,55 @@ pub(super) async fn store(
     playlist_versions::append(desk.vault(), ctx, new).await.map_err(|error| store_failure(&error))
 }
 
+/// Stores what a write led to that began from version `seen`; `None` if something else was stored meanwhile.
+pub(super) async fn store_after(
+    desk: &Desk,
+    ctx: &TenantContext,
+    of: Subject<'_>,
+    (provider_version, cause): (Option<&str>, Cause),
+    (head, entries): (&Head, &[Box<str>]),
+    (call, seen): (CallId, u32),
+) -> Result<Option<Summary>, PublicError> {
+    let new = NewVersion {
+        account: of.account.id,
+        user: of.account.user,
+        playlist: of.playlist,
+        provider_version,
+        cause,
+        call: Some(call),
+        head,
+        entries,
+    };
+    let stored = playlist_versions::append_after(desk.vault(), ctx, new, seen).await;
+    stored.map_err(|error| store_failure(&error))
+}
+
+/// Puts what a look has stored down to the call that was cut off and turned out to have led to it.
+pub(super) async fn put_down(
+    desk: &Desk,
+    ctx: &TenantContext,
+    of: Subject<'_>,
+    seen: &Seen,
+    (left_at, cause, call): (u32, Cause, CallId),
+) -> Result<(), PublicError> {
+    if seen.number == left_at {
+        return Ok(());
+    }
+    let stored = (seen.playlist.version.as_deref(), cause);
+    store_after(desk, ctx, of, stored, (&seen.head, &seen.names()), (call, left_at)).await.map(drop)
+}
+
 /// Whether a playlist's head says that it still holds what was stored. The count stands in where two changes fall into
 /// one version of the service's, such as one second.
 pub(super) fn unchanged(head: &Playlist, newest: &Summary) -> bool {
     head.version.is_some()
         && head.version == newest.provider_version
         && head.item_count.is_none_or(|count| count == newest.entries)
+}
+
+/// Whether a playlist is as long as by the answers to the last write, which nobody has looked at since.
+fn as_long(head: &Playlist, newest: &Summary) -> bool {
+    newest.provider_version.is_none() && head.item_count == Some(newest.entries)
 }
 
 /// The service tells a new name or description without a new version.
@@ -196,10 +260,11 @@ async fn from_memory(
 ) -> Result<Seen, PublicError> {
     let head = heads::of(&playlist);
     let Version { summary, head: known, entries } = version;
-    let number = if head == known {
+    // How a service writes a description down is no change of it.
+    let number = if heads::alike(&head, &known) {
         summary.number
     } else {
-        let stored = (playlist.version.as_deref(), Cause::Elsewhere);
+        let stored = (summary.provider_version.as_deref(), Cause::Elsewhere);
         store(desk, ctx, of, stored, (&head, &entries)).await?.number
     };
     let entries = entries.into_iter().map(Entry::new).collect();

@@ -7,13 +7,17 @@ pub(crate) mod edits;
 mod expected;
 mod heads;
 pub(crate) mod history;
+pub(crate) mod long;
 mod memory;
 mod notice;
 pub(crate) mod once;
 mod output;
 mod planning;
 pub(crate) mod reads;
+mod remembering;
+mod revival;
 mod route;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod turns;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use stagedoor_domain::error::Chain;
 use stagedoor_domain::music::{Playlist, PlaylistItem};
 use stagedoor_domain::{CallId, LinkedAccountId, TenantContext, UserId};
@@ -23,15 +24,17 @@ struct Sight {
     playlist: Playlist,
     head: Head,
     entries: Names,
+    /// When reading began.
+    since: DateTime<Utc>,
 }
 
-/// Stores a playlist that was read whole, unless there is enough to do.
+/// Stores a playlist that was read whole, from `since` on, unless there is enough to do.
 pub(super) fn whole(
     desk: &Desk,
     ctx: &TenantContext,
     of: Subject<'_>,
-    playlist: &Playlist,
-    items: &[PlaylistItem],
+    (playlist, items): (&Playlist, &[PlaylistItem]),
+    since: DateTime<Utc>,
 ) {
     if desk.beside.is_busy() {
         return;
@@ -45,6 +48,7 @@ pub(super) fn whole(
         playlist: playlist.clone(),
         head: heads::of(playlist),
         entries: items.iter().map(|item| item.name().unwrap_or_default().into()).collect(),
+        since,
     };
     let work = async move {
         if let Err(error) = sight.store().await {
@@ -66,6 +70,10 @@ impl Sight {
     async fn store(&self) -> Result<(), StoreError> {
         let Self { vault, ctx, account, playlist, .. } = self;
         let newest = playlist_versions::newest(vault, ctx, *account, &playlist.reference).await?;
+        // What was stored while this was read is newer, or may be.
+        if newest.as_ref().is_some_and(|newest| newest.recorded_at > self.since) {
+            return Ok(());
+        }
         let new = NewVersion {
             account: *account,
             user: self.user,

@@ -4,9 +4,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use stagedoor_crypto::digest;
 use stagedoor_domain::error::Chain;
-use stagedoor_domain::{ErrorCode, Provider, PublicError, TenantContext, ToolName};
+use stagedoor_domain::{CallId, ErrorCode, Provider, PublicError, TenantContext, ToolName};
 use stagedoor_storage::StoreError;
 use stagedoor_storage::idempotency::{self, Begun, Claim, Request};
 
@@ -20,6 +21,9 @@ use crate::reuse::Produced;
 
 /// Tidal replays a write under an equal key for an hour; a little less, because clocks differ.
 const REPLAYED_FOR: TimeDelta = TimeDelta::minutes(55);
+
+/// Arguments of which `false` says no more than leaving them out, in every tool that takes a key.
+const FALSE_IF_LEFT_OUT: [&str; 3] = ["dry_run", "same_isrc", "skip_duplicates"];
 
 /// One call, with or without a key.
 #[derive(Debug)]
@@ -42,8 +46,12 @@ pub(super) struct Note {
     pub(super) skipped: Vec<Box<str>>,
     /// The version that was to be restored.
     pub(super) restores: Option<u32>,
+    /// Which entries of the version before were to go, where that was told by more than names.
+    pub(super) positions: Option<Vec<u32>>,
     /// When it began to write.
     pub(super) at: DateTime<Utc>,
+    /// The first call, which all versions that it led to are put down to.
+    pub(super) call: CallId,
 }
 
 /// How a call begins.
@@ -54,7 +62,7 @@ pub(super) enum Beginning {
     /// Something was done, or may have been.
     CutOff(Once, Note),
     /// It was done; this is the first call's answer.
-    Answered(Value),
+    Answered(Box<RawValue>),
 }
 
 /// What to do about a call that was cut off, by how its playlist stands now.
@@ -77,22 +85,26 @@ pub(super) struct Standing {
     pub(super) now: DateTime<Utc>,
     /// Whether nothing is left to do.
     pub(super) done: bool,
-    /// Whether it holds what it held when the call was cut off, as far as that is known.
+    /// Whether it is what it was when the call was cut off, as far as that is known.
     pub(super) as_left: bool,
-    /// Whether doing it again changes nothing more.
+    /// Whether it is what one of the requests leads to that were to be sent from there.
+    pub(super) on_the_way: bool,
+    /// Whether a request that is done once more changes nothing more.
     pub(super) repeatable: bool,
 }
 
 /// What to do about a call that was cut off.
 pub(super) fn resumption(note: &Note, standing: Standing) -> Resumption {
-    let Standing { provider, now, done, as_left, repeatable } = standing;
-    let replays = provider == Provider::Tidal && as_left && now - note.at < REPLAYED_FOR;
+    let Standing { provider, now, done, as_left, on_the_way, repeatable } = standing;
+    let is_ours = as_left || on_the_way;
+    let replays = provider == Provider::Tidal && now - note.at < REPLAYED_FOR;
     match note {
         _ if done => Resumption::Done,
         Note { uncertain: false, .. } if as_left => Resumption::GoOn,
         Note { uncertain: false, .. } => Resumption::Changed,
         // The same requests under the same keys are done once.
-        _ if replays || repeatable => Resumption::GoOn,
+        _ if is_ours && (replays || repeatable) => Resumption::GoOn,
+        _ if repeatable => Resumption::Changed,
         _ => Resumption::Unknown,
     }
 }
@@ -137,9 +149,25 @@ pub(super) async fn begin(
 }
 
 /// The first call's answer, told again.
-pub(super) fn again(desk: &Desk, origin: &Origin, answer: &Value) -> Produced {
+pub(super) fn again(desk: &Desk, origin: &Origin, answer: &RawValue) -> Produced {
     origin.warn("This is what the first call with this idempotency_key was answered; nothing was done now.");
-    desk.fresh(answer)
+    desk.fresh(&answer)
+}
+
+impl Note {
+    /// Of a call that has done nothing yet.
+    pub(super) fn first(before: u32, at: DateTime<Utc>, call: CallId) -> Self {
+        Self {
+            before,
+            left_at: None,
+            uncertain: false,
+            skipped: vec![],
+            restores: None,
+            positions: None,
+            at,
+            call,
+        }
+    }
 }
 
 impl Once {
@@ -222,11 +250,15 @@ pub(crate) fn checked(key: &str) -> Result<&str, PublicError> {
     }
 }
 
-/// The same for equal arguments, in whatever order and with whatever key they come.
+/// The same for equal arguments, in whatever order and with whatever key they come. What is told to be as it is without
+/// being told is the same as not told.
 pub(crate) fn digest_of(arguments: &impl Serialize) -> Result<[u8; 32], PublicError> {
     let mut value = serde_json::to_value(arguments).map_err(|error| internal(&error))?;
     if let Some(members) = value.as_object_mut() {
-        members.remove("idempotency_key");
+        let is_default = |name: &str, value: &Value| {
+            value.is_null() || (FALSE_IF_LEFT_OUT.contains(&name) && *value == Value::Bool(false))
+        };
+        members.retain(|name, value| name != "idempotency_key" && !is_default(name, value));
     }
     Ok(digest::sha256(&[value.to_string().as_bytes()]))
 }
@@ -268,13 +300,12 @@ mod tests {
     use super::*;
 
     fn note(uncertain: bool) -> Note {
-        let at = DateTime::UNIX_EPOCH;
-        Note { before: 1, left_at: None, uncertain, skipped: vec![], restores: None, at }
+        Note { uncertain, ..Note::first(1, DateTime::UNIX_EPOCH, CallId(uuid::Uuid::nil())) }
     }
 
     fn standing(provider: Provider) -> Standing {
         let now = DateTime::UNIX_EPOCH + TimeDelta::minutes(1);
-        Standing { provider, now, done: false, as_left: true, repeatable: false }
+        Standing { provider, now, done: false, as_left: true, on_the_way: false, repeatable: false }
     }
 
     #[test]
@@ -294,10 +325,22 @@ mod tests {
         assert_eq!(resumption(&note(true), standing(Provider::Tidal)), Resumption::GoOn);
         let changed = Standing { as_left: false, ..standing(Provider::Tidal) };
         assert_eq!(resumption(&note(true), changed), Resumption::Unknown);
+        let half_way = Standing { on_the_way: true, ..changed };
+        assert_eq!(resumption(&note(true), half_way), Resumption::GoOn);
         let late = Standing { now: DateTime::UNIX_EPOCH + TimeDelta::hours(1), ..standing(Provider::Tidal) };
         assert_eq!(resumption(&note(true), late), Resumption::Unknown);
-        let again = Standing { repeatable: true, ..standing(Provider::Spotify) };
-        assert_eq!(resumption(&note(true), again), Resumption::GoOn);
+    }
+
+    #[test]
+    fn what_someone_else_did_is_never_written_over() {
+        for provider in [Provider::Spotify, Provider::Tidal] {
+            let as_left = Standing { repeatable: true, ..standing(provider) };
+            let changed = Standing { as_left: false, ..as_left };
+            let half_way = Standing { on_the_way: true, ..changed };
+            assert_eq!(resumption(&note(true), as_left), Resumption::GoOn);
+            assert_eq!(resumption(&note(true), half_way), Resumption::GoOn);
+            assert_eq!(resumption(&note(true), changed), Resumption::Changed);
+        }
     }
 
     #[test]
@@ -306,6 +349,10 @@ mod tests {
         let asked = json!({ "ref": "a", "tracks": ["b"], "idempotency_key": "1" });
         assert_eq!(digest(&asked), digest(&json!({ "tracks": ["b"], "ref": "a", "idempotency_key": "2" })));
         assert_ne!(digest(&asked), digest(&json!({ "ref": "a", "tracks": ["c"], "idempotency_key": "1" })));
+        let told = json!({ "ref": "a", "tracks": ["b"], "dry_run": false, "skip_duplicates": null });
+        assert_eq!(digest(&asked), digest(&told));
+        let not_public = json!({ "ref": "a", "tracks": ["b"], "public": false });
+        assert_ne!(digest(&asked), digest(&not_public), "an update of it is another");
     }
 
     #[test]

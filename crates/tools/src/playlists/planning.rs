@@ -7,7 +7,7 @@ use stagedoor_providers::Edit;
 use stagedoor_storage::playlist_versions::{Head, Version};
 
 use super::heads::{self, HeadChange};
-use super::route::{Names, applied_all, between_lists, is_writable, number};
+use super::route::{Names, applied, applied_all, between_lists, is_writable, number, without_skipped};
 use crate::arguments::invalid;
 
 /// The most entries that a playlist may have to be edited here; both services stop at as many.
@@ -44,7 +44,7 @@ pub(super) struct Now<'a> {
 }
 
 /// What is to be done.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Plan {
     pub(super) edits: Vec<Edit>,
     /// What the playlist holds after them.
@@ -62,8 +62,9 @@ pub(super) struct LeftOut {
 }
 
 impl Intent {
-    /// Whether doing it again to what it made changes nothing more, so that it can go on from anywhere.
-    pub(super) fn can_begin_anew(&self) -> bool {
+    /// Whether a request of it that is done once more changes nothing more, so that what is left can be done although
+    /// nobody knows whether the last request was done.
+    pub(super) fn is_repeatable(&self) -> bool {
         !matches!(self, Self::Add { .. } | Self::RemoveAt { .. } | Self::Reorder { .. })
     }
 
@@ -117,14 +118,36 @@ pub(super) fn plan(intent: &Intent, now: Now<'_>) -> Result<Plan, PublicError> {
     Ok(Plan { edits, target, head, left_out })
 }
 
-/// What is left to do of a plan that was made for what a playlist held before: from what it holds now to what it was to
-/// hold, without what the service has left out since.
-pub(super) fn rest(plan: Plan, now: &[Box<str>], skipped: &[Box<str>]) -> Plan {
-    let skipped: HashSet<&str> = skipped.iter().map(AsRef::as_ref).collect();
-    let there: HashSet<&str> = now.iter().map(AsRef::as_ref).collect();
-    let wanted = |name: &str| there.contains(name) || !skipped.contains(name);
-    let target: Names = plan.target.into_iter().filter(|name| wanted(name)).collect();
-    Plan { edits: between_lists(now, &target), target, ..plan }
+/// What is left to do of a plan that was made for a playlist that held `before`: from what it is now to what it was to
+/// be, without what the service has left out since. Where nothing stands in the way the edits are what was left of the
+/// plan's own.
+pub(super) fn rest(
+    plan: Plan,
+    before: &[Box<str>],
+    (now, head): (&[Box<str>], &Head),
+    skipped: &[Box<str>],
+) -> Plan {
+    let head = plan.head.unlike(head);
+    if now == before {
+        return Plan { head, ..plan };
+    }
+    if let Some(edits) = rest_of_insert(&plan.edits, before, now) {
+        return Plan { edits, head, ..plan };
+    }
+    let target = without_skipped(plan.target, now, &skipped.iter().cloned().collect());
+    Plan { edits: between_lists(now, &target), target, head, ..plan }
+}
+
+/// What is left of an insertion whose first names are in. Equal entries beside it do not mislead it.
+fn rest_of_insert(edits: &[Edit], before: &[Box<str>], now: &[Box<str>]) -> Option<Vec<Edit>> {
+    let [Edit::Insert { at, names }] = edits else { return None };
+    let done = now.len().checked_sub(before.len()).filter(|done| (1..=names.len()).contains(done))?;
+    let so_far = Edit::Insert { at: *at, names: names[..done].to_vec() };
+    if applied(before, &so_far) != now {
+        return None;
+    }
+    let rest = Edit::Insert { at: at + number(done), names: names[done..].to_vec() };
+    Some(if done == names.len() { vec![] } else { vec![rest] })
 }
 
 /// The positions of entries that were there before in the list; what the service tells nothing of is never one.

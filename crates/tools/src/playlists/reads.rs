@@ -147,6 +147,7 @@ pub(crate) async fn get(
     let outdated = &AtomicBool::new(false);
     let answer = desk
         .cached(ctx, origin, question, || async {
+            let since = desk.clock.now();
             let (found, items) = desk
                 .personal(ctx, origin, &account, |music, access| async move {
                     music.playlist(ctx, &access.borrow(), playlist, limit, page).await
@@ -156,7 +157,7 @@ pub(crate) async fn get(
                 return Err(not_yet(playlist.provider()));
             }
             if page.is_none() && items.next.is_none() {
-                notice::whole(desk, ctx, of, &found, &items.items);
+                notice::whole(desk, ctx, of, (&found, &items.items), since);
             } else if notice::outdated(desk, ctx, of, &found).await {
                 outdated.store(true, Ordering::Relaxed);
             }

@@ -167,14 +167,14 @@ proptest! {
                 _ => current.clone(),
             };
             let target = whole.target.clone();
-            let rest = rest(whole, &by_then, &[]);
+            let rest = rest(whole, &current, (&by_then, &head("a")), &[]);
             prop_assert_eq!(applied_all(&by_then, &rest.edits), target);
         }
     }
 
     #[test]
-    fn doing_again_what_can_begin_anew_changes_nothing_more(intent in intents(), current in lists()) {
-        if intent.can_begin_anew()
+    fn doing_again_what_is_repeatable_changes_nothing_more(intent in intents(), current in lists()) {
+        if intent.is_repeatable()
             && let Ok(first) = plan(&intent, Now { names: &current, head: &head("a"), isrcs: None })
         {
             let now = first.head.applied(&head("a"));

@@ -8,15 +8,17 @@ use stagedoor_cache::{DataScope, PlaylistSlot};
 use stagedoor_domain::music::Playlist;
 use stagedoor_domain::{EntityKind, ErrorCode, ItemRef, Provider, PublicError, TenantContext, ToolName};
 use stagedoor_providers::NewPlaylist;
-use stagedoor_storage::playlist_versions::Cause;
+use stagedoor_storage::playlist_versions::{Cause, Head};
 
 use super::edits::described;
 use super::expected::{self, Expected};
+use super::history::DELETED;
 use super::memory::{self, Depth, Seen, Subject};
 use super::once::{self, Beginning, Note, Once, Resumption, Standing, resumption};
+use super::revival;
 use super::route::number;
 use super::writing::{self, Unwritten};
-use crate::arguments::text;
+use crate::arguments::visible;
 use crate::desk::Desk;
 use crate::origin::Origin;
 use crate::reuse::Produced;
@@ -68,6 +70,11 @@ pub(crate) struct DeleteOutput {
     /// The number of the stored version that holds them.
     version: u32,
     deleted: bool,
+    /// Whether nothing was sent, because only the effect was asked for.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
+    /// Whether and how it comes back.
+    next: String,
 }
 
 pub(crate) async fn create(
@@ -76,7 +83,7 @@ pub(crate) async fn create(
     origin: &Origin,
     arguments: CreateArguments,
 ) -> Produced {
-    let name = text("name", &arguments.name, 100)?;
+    let name = &*visible("name", &arguments.name, 100)?;
     let description = arguments.description.as_deref().map(described).transpose()?;
     let description = description.as_deref().filter(|description| !description.is_empty());
     let account = desk.account(ctx, origin, arguments.provider, arguments.account.as_deref()).await?;
@@ -84,10 +91,11 @@ pub(crate) async fn create(
     let key = (ToolName::PlaylistCreate, arguments.idempotency_key.as_deref());
     let (once, note) = match once::begin(desk, ctx, &account, key, &arguments).await? {
         Beginning::Answered(answer) => return once::again(desk, origin, &answer),
-        Beginning::New(once) => (once, first_note(desk, 0)),
+        Beginning::New(once) => (once, first_note(desk, ctx, 0)),
         Beginning::CutOff(once, note) => {
             let (provider, now) = (account.provider, desk.clock.now());
-            let standing = Standing { provider, now, done: false, as_left: true, repeatable: false };
+            let standing =
+                Standing { provider, now, done: false, as_left: true, on_the_way: false, repeatable: false };
             if resumption(&note, standing) == Resumption::Unknown {
                 once.leave(desk, ctx, &note).await;
                 return Err(once::unknown(provider)
@@ -132,7 +140,7 @@ pub(crate) async fn delete(
     let seen = match (&earlier, look(desk, ctx, origin, of, expected).await) {
         (_, Ok(seen)) => seen,
         (Some(note), Err(error)) if error.code == ErrorCode::ItemNotFound => {
-            return gone(desk, ctx, of, once, note).await;
+            return gone(desk, ctx, origin, of, (once, note)).await;
         }
         (Some(note), Err(error)) => {
             once.leave(desk, ctx, note).await;
@@ -145,18 +153,22 @@ pub(crate) async fn delete(
     };
     let output = DeleteOutput {
         reference: playlist.clone(),
-        name: seen.playlist.name,
+        name: seen.playlist.name.clone(),
         count: number(seen.entries.len()),
         version: seen.number,
         deleted: !dry_run,
+        dry_run,
+        next: revival::how(&playlist, seen.number),
     };
     if dry_run {
         return desk.fresh(&output);
     }
-    let note = earlier.unwrap_or_else(|| first_note(desk, seen.number));
+    let note = earlier.unwrap_or_else(|| first_note(desk, ctx, seen.number));
     once.writing(desk, ctx, &Note { uncertain: true, ..note.clone() }).await?;
     match send(desk, ctx, origin, of, &once.key).await {
         Ok(()) => {
+            let version = (seen.playlist.version.as_deref(), &seen.head, &*seen.names());
+            let output = deleted(desk, ctx, origin, of, version, output).await;
             once.finish(desk, ctx, &output).await;
             desk.fresh(&output)
         }
@@ -164,6 +176,22 @@ pub(crate) async fn delete(
             once.failed(desk, ctx, note, &failure).await;
             Err(failure.error)
         }
+    }
+}
+
+/// Stores that it was deleted, which is what an undo goes by.
+async fn deleted(
+    desk: &Desk,
+    ctx: &TenantContext,
+    origin: &Origin,
+    of: Subject<'_>,
+    (provider_version, head, entries): (Option<&str>, &Head, &[Box<str>]),
+    output: DeleteOutput,
+) -> DeleteOutput {
+    let stored = memory::store(desk, ctx, of, (provider_version, DELETED), (head, entries)).await;
+    match writing::kept(origin, stored.map(|summary| summary.number)) {
+        Some(version) => DeleteOutput { version, next: revival::how(of.playlist, version), ..output },
+        None => output,
     }
 }
 
@@ -202,23 +230,32 @@ async fn send(
 }
 
 /// The first call was cut off, and the playlist is not there any more: that was it.
-async fn gone(desk: &Desk, ctx: &TenantContext, of: Subject<'_>, once: Once, note: &Note) -> Produced {
+async fn gone(
+    desk: &Desk,
+    ctx: &TenantContext,
+    origin: &Origin,
+    of: Subject<'_>,
+    (once, note): (Once, &Note),
+) -> Produced {
     let Some(last) = memory::load(desk, ctx, of, note.before).await? else {
         once.leave(desk, ctx, note).await;
         return Err(once::unknown(of.playlist.provider()));
     };
     let output = DeleteOutput {
         reference: of.playlist.clone(),
-        name: last.head.name,
+        name: last.head.name.clone(),
         count: last.summary.entries,
         version: note.before,
         deleted: true,
+        dry_run: false,
+        next: revival::how(of.playlist, note.before),
     };
+    let version = (last.summary.provider_version.as_deref(), &last.head, &*last.entries);
+    let output = deleted(desk, ctx, origin, of, version, output).await;
     once.finish(desk, ctx, &output).await;
     desk.fresh(&output)
 }
 
-fn first_note(desk: &Desk, before: u32) -> Note {
-    let at = desk.clock.now();
-    Note { before, left_at: None, uncertain: false, skipped: vec![], restores: None, at }
+fn first_note(desk: &Desk, ctx: &TenantContext, before: u32) -> Note {
+    Note::first(before, desk.clock.now(), ctx.call())
 }

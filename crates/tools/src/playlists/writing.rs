@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use stagedoor_cache::{DataScope, PlaylistSlot};
 use stagedoor_crypto::digest;
 use stagedoor_domain::music::Playlist;
-use stagedoor_domain::{PublicError, TenantContext};
+use stagedoor_domain::{CallId, PublicError, TenantContext};
 use stagedoor_providers::{Edit, Edited, Entry, NewPlaylist, ProviderError, Skipped};
 use stagedoor_storage::playlist_versions::{Cause, Head};
 
 use super::heads::{self, HeadChange};
 use super::memory::{self, Seen, Subject, names};
-use super::route::number;
+use super::once::{Note, Once};
+use super::remembering::{Aftermath, remember};
+use super::route::{number, rebased};
 use crate::accounts::Account;
 use crate::desk::{Desk, told};
 use crate::origin::Origin;
@@ -25,6 +27,10 @@ pub(super) struct Errand<'a> {
     /// Equal errands under an equal key are done once where the service honours such keys.
     pub(super) key: &'a str,
     pub(super) cause: Cause,
+    /// Whose doing it is.
+    pub(super) call: CallId,
+    /// The right to write, which is renewed with each edit, and what is noted meanwhile.
+    pub(super) keeping: Option<(&'a Once, &'a Note)>,
 }
 
 /// What a playlist holds after a write, by the service's answers.
@@ -34,8 +40,10 @@ pub(crate) struct Written {
     pub(crate) entries: Vec<Entry>,
     /// The number of the stored version; `None` if it could not be stored, which the caller is warned of.
     pub(crate) number: Option<u32>,
-    /// What the service calls it, if that is known for sure.
+    /// What the service calls it, if it was read at that version.
     pub(crate) provider_version: Option<String>,
+    /// What the service answered that it calls it, whoever else may have written by then.
+    pub(super) shown: Option<String>,
     /// What the service left out.
     pub(crate) skipped: Vec<Skipped>,
     pub(super) head: Head,
@@ -59,11 +67,11 @@ enum Attempt {
 }
 
 /// What is known of the playlist while its edits are sent.
-struct Progress {
-    entries: Vec<Entry>,
-    version: Option<String>,
-    skipped: Vec<Skipped>,
-    head: Head,
+pub(super) struct Progress {
+    pub(super) entries: Vec<Entry>,
+    pub(super) version: Option<String>,
+    pub(super) skipped: Vec<Skipped>,
+    pub(super) head: Head,
     begun: bool,
 }
 
@@ -74,10 +82,11 @@ pub(crate) async fn append(
     origin: &Origin,
     (of, seen): (Subject<'_>, &Seen),
     names: &[Box<str>],
-    (key, cause): (&str, Cause),
+    (key, cause, call): (&str, Cause, CallId),
 ) -> Result<Written, Unwritten> {
     let edits = &[Edit::Insert { at: number(seen.entries.len()), names: names.to_vec() }];
-    send(desk, ctx, origin, (of, seen), Errand { edits, head: &HeadChange::default(), key, cause }).await
+    let head = &HeadChange::default();
+    send(desk, ctx, origin, (of, seen), Errand { edits, head, key, cause, call, keeping: None }).await
 }
 
 /// Makes a playlist, whose first version is stored.
@@ -89,7 +98,7 @@ pub(crate) async fn create(
     (key, cause): (&str, Cause),
 ) -> Result<(Playlist, Option<u32>), Unwritten> {
     let uncertain = AtomicBool::new(false);
-    let key = &key_of(key, &format!("{playlist:?}"), &[]);
+    let key = &key_of(key, &format!("{playlist:?}"));
     let made = desk
         .write_doubted(ctx, origin, (account, DataScope::Playlists), &uncertain, |music, access| async move {
             music.create_playlist(ctx, &access.borrow(), playlist, key).await
@@ -120,16 +129,17 @@ pub(super) async fn send(
     };
     let uncertain = AtomicBool::new(false);
     let sent = send_all(desk, ctx, origin, of, errand, &mut progress, &uncertain).await;
-    let error = match sent {
-        Ok(()) => return Ok(remember(desk, ctx, origin, of, errand.cause, progress).await),
-        Err(error) => error,
-    };
-    let so_far = if progress.begun {
-        Some(Box::new(remember(desk, ctx, origin, of, errand.cause, progress).await))
-    } else {
-        None
-    };
-    Err(Unwritten { error, uncertain: uncertain.load(Ordering::Relaxed), so_far })
+    let uncertain = uncertain.load(Ordering::Relaxed);
+    let begun = progress.begun;
+    let aftermath = Aftermath { seen, cause: errand.cause, call: errand.call, uncertain };
+    match sent {
+        Ok(()) => Ok(remember(desk, ctx, origin, of, aftermath, progress).await),
+        Err(error) if begun => {
+            let so_far = remember(desk, ctx, origin, of, aftermath, progress).await;
+            Err(Unwritten { error, uncertain, so_far: Some(Box::new(so_far)) })
+        }
+        Err(error) => Err(Unwritten { error, uncertain, so_far: None }),
+    }
 }
 
 async fn send_all(
@@ -137,13 +147,19 @@ async fn send_all(
     ctx: &TenantContext,
     origin: &Origin,
     of: Subject<'_>,
-    Errand { edits, head, key, .. }: Errand<'_>,
+    Errand { edits, head, key, keeping, .. }: Errand<'_>,
     progress: &mut Progress,
     uncertain: &AtomicBool,
 ) -> Result<(), PublicError> {
     let scope = DataScope::Playlist(PlaylistSlot::of(of.playlist.id()));
-    for edit in edits {
-        let key = &key_of(key, &format!("{edit:?}"), &progress.entries);
+    // The service's own keys tell requests apart, and are the same again for whoever goes on.
+    let edits_key = &key_of(key, "");
+    let mut edits = edits.to_vec();
+    edits.reverse();
+    while let Some(edit) = edits.pop() {
+        let edit = &edit;
+        keep(desk, ctx, keeping, progress).await?;
+        let key = edits_key;
         let current = (&*progress.entries, progress.version.as_deref());
         let attempt = desk
             .write_doubted(ctx, origin, (of.account, scope), uncertain, |music, access| async move {
@@ -165,6 +181,7 @@ async fn send_all(
             Attempt::Done(edited) => (edited, None),
             Attempt::Interrupted(edited, error) => (edited, Some(error)),
         };
+        let planned = edit.applied(&names(&progress.entries));
         progress.entries = edited.entries;
         progress.version = edited.version;
         progress.skipped.extend(edited.skipped);
@@ -172,9 +189,18 @@ async fn send_all(
         if let Some(error) = failure {
             return Err(error);
         }
+        let now = names(&progress.entries);
+        if now != planned && !edits.is_empty() {
+            // Something was left out, so that the other edits do not fit any more.
+            edits.reverse();
+            let skipped = progress.skipped.iter().map(|skipped| skipped.item.to_string().into());
+            edits = rebased(&planned, &now, &edits, &skipped.collect());
+            edits.reverse();
+        }
     }
     if !head.is_empty() {
-        let key = &key_of(key, &format!("{head:?}"), &[]);
+        keep(desk, ctx, keeping, progress).await?;
+        let key = &key_of(key, &format!("{head:?}"));
         desk.write_doubted(ctx, origin, (of.account, scope), uncertain, |music, access| async move {
             music.update_playlist(ctx, &access.borrow(), of.playlist, &head.borrow(), key).await
         })
@@ -187,36 +213,21 @@ async fn send_all(
     Ok(())
 }
 
-/// Stores what a playlist holds by the answers. What the service calls it is only kept if a look at it shows that nobody
-/// else wrote meanwhile; else the next look reads it.
-async fn remember(
+/// Renews the right to write, unless it was had just now.
+async fn keep(
     desk: &Desk,
     ctx: &TenantContext,
-    origin: &Origin,
-    of: Subject<'_>,
-    cause: Cause,
-    progress: Progress,
-) -> Written {
-    let Progress { entries, version, skipped, head, .. } = progress;
-    let provider_version = match memory::read_head(desk, ctx, origin, of).await {
-        Ok(now) => {
-            let counted = now.item_count.is_none_or(|count| count == number(entries.len()));
-            match &version {
-                // The service does not show the write yet, or someone else has written since.
-                Some(version) if now.version.as_ref() != Some(version) => Some(version.clone()),
-                _ => now.version.filter(|_| counted),
-            }
-        }
-        Err(_) => version,
-    };
-    let stored = (provider_version.as_deref(), cause);
-    let stored = memory::store(desk, ctx, of, stored, (&head, &names(&entries))).await;
-    let number = kept(origin, stored.map(|summary| summary.number));
-    Written { entries, number, provider_version, skipped, head }
+    keeping: Option<(&Once, &Note)>,
+    progress: &Progress,
+) -> Result<(), PublicError> {
+    match keeping {
+        Some((once, note)) if progress.begun => once.writing(desk, ctx, note).await,
+        _ => Ok(()),
+    }
 }
 
 /// A write that was done is no failure because it could not be remembered.
-fn kept(origin: &Origin, stored: Result<u32, PublicError>) -> Option<u32> {
+pub(super) fn kept(origin: &Origin, stored: Result<u32, PublicError>) -> Option<u32> {
     if stored.is_err() {
         origin.warn(
             "It was done, but its version could not be stored now; the next look at the playlist stores what it holds.",
@@ -225,11 +236,10 @@ fn kept(origin: &Origin, stored: Result<u32, PublicError>) -> Option<u32> {
     stored.ok()
 }
 
-/// The key of one edit under a key of the whole: another one for each edit, and for each state that it begins from.
-fn key_of(key: &str, edit: &str, current: &[Entry]) -> String {
-    let mut parts = vec![digest::sha256(&[key.as_bytes()]), digest::sha256(&[edit.as_bytes()])];
-    parts.extend(current.iter().map(|entry| digest::sha256(&[entry.name.as_bytes()])));
-    hex(&digest::sha256(&[parts.as_flattened()]))
+/// The key of a kind of requests under that of the whole: 32 hexadecimal digits.
+fn key_of(key: &str, kind: &str) -> String {
+    let parts = [digest::sha256(&[key.as_bytes()]), digest::sha256(&[kind.as_bytes()])];
+    hex(&digest::sha256(&[parts.as_flattened()])[..16])
 }
 
 /// A digest as text.
@@ -246,15 +256,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_edits_of_an_equal_state_have_an_equal_key() {
-        let entries = |names: &[&str]| names.iter().map(|name| Entry::new(*name)).collect::<Vec<_>>();
-        let key = key_of("a", "edit", &entries(&["x", "y"]));
-        assert_eq!(key, key_of("a", "edit", &entries(&["x", "y"])));
-        assert!(key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        let others =
-            [("b", "edit", &["x", "y"][..]), ("a", "other", &["x", "y"]), ("a", "edit", &["y", "x"])];
-        for (other, edit, names) in others {
-            assert_ne!(key, key_of(other, edit, &entries(names)));
-        }
+    fn equal_requests_have_an_equal_key() {
+        let key = key_of("a", "name");
+        assert_eq!(key, key_of("a", "name"));
+        assert!(key.len() == 32 && key.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        assert!(key != key_of("b", "name") && key != key_of("a", "description"));
     }
 }

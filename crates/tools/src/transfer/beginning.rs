@@ -1,12 +1,9 @@
 //! `playlist_transfer`: begins a transfer as a job, or goes on with one, and waits for it as long as a call may.
 
-use std::time::Duration;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use stagedoor_domain::{
-    EntityKind, ErrorCode, ItemRef, JobId, PolicyGate, Provider, PublicError, TenantContext, ToolName,
+    EntityKind, ItemRef, JobId, PolicyGate, Provider, PublicError, TenantContext, ToolName,
 };
 use stagedoor_storage::idempotency::{self, Begun, Claim, Request};
 use stagedoor_storage::jobs::{self, NewJob};
@@ -14,17 +11,14 @@ use stagedoor_storage::jobs::{self, NewJob};
 use super::deciding::{self, Decision};
 use super::document::{Document, Plan, Transfer};
 use crate::accounts::Account;
-use crate::arguments::{invalid, item_at, text};
+use crate::arguments::{invalid, item_at, visible};
 use crate::desk::{Desk, acting_for, internal};
 use crate::dispatch::{Interaction, Outcome};
 use crate::gates;
-use crate::jobs::{CancelUnlessTold, Excerpt, JobKind, JobState, failure_in, follow, of, owned, view};
+use crate::jobs::{CancelUnlessTold, JobKind, answer_within_call, owned};
 use crate::origin::Origin;
 use crate::playlists::once;
 use crate::records::store_failure;
-
-/// How long a caller waits that takes a task.
-const TASK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What to bring where, or which transfer to go on with.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -86,8 +80,8 @@ impl TransferArguments {
 
 /// Which job a call is about.
 enum Begin {
-    /// It was made for the call.
-    New(JobId),
+    /// It was made for the call. Whoever has no key does not find it again, and leaves it cancelled.
+    New(JobId, Option<CancelUnlessTold>),
     /// It was there before, or can be found again.
     Known(JobId),
 }
@@ -100,46 +94,17 @@ pub(crate) async fn call(
     arguments: TransferArguments,
     interaction: &Interaction<'_>,
 ) -> Result<Outcome, PublicError> {
-    let told_by_key = arguments.idempotency_key.is_some();
-    let id = JobId::generate(desk.clock.as_ref(), desk.entropy.as_ref());
-    // Made before the job is, which may be there already when the caller leaves.
-    let leaving = CancelUnlessTold::new(desk, ctx, id);
     let begun = match &arguments.job {
-        Some(job) => deciding::go_on(desk, ctx, origin, owned::id(job)?, &arguments).await.map(Begin::Known),
-        None => begin(desk, ctx, origin, &arguments, id).await,
-    };
-    let begun = match begun {
-        Ok(begun) => begun,
-        Err(error) => {
-            leaving.told();
-            return Err(error);
-        }
+        Some(job) => Begin::Known(deciding::go_on(desk, ctx, origin, owned::id(job)?, &arguments).await?),
+        None => begin(desk, ctx, origin, &arguments).await?,
     };
     desk.jobs().begun();
     let (id, leaving) = match begun {
-        // Whoever has a key finds the job again.
-        Begin::New(id) if !told_by_key => (id, Some(leaving)),
-        Begin::New(id) | Begin::Known(id) => {
-            leaving.told();
-            (id, None)
-        }
+        Begin::New(id, leaving) => (id, leaving),
+        Begin::Known(id) => (id, None),
     };
-    let patience = if interaction.tasks { TASK_PATIENCE } else { desk.job_wait() };
-    let job = follow(desk, ctx, id, patience, interaction.progress).await?;
-    let state = JobState::from(job.state);
-    let outcome = if interaction.tasks && state.is_under_way() {
-        Outcome::Started { job: Box::new(view(desk, ctx, &job).await?) }
-    } else if state == JobState::Failed {
-        let error = failure_in(&job.document)?.unwrap_or_else(PublicError::internal);
-        Outcome::Failed(with_job(error, id))
-    } else {
-        let answer = desk.fresh(&of(desk, ctx, &job, Excerpt::default()).await?)?;
-        Outcome::Answered { body: answer.body, level: answer.level, warnings: origin.take_warnings() }
-    };
-    if let Some(leaving) = leaving {
-        leaving.told();
-    }
-    Ok(outcome)
+    origin.about(owned::resource(id));
+    answer_within_call(desk, ctx, origin, (id, leaving), interaction).await
 }
 
 async fn begin(
@@ -147,15 +112,18 @@ async fn begin(
     ctx: &TenantContext,
     origin: &Origin,
     arguments: &TransferArguments,
-    id: JobId,
 ) -> Result<Begin, PublicError> {
     if arguments.decisions.is_some() {
         return Err(invalid("`decisions` are for a transfer that waits: hand in its `job`."));
     }
     let (plan, source, target) = planned(desk, ctx, origin, arguments).await?;
+    let id = JobId::generate(desk.clock.as_ref(), desk.entropy.as_ref());
     let Some(key) = &arguments.idempotency_key else {
+        owned::room(desk, ctx).await?;
+        // Made before the job is, which may be there already when the caller leaves or the store's answer is lost.
+        let leaving = CancelUnlessTold::new(desk, ctx, id);
         create(desk, ctx, id, plan, (&source, &target)).await?;
-        return Ok(Begin::New(id));
+        return Ok(Begin::New(id, Some(leaving)));
     };
     let request = Request {
         key: once::checked(key)?,
@@ -184,6 +152,13 @@ async fn begin(
             claim
         }
     };
+    if let Err(full) = owned::room(desk, ctx).await {
+        // Nothing was begun under this key.
+        if let Err(error) = idempotency::release(desk.vault(), ctx, &claim).await {
+            store_failure(&error);
+        }
+        return Err(full);
+    }
     let noted = idempotency::note(desk.vault(), ctx, &claim, id.to_string().as_bytes()).await;
     if !noted.map_err(|error| store_failure(&error))? {
         return Err(once::underway());
@@ -191,7 +166,7 @@ async fn begin(
     match create(desk, ctx, id, plan, (&source, &target)).await {
         Ok(()) => {
             finish(desk, ctx, &claim, id).await;
-            Ok(Begin::New(id))
+            Ok(Begin::New(id, None))
         }
         Err(error) => {
             // The note stays: a repeat looks whether the job is there after all.
@@ -228,7 +203,7 @@ async fn planned(
     if existing.as_ref() == Some(&playlist) {
         return Err(invalid("`target` is the playlist that is read."));
     }
-    let name = arguments.name.as_deref().map(|name| text("name", name, 100)).transpose()?;
+    let name = arguments.name.as_deref().map(|name| visible("name", name, 100)).transpose()?;
     if name.is_some() && existing.is_some() {
         return Err(invalid("`name` is for a new playlist, but `target` names an existing one."));
     }
@@ -238,7 +213,7 @@ async fn planned(
         to: target.provider,
         target_account: target.id,
         target: existing,
-        name: name.map(str::to_owned),
+        name,
         skip_duplicates: arguments.skip_duplicates.unwrap_or(false),
         dry_run: arguments.dry_run.unwrap_or(false),
         accept_best: arguments.accept_best.unwrap_or(false),
@@ -300,19 +275,4 @@ async fn finish(desk: &Desk, ctx: &TenantContext, claim: &Claim, id: JobId) {
 fn replayed(bytes: &[u8]) -> Result<JobId, PublicError> {
     let text = std::str::from_utf8(bytes).map_err(|error| internal(&error))?;
     text.parse().map(JobId).map_err(|error: uuid::Error| internal(&error))
-}
-
-/// The failure of a job, with the job to go on with.
-fn with_job(error: PublicError, id: JobId) -> PublicError {
-    let code = error.code;
-    let hint = match (&error.hint, code) {
-        (Some(hint), _) => format!("{hint} What was done is told by job_get with job {id}."),
-        (None, ErrorCode::Internal) => format!("job_get with job {id} tells what was done."),
-        (None, _) => format!("Call playlist_transfer with job {id} to go on where it stopped."),
-    };
-    let details = match error.details.as_deref() {
-        Some(details) => json!({ "job": id, "cause": details }),
-        None => json!({ "job": id }),
-    };
-    error.hint(hint).details(details)
 }

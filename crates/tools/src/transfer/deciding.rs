@@ -48,9 +48,8 @@ pub(super) async fn go_on(
     match JobState::from(job.state) {
         JobState::Waiting | JobState::Failed => {}
         // Nothing is decided: the call only waits for it.
-        JobState::Queued | JobState::Running if !arguments.decides() => return Ok(id),
+        JobState::Queued | JobState::Running | JobState::Done if !arguments.decides() => return Ok(id),
         JobState::Queued | JobState::Running => return Err(not_waiting("It is under way")),
-        JobState::Done if !arguments.decides() => return Ok(id),
         JobState::Done => return Err(not_waiting("It is done")),
         JobState::Cancelled => return Err(not_waiting("It was cancelled")),
     }
@@ -59,10 +58,8 @@ pub(super) async fn go_on(
     document.claims = job.claims;
     let parts = decide(desk, ctx, &job, &mut document.work, arguments).await?;
     let decided = jobs::decide(desk.vault(), ctx, id, job.revision, Some(&document.write()?), &parts).await;
-    match decided.map_err(|error| store_failure(&error))? {
-        true => Ok(id),
-        false => Err(not_waiting("It was changed meanwhile")),
-    }
+    let decided = decided.map_err(|error| store_failure(&error))?;
+    if decided { Ok(id) } else { Err(not_waiting("It was changed meanwhile")) }
 }
 
 /// The parts that change.
@@ -116,8 +113,10 @@ fn apply(
     work: &Transfer,
 ) -> Result<(), PublicError> {
     let is_open = matches!(entry.fate, Fate::Ambiguous { .. } | Fate::Missing { .. } | Fate::LeftOut { .. });
-    let is_passed = !matches!(work.stage, Stage::Read | Stage::Find(_) | Stage::Decide)
-        && decision.position < work.settled;
+    // What was about to be written ends where it was said to end: nothing can join it.
+    let passed = work.intent.as_ref().map_or(work.settled, |intent| intent.until.max(work.settled));
+    let is_passed =
+        !matches!(work.stage, Stage::Read | Stage::Find(_) | Stage::Decide) && decision.position < passed;
     if !is_open || is_passed {
         return Err(invalid(format!(
             "`decisions[{index}].position` is {}, which is not open to a decision; job_get shows which are.",

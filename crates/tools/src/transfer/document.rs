@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use stagedoor_domain::music::PlaylistItem;
-use stagedoor_domain::{ItemRef, LinkedAccountId, Provider, PublicError};
+use stagedoor_domain::{CallId, ItemRef, LinkedAccountId, Provider, PublicError};
 use stagedoor_storage::jobs::Part;
 
 use super::matching::{Candidate, Confidence, Wanted};
@@ -49,10 +49,20 @@ pub(super) struct Transfer {
     /// not written again.
     #[serde(default)]
     pub(super) doubtful: bool,
+    /// The call of the first write, which all versions of the target are put down to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) call: Option<CallId>,
+    /// The stored version of the target before the first write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) version_before: Option<u32>,
+    /// The one after the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) version: Option<u32>,
 }
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an argument of the tool")]
 pub(super) struct Plan {
     pub(super) source: ItemRef,
     pub(super) source_account: LinkedAccountId,
@@ -165,6 +175,9 @@ impl Transfer {
             intent: None,
             batches: 0,
             doubtful: false,
+            call: None,
+            version_before: None,
+            version: None,
         }
     }
 

@@ -69,19 +69,15 @@ impl<'a> Finder<'a> {
                 Judgement::None => {}
             }
         }
-        if let Some(track) = self.at_same_place(entry).await?
-            && let Judgement::Matched(candidate) = matching::by_place(wanted, &track)
-        {
-            return Ok(candidate.into());
+        if let Some(track) = self.at_same_place(entry).await? {
+            match matching::by_place(wanted, &track) {
+                Judgement::Matched(candidate) => return Ok(candidate.into()),
+                judgement => add(&mut doubtful, judgement),
+            }
         }
         match self.by_search(wanted).await? {
             Judgement::Matched(candidate) => return Ok(candidate.into()),
-            Judgement::Ambiguous(candidates) => {
-                let known = |new: &Candidate| doubtful.iter().any(|old| old.reference == new.reference);
-                let new: Vec<Candidate> = candidates.into_iter().filter(|new| !known(new)).collect();
-                doubtful.extend(new);
-            }
-            Judgement::None => {}
+            judgement => add(&mut doubtful, judgement),
         }
         if !doubtful.is_empty() {
             doubtful.sort_by_key(|candidate| std::cmp::Reverse(candidate.confidence));
@@ -177,6 +173,16 @@ impl<'a> Finder<'a> {
             }
         }
         Ok(format!("{name} has nothing like it"))
+    }
+}
+
+/// Adds the candidates of a judgement that are not known yet.
+fn add(doubtful: &mut Vec<Candidate>, judgement: Judgement) {
+    let Judgement::Ambiguous(candidates) = judgement else { return };
+    for new in candidates {
+        if !doubtful.iter().any(|old| old.reference == new.reference) {
+            doubtful.push(new);
+        }
     }
 }
 

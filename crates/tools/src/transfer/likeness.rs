@@ -1,49 +1,77 @@
-//! How alike two tracks are, by what services say of them: title, artists, version, length. What follows from that is
-//! `matching`'s to say. No I/O.
+//! How alike two tracks are, by what services say of them: title, artists, version, length; and what speaks against
+//! their being the same recording. What follows from that is `matching`'s to say. No I/O.
 
 use std::collections::BTreeSet;
 
 use stagedoor_domain::music::Track;
 
+use super::doubts::Doubt;
+use super::folding::{key, numbers};
 use super::matching::{Confidence, Wanted};
-use super::titles::{Title, Version, words};
+use super::names::{Artists, Company, Credits};
+use super::titles::{Title, Version};
 
 /// Lengths that differ by less may be the same recording: services cut silence differently.
 pub(super) const SAME_LENGTH_MS: u64 = 3_000;
 /// Lengths that differ by more are not taken for the same recording without asking.
 const OTHER_LENGTH_MS: u64 = 7_000;
 
-/// How a track is like the one that is wanted; each from 0 to 1.
-#[derive(Debug, Clone, Copy)]
+/// How a track is like the one that is wanted.
+#[derive(Debug, Clone)]
 pub(super) struct Likeness {
-    pub(super) title: f64,
-    pub(super) artists: f64,
+    /// From 0 to 1.
+    title: f64,
+    /// From 0 to 1.
+    artists: f64,
     /// How alike the versions are; 1 for the same.
-    pub(super) version: f64,
+    version: f64,
     /// By how much the lengths differ, if both are known.
     pub(super) apart_ms: Option<u64>,
-    /// Title and artists together.
-    pub(super) words: f64,
+    /// What speaks against it, the weightiest first.
+    pub(super) doubts: Vec<Doubt>,
 }
 
 impl Likeness {
     pub(super) fn of(wanted: &Wanted, track: &Track, ours: &Title, theirs: &Title) -> Self {
-        let title = like(&ours.base, &theirs.base);
-        let artists = artists_alike(
-            &names(wanted.artists.iter().map(String::as_str), ours),
-            &names(track.artists.iter().map(|artist| artist.name.as_str()), theirs),
-        );
+        let mut doubts = Vec::new();
+        let title = titles_alike(ours, theirs, &mut doubts);
+        let our_credits = Credits::of(wanted.artists.iter().map(String::as_str), ours);
+        let their_credits = Credits::of(track.artists.iter().map(|artist| artist.name.as_str()), theirs);
+        let artists = match our_credits.compare(&their_credits) {
+            Artists::Same { company: Company::Equal } => 1.0,
+            Artists::Same { company: Company::Fewer }
+                if !is_work(ours) && !ours.perhaps_guests && !theirs.perhaps_guests =>
+            {
+                0.95
+            }
+            Artists::Same { .. } => {
+                doubts.push(Doubt::Company);
+                0.9
+            }
+            Artists::Joined => {
+                doubts.push(Doubt::Joined);
+                0.7
+            }
+            Artists::Other(alike) => {
+                doubts.push(Doubt::Artist(track.artists.first().map(|artist| artist.name.clone())));
+                alike
+            }
+        };
+        let all = |title: &Title, credits: &Credits| &title.recordings() | &credits.versions;
+        let (one, other) = (all(ours, &our_credits), all(theirs, &their_credits));
+        let version = versions_alike((ours, &one), (theirs, &other), &mut doubts);
         let known = wanted.duration_ms > 0 && track.duration_ms > 0;
-        Self {
-            title,
-            artists,
-            version: versions_alike(ours, theirs),
-            apart_ms: known.then(|| wanted.duration_ms.abs_diff(track.duration_ms)),
-            words: 0.6 * title + 0.4 * artists,
+        let apart_ms = known.then(|| wanted.duration_ms.abs_diff(track.duration_ms));
+        if let Some(apart_ms) = apart_ms.filter(|apart| *apart > SAME_LENGTH_MS) {
+            let small = apart_ms * 100 <= 3 * wanted.duration_ms;
+            if !small || apart_ms > OTHER_LENGTH_MS {
+                doubts.push(Doubt::Length { apart_ms, small });
+            }
         }
+        Self { title, artists, version, apart_ms, doubts }
     }
 
-    pub(super) fn confidence(self) -> Confidence {
+    pub(super) fn confidence(&self) -> Confidence {
         let length = self.apart_ms.map(closeness);
         let together = match length {
             Some(length) => 0.45 * self.title + 0.35 * self.artists + 0.20 * length,
@@ -57,8 +85,8 @@ impl Likeness {
         };
         at_most(0.30, self.title < 0.55);
         at_most(0.45, self.artists < 0.5);
-        at_most(0.84, self.title < 0.85 || self.artists < 0.7);
-        at_most(0.84, self.apart_ms.is_some_and(|apart| apart > OTHER_LENGTH_MS));
+        at_most(0.84, !self.doubts.is_empty());
+        at_most(0.60, self.doubts.iter().any(Doubt::weighs));
         at_most(0.60, self.apart_ms.is_some_and(|apart| apart > 30_000));
         Confidence::new((together * self.version).min(most))
     }
@@ -72,74 +100,71 @@ fn closeness(apart_ms: u64) -> f64 {
     1.0 - over / 17_000.0
 }
 
+/// How alike the songs are called. Only the same words are the same song.
+fn titles_alike(ours: &Title, theirs: &Title, doubts: &mut Vec<Doubt>) -> f64 {
+    let (one, other) = (key(&ours.base), key(&theirs.base));
+    if counted(ours) != counted(theirs) {
+        doubts.push(Doubt::Numbers);
+    } else if one != other {
+        doubts.push(Doubt::Title);
+    } else if !one.is_empty() {
+        return 1.0;
+    }
+    like(&ours.base, &theirs.base).min(0.84)
+}
+
+/// The numbers that tell which song it is; those of a concert tell which take.
+fn counted(title: &Title) -> (Vec<String>, BTreeSet<&String>) {
+    let of = title.of.iter().filter(|word| title.recordings().is_empty() && is_number(word));
+    (numbers(&title.base), of.collect())
+}
+
+fn is_number(word: &str) -> bool {
+    word.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether it is a work that many play: then a composer alone does not tell who plays.
+fn is_work(title: &Title) -> bool {
+    const SIGNS: [&str; 16] = [
+        "op", "opus", "bwv", "kv", "hwv", "rv", "hob", "woo", "sonata", "concerto", "symphony", "sinfonie",
+        "sonate", "prelude", "nocturne", "etude",
+    ];
+    title.base.split(' ').any(|word| SIGNS.contains(&word))
+}
+
 /// How alike the versions are. A remix by someone else is another track, a remaster is not.
-fn versions_alike(ours: &Title, theirs: &Title) -> f64 {
-    let (one, other) = (ours.recordings(), theirs.recordings());
-    let differing: BTreeSet<Version> = one.symmetric_difference(&other).copied().collect();
-    if differing.iter().any(|version| matches!(version, Version::Karaoke | Version::Cover)) {
-        return 0.4;
+fn versions_alike(
+    (ours, one): (&Title, &BTreeSet<Version>),
+    (theirs, other): (&Title, &BTreeSet<Version>),
+    doubts: &mut Vec<Doubt>,
+) -> f64 {
+    let differing = one ^ other;
+    if let Some(version) = differing.first() {
+        doubts.push(Doubt::Version(*version));
+        let milder = [Version::Edit, Version::Extended, Version::Mono, Version::Clean];
+        return if differing.iter().any(|version| matches!(version, Version::Karaoke | Version::Cover)) {
+            0.4
+        } else if differing.iter().all(|version| milder.contains(version)) {
+            0.84
+        } else {
+            0.68
+        };
     }
-    if differing.is_subset(&BTreeSet::from([Version::Edit, Version::Extended])) && !differing.is_empty() {
-        return 0.84;
-    }
-    if !differing.is_empty() {
-        return 0.68;
-    }
-    if one.is_empty() {
+    let within = ours.of.is_subset(&theirs.of) || theirs.of.is_subset(&ours.of);
+    let told = !ours.of.is_empty() && !theirs.of.is_empty();
+    if ours.of == theirs.of || (within && one.is_empty()) {
         return if ours.versions == theirs.versions { 1.0 } else { 0.99 };
     }
-    let shared = ours.of.intersection(&theirs.of).count();
-    let fewer = ours.of.len().min(theirs.of.len());
-    match (one.contains(&Version::Remix), fewer) {
-        (_, 0) if ours.of == theirs.of => 1.0,
-        (true, 0) => 0.8,
-        (false, 0) => 0.92,
-        (_, fewer) if 2 * shared > fewer => 1.0,
-        (true, _) => 0.68,
-        (false, _) => 0.8,
+    if within && told && !one.contains(&Version::Remix) {
+        return 0.95;
     }
-}
-
-/// The folded names of all who play, guests of the title included.
-fn names<'a>(artists: impl Iterator<Item = &'a str>, title: &Title) -> Vec<String> {
-    let mut names: Vec<String> = artists.map(|name| bare(&words(name))).collect();
-    for guest in &title.guests {
-        let guest = bare(&words(guest));
-        if !names.contains(&guest) {
-            names.push(guest);
-        }
+    doubts.push(Doubt::Take { told });
+    match (one.contains(&Version::Remix), within) {
+        (true, false) => 0.68,
+        (false, false) => 0.8,
+        (true, true) => 0.84,
+        (false, true) => 0.92,
     }
-    names
-}
-
-fn bare(words: &[String]) -> String {
-    match words.split_first() {
-        Some((first, rest)) if first == "the" && !rest.is_empty() => rest.join(" "),
-        _ => words.join(" "),
-    }
-}
-
-/// How alike two lists of artists are; the main one counts most, and a service may name fewer.
-fn artists_alike(ours: &[String], theirs: &[String]) -> f64 {
-    let (Some(main), false) = (ours.first(), theirs.is_empty()) else { return 0.0 };
-    let best = |name: &String| theirs.iter().map(|other| name_like(name, other)).fold(0.0, f64::max);
-    let main = best(main);
-    let shared = ours.iter().filter(|name| best(name) >= 0.9).count();
-    #[expect(clippy::cast_precision_loss, reason = "artists of a track are few")]
-    let share = shared as f64 / ours.len().min(theirs.len()).max(1) as f64;
-    0.8 * main + 0.2 * share.min(1.0)
-}
-
-/// `Crosby, Stills & Nash` as one artist or as several are the same people.
-fn name_like(one: &str, other: &str) -> f64 {
-    let part = |whole: &str, part: &str| format!(" {whole} ").contains(&format!(" {part} "));
-    let alike = strsim::jaro_winkler(one, other);
-    if alike < 0.95 && (part(one, other) || part(other, one)) { alike.max(0.9) } else { strict(alike) }
-}
-
-/// Names that merely begin alike are other names.
-fn strict(alike: f64) -> f64 {
-    if alike >= 0.9 { alike } else { alike * 0.5 }
 }
 
 /// How alike two folded texts are: by letters, or by words in any order.

@@ -7,11 +7,15 @@ use serde::{Deserialize, Serialize};
 use stagedoor_domain::ItemRef;
 use stagedoor_domain::music::Track;
 
+use super::doubts::Doubt;
+use super::folding::words;
 use super::likeness::{Likeness, SAME_LENGTH_MS, like};
-use super::titles::{Title, Version, words};
+use super::titles::{Title, Version};
 
 #[cfg(test)]
 mod cases;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;
 
@@ -98,52 +102,63 @@ impl From<&Track> for Wanted {
 }
 
 /// Judges tracks that carry the ISRC of the one that is wanted. They are the same recording, unless a label gave a code
-/// out twice.
+/// out twice: title, main artist, version and length have to agree as well.
 pub(super) fn by_isrc(wanted: &Wanted, found: &[Track]) -> Judgement {
-    let scored = ranked(wanted, found);
-    let Some(best) = scored.into_iter().next() else { return Judgement::None };
-    let (confidence, reason) = match best.likeness {
-        likeness if likeness.words >= 0.6 => (Confidence::FULL, "same ISRC"),
-        likeness if likeness.words >= 0.35 => (Confidence(90), "same ISRC, written differently"),
-        _ => {
-            let reason = "same ISRC, but another title and artist";
-            return Judgement::Ambiguous(vec![best.candidate(Confidence(60), reason.to_owned())]);
-        }
-    };
-    Judgement::Matched(best.candidate(confidence, reason.to_owned()))
+    let mut scored = ranked(found.iter().map(|track| Scored::new(wanted, track)));
+    let weighty = |scored: &Scored<'_>| scored.likeness.doubts.iter().any(Doubt::outweighs_the_code);
+    let agrees = scored.iter().position(|scored| !weighty(scored));
+    if let Some(best) = agrees.map(|at| scored.swap_remove(at)) {
+        let (confidence, reason) = if best.likeness.doubts.is_empty() {
+            (Confidence::FULL, "same ISRC")
+        } else {
+            (Confidence(90), "same ISRC, written differently")
+        };
+        return Judgement::Matched(best.candidate(confidence, reason.to_owned()));
+    }
+    let doubtful = scored.iter().take(SHOWN).map(|scored| scored.doubtful("same ISRC"));
+    Judgement::of_doubtful(doubtful.collect())
 }
 
-/// Judges the track at the same place of an album with the same UPC.
+/// Judges the track at the same place of an album with the same UPC: one that is missing moves all that follow it.
 pub(super) fn by_place(wanted: &Wanted, found: &Track) -> Judgement {
+    const PLACE: &str = "same place on the album with the same UPC";
     let scored = Scored::new(wanted, found);
-    if scored.confidence < Confidence(60) {
+    if scored.likeness.doubts.is_empty() {
+        let confidence = scored.confidence.max(Confidence(95));
+        return Judgement::Matched(scored.candidate(confidence, PLACE.to_owned()));
+    }
+    if scored.confidence < POSSIBLE {
         return Judgement::None;
     }
-    let confidence = scored.confidence.max(Confidence(95));
-    Judgement::Matched(scored.candidate(confidence, "same place on the album with the same UPC".to_owned()))
+    Judgement::Ambiguous(vec![scored.doubtful(PLACE)])
 }
 
 /// Judges what a search found.
 pub(super) fn by_search(wanted: &Wanted, found: &[Track]) -> Judgement {
-    let scored = ranked(wanted, found);
-    let Some(best) = scored.first().filter(|best| best.confidence >= POSSIBLE) else {
-        return Judgement::None;
-    };
-    let rival = scored[1..].iter().find(|other| {
+    let mut scored = ranked(found.iter().map(|track| Scored::new(wanted, track).with_release(wanted)));
+    scored.retain(|scored| scored.confidence >= POSSIBLE);
+    let Some(best) = scored.first() else { return Judgement::None };
+    let rival = scored[1..].iter().any(|other| {
         other.confidence.0 + CLEARLY_BEHIND > best.confidence.0 && !same_recording(best.track, other.track)
     });
-    if best.confidence >= SURE && rival.is_none() {
-        let (confidence, reason) = (best.confidence, best.reason());
-        return Judgement::Matched(best.candidate(confidence, reason));
+    if best.is_sure() && !rival {
+        return Judgement::Matched(best.candidate(best.confidence, best.reason()));
     }
-    let possible = scored.iter().filter(|scored| scored.confidence >= POSSIBLE).take(SHOWN);
-    Judgement::Ambiguous(
-        possible.map(|scored| scored.candidate(scored.confidence, scored.reason())).collect(),
-    )
+    let told = |scored: &Scored<'_>| {
+        let beside = if scored.is_sure() { ", and so does another recording" } else { "" };
+        scored.candidate(scored.confidence, scored.reason() + beside)
+    };
+    Judgement::Ambiguous(scored.iter().take(SHOWN).map(told).collect())
 }
 
-fn ranked<'a>(wanted: &Wanted, found: &'a [Track]) -> Vec<Scored<'a>> {
-    let mut scored: Vec<Scored<'a>> = found.iter().map(|track| Scored::new(wanted, track)).collect();
+impl Judgement {
+    fn of_doubtful(candidates: Vec<Candidate>) -> Self {
+        if candidates.is_empty() { Self::None } else { Self::Ambiguous(candidates) }
+    }
+}
+
+fn ranked<'a>(scored: impl Iterator<Item = Scored<'a>>) -> Vec<Scored<'a>> {
+    let mut scored: Vec<Scored<'a>> = scored.collect();
     // Stable: of equals, the one that the service named first.
     scored.sort_by_key(|scored| Reverse((scored.confidence, scored.company)));
     scored
@@ -170,7 +185,6 @@ struct Scored<'a> {
     confidence: Confidence,
     /// Of equally good ones: same album, same wording.
     company: u8,
-    other_version: Option<Version>,
 }
 
 impl<'a> Scored<'a> {
@@ -182,13 +196,37 @@ impl<'a> Scored<'a> {
             _ => 0.0,
         };
         let same_words = u8::from(wanted.explicit == track.explicit);
-        Self {
-            track,
-            likeness,
-            confidence: likeness.confidence(),
-            company: Confidence::new(album).0 + 20 * same_words,
-            other_version: ours.recordings().symmetric_difference(&theirs.recordings()).next().copied(),
+        let confidence = likeness.confidence();
+        Self { track, likeness, confidence, company: Confidence::new(album).0 + 20 * same_words }
+    }
+
+    /// Weighs the release too, where no code tells that it is the same recording.
+    fn with_release(mut self, wanted: &Wanted) -> Self {
+        let said = |title: &str, album: Option<&str>| {
+            let album = album.map(Version::of_album).unwrap_or_default();
+            &Title::of(title).recordings() | &album
+        };
+        let ours = said(&wanted.title, wanted.album.as_deref());
+        let theirs = said(&self.track.title, self.track.album.as_ref().map(|album| album.title.as_str()));
+        let told = self.likeness.doubts.iter().any(|doubt| matches!(doubt, Doubt::Version(_)));
+        if let Some(version) = (&ours ^ &theirs).first().filter(|_| !told) {
+            self.likeness.doubts.push(Doubt::Album(*version));
         }
+        if wanted.explicit != self.track.explicit {
+            self.likeness.doubts.push(Doubt::Explicit { wanted: wanted.explicit });
+        }
+        self.confidence = self.likeness.confidence();
+        self
+    }
+
+    fn is_sure(&self) -> bool {
+        self.confidence >= SURE && self.likeness.doubts.is_empty()
+    }
+
+    /// As one to be asked about, because of what agrees and what does not.
+    fn doubtful(&self, agrees: &str) -> Candidate {
+        let reason = format!("{agrees}, but {}", Doubt::list(&self.likeness.doubts));
+        self.candidate(self.confidence.max(POSSIBLE), reason)
     }
 
     fn candidate(&self, confidence: Confidence, reason: String) -> Candidate {
@@ -205,26 +243,10 @@ impl<'a> Scored<'a> {
 
     /// What speaks for it or against it.
     fn reason(&self) -> String {
-        let Likeness { title, artists, version, apart_ms, .. } = self.likeness;
-        let mut against = Vec::new();
-        if title < 0.85 {
-            against.push("the title differs".to_owned());
-        }
-        if artists < 0.75 {
-            against.push("the artists differ".to_owned());
-        }
-        match self.other_version {
-            Some(other) => against.push(format!("another version ({})", other.word())),
-            None if version < 0.9 => against.push("another take of that version".to_owned()),
-            None => {}
-        }
-        if let Some(apart) = apart_ms.filter(|apart| *apart > SAME_LENGTH_MS) {
-            against.push(format!("{} s apart in length", apart.div_ceil(1_000)));
-        }
-        match (against.is_empty(), apart_ms) {
+        match (self.likeness.doubts.is_empty(), self.likeness.apart_ms) {
             (true, Some(_)) => "title, artists and length fit".to_owned(),
             (true, None) => "title and artists fit".to_owned(),
-            (false, _) => against.join(", "),
+            (false, _) => Doubt::list(&self.likeness.doubts),
         }
     }
 }

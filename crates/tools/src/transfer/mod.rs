@@ -1,16 +1,20 @@
 //! Bringing a playlist to another service or account: a job that reads it, finds each track over there, asks about
-//! those that may be several, and writes what was found. `matching`, `likeness`, `titles` and `batch` only
-//! think.
+//! those that may be several, and writes what was found. `matching` with what it rests on
+//! (`likeness`, `names`, `titles`, `versions`, `folding`) and `batch` only think.
 
 mod batch;
 mod beginning;
 mod deciding;
 mod document;
+mod doubts;
 mod finding;
+mod folding;
 mod likeness;
 mod matching;
+mod names;
 mod report;
 mod titles;
+mod versions;
 mod work;
 mod writing;
 

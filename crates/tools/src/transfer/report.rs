@@ -21,6 +21,12 @@ pub(crate) struct Report {
     /// The playlist that is written.
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<ItemRef>,
+    /// The stored version of `target` before the first write: playlist_undo can restore it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version_before: Option<u32>,
+    /// The one after the last write.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u32>,
     dry_run: bool,
     /// Entries of the source.
     tracks: u32,
@@ -138,6 +144,8 @@ impl Report {
         Self {
             source: work.plan.source.clone(),
             target: work.target.clone().or_else(|| work.plan.target.clone()),
+            version_before: work.version_before,
+            version: work.version,
             dry_run: work.plan.dry_run,
             tracks: work.entries,
             counts: Counts { matched, ambiguous, missing, left_out, written },

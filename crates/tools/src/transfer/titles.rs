@@ -3,28 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
-
-/// What sets one recording of a song apart from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Version {
-    Live,
-    Remix,
-    Edit,
-    Extended,
-    Acoustic,
-    Instrumental,
-    Karaoke,
-    Cover,
-    Demo,
-    Orchestral,
-    ReRecorded,
-    Faster,
-    Slower,
-    /// The same recording with another sound, or in other company.
-    Remaster,
-}
+use super::folding::{listed, signs, words};
+pub(super) use super::versions::Version;
+use super::versions::{FILLERS, is_year, versions};
 
 /// A title taken apart. All words are folded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,49 +18,8 @@ pub(super) struct Title {
     pub(super) of: BTreeSet<String>,
     /// The guests' names, as one text each.
     pub(super) guests: Vec<String>,
-}
-
-impl Version {
-    /// The word for it in a sentence.
-    pub(super) const fn word(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Remix => "remix",
-            Self::Edit => "edit",
-            Self::Extended => "extended",
-            Self::Acoustic => "acoustic",
-            Self::Instrumental => "instrumental",
-            Self::Karaoke => "karaoke",
-            Self::Cover => "cover",
-            Self::Demo => "demo",
-            Self::Orchestral => "orchestral",
-            Self::ReRecorded => "re-recorded",
-            Self::Faster => "sped up",
-            Self::Slower => "slowed",
-            Self::Remaster => "remaster",
-        }
-    }
-
-    fn of(word: &str) -> Option<Self> {
-        Some(match word {
-            "live" | "vivo" | "directo" | "concert" => Self::Live,
-            "remix" | "rmx" | "mix" | "remixed" | "bootleg" | "rework" | "dub" | "vip" => Self::Remix,
-            "edit" => Self::Edit,
-            "extended" => Self::Extended,
-            "acoustic" | "acustico" | "acoustique" | "akustik" | "unplugged" => Self::Acoustic,
-            "instrumental" => Self::Instrumental,
-            "karaoke" => Self::Karaoke,
-            "cover" | "tribute" => Self::Cover,
-            "demo" => Self::Demo,
-            "orchestral" | "symphonic" => Self::Orchestral,
-            "rerecorded" => Self::ReRecorded,
-            "nightcore" => Self::Faster,
-            "slowed" => Self::Slower,
-            "remaster" | "remastered" | "remasterizado" | "mono" | "stereo" | "deluxe" | "bonus"
-            | "explicit" | "clean" | "soundtrack" | "anniversary" | "edition" => Self::Remaster,
-            _ => return None,
-        })
-    }
+    /// Whether those may be no guests but words of the title: `Stay (With Me)`.
+    pub(super) perhaps_guests: bool,
 }
 
 impl Title {
@@ -88,13 +28,18 @@ impl Title {
         let mut parsed = Self::default();
         let mut base = Vec::new();
         for Segment { text, apart } in segments(title) {
-            let words = words(&text);
-            if apart && parsed.take(&words) {
+            if apart && parsed.take(&text) {
                 continue;
             }
-            base.extend(before_guests(&words, &mut parsed.guests));
+            base.extend(before_guests(&text, &mut parsed.guests));
         }
-        parsed.base = base.join(" ");
+        if base.is_empty() {
+            // It is called `Live`, or `÷`.
+            parsed.of.clear();
+            parsed.versions.clear();
+            base = words(title);
+        }
+        parsed.base = if base.is_empty() { signs(title) } else { base.join(" ") };
         parsed
     }
 
@@ -104,20 +49,24 @@ impl Title {
     }
 
     /// Takes words that stand apart, if they tell guests or a version.
-    fn take(&mut self, words: &[String]) -> bool {
-        if let Some((first, guests)) = words.split_first()
+    fn take(&mut self, text: &str) -> bool {
+        if let Some((first, guests)) = listed(text).split_first()
             && matches!(first.as_str(), "feat" | "ft" | "featuring" | "with" | "con")
             && !guests.is_empty()
         {
             self.guests.extend(names(guests));
+            self.perhaps_guests |= matches!(first.as_str(), "with" | "con");
             return true;
         }
-        let found = versions(words);
+        let words = words(text);
+        let found = versions(&words);
         if found.is_empty() {
             return false;
         }
+        // The year of a concert tells which one, that of a remaster does not.
+        let years_tell = found.iter().any(|version| *version != Version::Remaster);
         let tells = |word: &&String| {
-            Version::of(word).is_none() && !is_year(word) && !FILLERS.contains(&word.as_str())
+            Version::of(word).is_none() && (years_tell || !is_year(word)) && !FILLERS.contains(&word.as_str())
         };
         self.of.extend(words.iter().filter(tells).cloned());
         self.versions.extend(found);
@@ -125,60 +74,19 @@ impl Title {
     }
 }
 
-/// Words about a version that tell nothing of which.
-const FILLERS: [&str; 22] = [
-    "version", "at", "in", "the", "from", "on", "a", "de", "en", "ao", "au", "by", "of", "and", "original",
-    "radio", "album", "single", "full", "digital", "taylors", "recorded",
-];
-
-fn versions(words: &[String]) -> BTreeSet<Version> {
-    let all: Vec<&str> = words.iter().map(String::as_str).collect();
-    let text = format!(" {} ", all.join(" "));
-    let says = |phrase: &str| text.contains(&format!(" {phrase} "));
-    let mut found: BTreeSet<Version> = all.iter().filter_map(|word| Version::of(word)).collect();
-    if says("original mix") || says("album mix") || says("mono mix") || says("stereo mix") {
-        found.remove(&Version::Remix);
-        found.insert(Version::Remaster);
-    }
-    if says("radio mix") {
-        found.remove(&Version::Remix);
-        found.insert(Version::Edit);
-    }
-    if says("extended mix") || says("12 mix") || says("12 inch") {
-        found.remove(&Version::Remix);
-        found.insert(Version::Extended);
-    }
-    if says("sped up") {
-        found.insert(Version::Faster);
-    }
-    if says("re recorded") || says("taylors version") {
-        found.insert(Version::ReRecorded);
-    }
-    if says("in the style of") || says("made famous by") || says("backing track") {
-        found.insert(Version::Karaoke);
-    }
-    let plain = ["album version", "single version", "original version", "lp version", "digital master"];
-    let year_alone = !all.is_empty() && all.iter().all(|word| is_year(word) || *word == "version");
-    if found.is_empty() && (plain.iter().any(|phrase| says(phrase)) || year_alone) {
-        found.insert(Version::Remaster);
-    }
-    found
-}
-
-fn is_year(word: &str) -> bool {
-    word.len() == 4 && word.bytes().all(|byte| byte.is_ascii_digit())
-}
-
 /// The words before `feat.` in running text; the names after it go to `guests`.
-fn before_guests(words: &[String], guests: &mut Vec<String>) -> Vec<String> {
-    let at = words.iter().position(|word| matches!(word.as_str(), "feat" | "ft" | "featuring"));
-    match at {
-        Some(at) if at > 0 && at + 1 < words.len() => {
-            guests.extend(names(&words[at + 1..]));
-            words[..at].to_vec()
-        }
-        _ => words.to_vec(),
+fn before_guests(text: &str, guests: &mut Vec<String>) -> Vec<String> {
+    let is_feat = |word: &String| matches!(word.as_str(), "feat" | "ft" | "featuring");
+    let (mut words, listed) = (words(text), listed(text));
+    let (at, from) = (words.iter().position(is_feat), listed.iter().position(is_feat));
+    if let (Some(at), Some(from)) = (at, from)
+        && at > 0
+        && from + 1 < listed.len()
+    {
+        guests.extend(names(&listed[from + 1..]));
+        words.truncate(at);
     }
+    words
 }
 
 fn names(words: &[String]) -> impl Iterator<Item = String> + '_ {
@@ -222,32 +130,4 @@ fn segments(title: &str) -> Vec<Segment> {
     }
     found.retain(|segment| segment.text.chars().any(char::is_alphanumeric));
     found
-}
-
-/// The words of a text: in small letters, without accents and signs; `&` is `and`.
-pub(super) fn words(text: &str) -> Vec<String> {
-    folded(text).split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
-}
-
-fn folded(text: &str) -> String {
-    let mut folded = String::with_capacity(text.len());
-    for character in text.nfkd().filter(|character| !is_combining_mark(*character)) {
-        for character in character.to_lowercase() {
-            match character {
-                'ø' => folded.push('o'),
-                'ł' => folded.push('l'),
-                'đ' | 'ð' => folded.push('d'),
-                'ı' => folded.push('i'),
-                'ß' => folded.push_str("ss"),
-                'æ' => folded.push_str("ae"),
-                'œ' => folded.push_str("oe"),
-                'þ' => folded.push_str("th"),
-                '&' | '+' => folded.push_str(" and "),
-                '\'' | '’' | '‘' | '`' | '´' | '.' => {}
-                character if character.is_alphanumeric() => folded.push(character),
-                _ => folded.push(' '),
-            }
-        }
-    }
-    folded
 }

@@ -1,5 +1,7 @@
 //! A transfer as a worker does it: one stage after the other, each step stored before the next. Writing is in `writing`.
 
+use std::fmt::Write as _;
+
 use stagedoor_domain::{ErrorCode, PolicyGate, PublicError};
 use stagedoor_storage::jobs::{self, Job, Part};
 
@@ -26,7 +28,7 @@ pub(crate) async fn run(shift: &Shift<'_>, job: &Job, refusal: Option<PublicErro
     let ended = match refusal {
         _ if job.cancel_requested => Err(Halt::Cancelled),
         Some(refusal) => Err(refusal.into()),
-        None => advance(shift, job, &mut document).await,
+        None => Box::pin(advance(shift, job, &mut document)).await,
     };
     let cancelled = {
         let tally = document.work.tally();
@@ -95,7 +97,7 @@ async fn read(shift: &Shift<'_>, job: &Job, document: &mut Document, account: &A
         parts.push(write_part(number, entries)?);
     }
     let message = format!("Read {} entries.", work.entries);
-    step(shift, job, document, &parts, message).await
+    step(shift, (job, true), document, &parts, message).await
 }
 
 async fn find(
@@ -126,7 +128,7 @@ async fn find(
     document.work.note(number, &entries);
     document.work.stage = Stage::Find(next);
     let message = format!("Looked for {next} of {} tracks.", document.work.entries);
-    step(shift, job, document, &[write_part(number, &entries)?], message).await
+    step(shift, (job, true), document, &[write_part(number, &entries)?], message).await
 }
 
 /// Decides an entry that may be several tracks as whoever asks for it wants all of them decided.
@@ -158,15 +160,18 @@ pub(super) async fn entries_of(shift: &Shift<'_>, job: &Job, number: u32) -> Res
     parts.first().map_or_else(|| Ok(Vec::new()), read_part)
 }
 
-/// Stores a step.
+/// Stores a step. `came_on` says whether the job has come on by it: what only says what is tried next, or that it failed,
+/// is no reason to try it for ever.
 pub(super) async fn step(
     shift: &Shift<'_>,
-    job: &Job,
+    (job, came_on): (&Job, bool),
     document: &mut Document,
     parts: &[Part],
     message: String,
 ) -> Result<(), Halt> {
-    document.claims = job.claims;
+    if came_on {
+        document.claims = job.claims;
+    }
     let (done, total) = document.work.steps();
     shift.step(document, parts, Stand { done, total: Some(total), message }).await
 }
@@ -180,13 +185,15 @@ fn waiting(open: u32) -> String {
 
 fn summary(document: &Document) -> String {
     let (work, tally) = (&document.work, document.work.tally());
-    let mut told = match work.plan.dry_run {
-        true => format!("Nothing was written. {} of {} tracks were found", tally.matched, work.entries),
-        false => format!("{} of {} tracks were written", tally.written, work.entries),
+    let mut told = if work.plan.dry_run {
+        format!("Nothing was written. {} of {} tracks were found", tally.matched, work.entries)
+    } else {
+        format!("{} of {} tracks were written", tally.written, work.entries)
     };
     let rest = [(tally.ambiguous, "ambiguous"), (tally.missing, "missing"), (tally.left_out, "left out")];
     for (count, what) in rest.into_iter().filter(|(count, _)| *count > 0) {
-        told.push_str(&format!("; {count} {what}"));
+        // Writing to a text cannot fail.
+        let _ = write!(told, "; {count} {what}");
     }
     told.push('.');
     told

@@ -22,6 +22,8 @@ use crate::playlists::{self, Depth, Seen, Subject, Unwritten, Written};
 const LATE: Duration = Duration::from_secs(5);
 /// How many of the account's playlists are looked through for one that was made before a failure.
 const LOOKED_THROUGH: u32 = 50;
+/// How many tracks in a row may be refused one by one before it is the playlist that takes none.
+const REFUSED_AT_MOST: u32 = 3;
 
 /// Does the next step of writing.
 pub(super) async fn advance(
@@ -40,7 +42,11 @@ pub(super) async fn advance(
     }
     let _turn = shift.desk.turns.take(shift.ctx, &playlist).await;
     let of = Subject { account, playlist: &playlist };
-    let seen = playlists::look(shift.desk, shift.ctx, shift.origin, of, Depth::Names).await?;
+    // After a batch it is enough that the playlist is as long as it should be; before the first one, and where nobody
+    // knows what became of one, it is read.
+    let goes_on = document.work.settled > 0 && document.work.intent.is_none();
+    let depth = if goes_on { Depth::End } else { Depth::Names };
+    let seen = playlists::look(shift.desk, shift.ctx, shift.origin, of, depth).await?;
     let number = document.work.settled / PART;
     let mut entries = entries_of(shift, job, number).await?;
     if entries.is_empty() {
@@ -61,19 +67,16 @@ async fn make(shift: &Shift<'_>, job: &Job, document: &mut Document, account: &A
     let name = name.unwrap_or_else(|| "Transferred playlist".to_owned());
     let description = source.and_then(|source| source.description).map(|text| clean(&text, 300));
     let there = of_that_name(shift, account, &name).await?;
-    match &document.work.making {
-        Some(before) => {
-            let made = there.iter().find(|(playlist, empty)| *empty && !before.contains(playlist));
-            if let Some((made, _)) = made {
-                document.work.target = Some(made.clone());
-                return step(shift, job, document, &[], format!("Found the playlist {name} that was made."))
-                    .await;
-            }
+    if let Some(before) = &document.work.making {
+        let made = there.iter().find(|(playlist, empty)| *empty && !before.contains(playlist));
+        if let Some((made, _)) = made {
+            document.work.target = Some(made.clone());
+            let message = format!("Found the playlist {name} that was made.");
+            return step(shift, (job, true), document, &[], message).await;
         }
-        None => {
-            document.work.making = Some(there.into_iter().map(|(playlist, _)| playlist).collect());
-            step(shift, job, document, &[], format!("Making the playlist {name}.")).await?;
-        }
+    } else {
+        document.work.making = Some(there.into_iter().map(|(playlist, _)| playlist).collect());
+        step(shift, (job, false), document, &[], format!("Making the playlist {name}.")).await?;
     }
     let playlist = NewPlaylist {
         name: &name,
@@ -85,7 +88,7 @@ async fn make(shift: &Shift<'_>, job: &Job, document: &mut Document, account: &A
     let made = playlists::create(shift.desk, shift.ctx, shift.origin, (account, &playlist), keyed).await;
     let (made, _) = made.map_err(|unwritten| later(unwritten.error, unwritten.uncertain))?;
     document.work.target = Some(made.reference);
-    step(shift, job, document, &[], format!("Made the playlist {name}.")).await
+    step(shift, (job, true), document, &[], format!("Made the playlist {name}.")).await
 }
 
 /// The account's playlists of that name, and whether they are empty.
@@ -113,14 +116,15 @@ async fn recover(
     entries: &mut [Entry],
 ) -> Result<(), Halt> {
     let message = "Looked at what was written before.".to_owned();
+    document.work.version = Some(seen.number);
     let found = batch::found(intent, &seen.names());
     let Found::Settled { until, left_out } = found else {
         document.work.doubtful = true;
-        step(shift, job, document, &[], message).await?;
+        step(shift, (job, false), document, &[], message).await?;
         return Err(unclear(intent).into());
     };
     settle(document, intent, (until, &left_out), entries);
-    step(shift, job, document, &[write_part(part_of(intent), entries)?], message).await
+    step(shift, (job, until > 0), document, &[write_part(part_of(intent), entries)?], message).await
 }
 
 /// Writes the next batch: the tracks that are left of the part that is being settled.
@@ -137,7 +141,7 @@ async fn write(
     let taken: Option<HashSet<&str>> = (document.work.plan.skip_duplicates || document.work.doubtful)
         .then(|| names.iter().map(AsRef::as_ref).collect());
     let first = (from % PART) as usize;
-    let mut most = BATCH;
+    let (mut most, mut refused) = (BATCH, 0);
     loop {
         let next = batch::next(&entries[first..], from, most, taken.as_ref());
         for position in &next.duplicates {
@@ -149,30 +153,44 @@ async fn write(
         if next.tracks.is_empty() {
             document.work.settled = next.until;
             let parts = [write_part(number, entries)?];
-            return step(shift, job, document, &parts, format!("Settled {} of {total} tracks.", next.until))
-                .await;
+            let message = format!("Settled {} of {total} tracks.", next.until);
+            return step(shift, (job, true), document, &parts, message).await;
         }
         let before = u32::try_from(names.len()).unwrap_or(u32::MAX);
         let intent = Intent { until: next.until, before, tracks: next.tracks };
         document.work.intent = Some(intent.clone());
+        let call = *document.work.call.get_or_insert(shift.ctx.call());
+        document.work.version_before.get_or_insert(seen.number);
         let parts = [write_part(number, entries)?];
-        step(shift, job, document, &parts, format!("Writing up to track {} of {total}.", intent.until))
-            .await?;
+        let message = format!("Writing up to track {} of {total}.", intent.until);
+        step(shift, (job, false), document, &parts, message).await?;
         let tracks: Vec<Box<str>> = intent.tracks.iter().map(|(_, track)| track.to_string().into()).collect();
         let key = format!("job-{}-{from}-{}", job.id, intent.until);
-        let keyed = (&*key, Cause::Transfer);
+        let keyed = (&*key, Cause::Transfer, call);
         let written =
             playlists::append(shift.desk, shift.ctx, shift.origin, (of, seen), &tracks, keyed).await;
         match written {
             Ok(written) => return written_whole(shift, job, document, (&intent, &written), entries).await,
             Err(Unwritten { error, uncertain: false, so_far: None }) if refuses(&error) => {
                 document.work.intent = None;
+                if most == BATCH {
+                    // It may be gone since, which is an error of the playlist and not of a track.
+                    playlists::look(shift.desk, shift.ctx, shift.origin, of, Depth::Names).await?;
+                }
                 match &*intent.tracks {
                     // This one is what the service refuses.
                     [(position, _)] => {
                         entry_at(entries, *position).fate =
                             Fate::LeftOut { reason: format!("it was refused: {}", error.message) };
                         most = BATCH;
+                        refused += 1;
+                        if refused == REFUSED_AT_MOST {
+                            document.work.note(number, entries);
+                            let message = "The service refuses one track after the other.".to_owned();
+                            let parts = [write_part(number, entries)?];
+                            step(shift, (job, false), document, &parts, message).await?;
+                            return Err(refuses_all(error).into());
+                        }
                     }
                     several => most = several.len() / 2,
                 }
@@ -190,6 +208,7 @@ async fn written_whole(
     entries: &mut [Entry],
 ) -> Result<(), Halt> {
     document.work.intent = None;
+    document.work.version = written.number.or(document.work.version);
     let mut skipped: Vec<String> = written.skipped.iter().map(|skipped| skipped.item.to_string()).collect();
     let mut left_out = Vec::new();
     for (index, (_, track)) in intent.tracks.iter().enumerate() {
@@ -200,7 +219,7 @@ async fn written_whole(
     }
     settle(document, intent, (intent.tracks.len(), &left_out), entries);
     let message = format!("Settled {} of {} tracks.", document.work.settled, document.work.entries);
-    step(shift, job, document, &[write_part(part_of(intent), entries)?], message).await
+    step(shift, (job, true), document, &[write_part(part_of(intent), entries)?], message).await
 }
 
 /// A batch failed. What is known to be done is stored, and the rest is looked for before it is tried again.
@@ -213,6 +232,7 @@ async fn interrupted(
 ) -> Result<(), Halt> {
     let Unwritten { error, uncertain, so_far } = unwritten;
     if !uncertain {
+        let before = document.work.settled;
         document.work.intent = None;
         if let Some(written) = so_far
             && let Found::Settled { until, left_out } =
@@ -221,7 +241,8 @@ async fn interrupted(
             settle(document, intent, (until, &left_out), entries);
         }
         let message = format!("Settled {} of {} tracks.", document.work.settled, document.work.entries);
-        step(shift, job, document, &[write_part(part_of(intent), entries)?], message).await?;
+        let came_on = document.work.settled > before;
+        step(shift, (job, came_on), document, &[write_part(part_of(intent), entries)?], message).await?;
     }
     Err(later(error, uncertain).into())
 }
@@ -260,6 +281,14 @@ fn entry_at(entries: &mut [Entry], position: u32) -> &mut Entry {
 /// Whether the service refuses what is written, and not the call.
 fn refuses(error: &PublicError) -> bool {
     matches!(error.code, ErrorCode::ProviderRejected | ErrorCode::ItemNotFound)
+}
+
+fn refuses_all(error: PublicError) -> PublicError {
+    let message = format!("The service refuses one track after the other: {}", error.message);
+    PublicError { message, ..error }.hint(
+        "See whether the target playlist takes tracks at all; it may be full. Then call playlist_transfer with this job \
+         to go on.",
+    )
 }
 
 fn later(error: PublicError, uncertain: bool) -> PublicError {

@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn plan(current: &[&str], edit: &Edit) -> Result<Vec<Step>, ProviderError> {
+    super::plan(current, edit, &Refused::new())
+}
+
 const NAMES: [&str; 3] = ["spotify:track:a", "spotify:episode:b", "spotify:local:Ada::Demo:61"];
 
 fn names(list: &[&str]) -> Vec<Name> {
@@ -83,6 +87,31 @@ fn any_playlist_can_be_made_any_other_that_can_be_written() {
             }
         }
     }
+}
+
+#[test]
+fn what_is_refused_is_neither_lost_nor_put_in() {
+    let (lists, refused) = (lists(4), Refused::from([Name::from(NAMES[0])]));
+    let count = |list: &[Name], name: &str| list.iter().filter(|held| &***held == name).count();
+    let mut planned = 0;
+    for from in &lists {
+        for to in &lists {
+            let Ok(steps) = super::plan(from, &Edit::Replace(names(to)), &refused) else { continue };
+            planned += 1;
+            assert_eq!(outcome(from, &steps), names(to), "{from:?} to {to:?}");
+            let mut held = names(from);
+            for step in &steps {
+                if let Step::Put(put) | Step::Post(_, put) = step {
+                    assert!(put.iter().all(|name| !refused.contains(name)), "{from:?} to {to:?}");
+                }
+                step.apply(&mut held);
+                for kept in [NAMES[0], NAMES[2]] {
+                    assert!(count(&held, kept) >= count(&names(to), kept), "{from:?} to {to:?}");
+                }
+            }
+        }
+    }
+    assert!(planned > 1_000, "{planned}");
 }
 
 #[test]

@@ -1,189 +1,132 @@
 //! Tracks as two services write them, and whether the one is taken for the other.
+//! A line: title, artists and seconds of what is wanted, `=>`, those of what was found; after `!` a part of the reason.
 
-/// What comes of a look.
-#[derive(Debug, PartialEq, Eq, Clone, Copy)]
-pub(super) enum Is {
-    Matched,
-    Ambiguous,
-    Nothing,
-}
+/// What is found without asking.
+pub(super) const MATCHED: &str = "
+Hey Jude - Remastered 2015 | The Beatles | 431 => Hey Jude (Remastered 2015) | The Beatles | 431
+Hey Jude - Remastered 2015 | The Beatles | 431 => Hey Jude | Beatles | 430
+Billie Jean | Michael Jackson | 294 => Billie Jean (Single Version) | Michael Jackson | 294
+Bohemian Rhapsody - 2011 Mix | Queen | 354 => Bohemian Rhapsody (2011 Mix) | Queen | 354
+Señorita | Shawn Mendes; Camila Cabello | 191 => Senorita | Shawn Mendes | 191
+Für Immer | Die Ärzte | 200 => Fur immer | Die Arzte | 201
+Sæglópur | Sigur Rós | 458 => Saeglopur | Sigur Ros | 458
+Rock & Roll | Led Zeppelin | 220 => Rock and Roll | Led Zeppelin | 221
+Don’t Stop Me Now | Queen | 209 => Don't Stop Me Now | Queen | 210
+(Sittin' On) The Dock of the Bay | Otis Redding | 163 => Sittin' On the Dock of the Bay | Otis Redding | 163
+Empire State of Mind (feat. Alicia Keys) | JAY-Z | 276 => Empire State Of Mind | JAY-Z; Alicia Keys | 277
+Titanium feat. Sia | David Guetta | 245 => Titanium (feat. Sia) | David Guetta; Sia | 245
+Our House | Crosby, Stills, Nash & Young | 179 => Our House | Crosby, Stills, Nash & Young; Graham Nash | 179
+Get Lucky (Radio Edit) [feat. Pharrell Williams and Nile Rodgers] | Daft Punk | 248 => Get Lucky - Radio Edit | Daft Punk; Pharrell Williams; Nile Rodgers | 248
+Blue Monday '88 | New Order | 243 => Blue Monday 88 | New Order | 243
+紅蓮華 | LiSA | 238 => 紅蓮華 | LiSA | 238
+Midnight City (Eric Prydz Private Remix) | M83 | 440 => Midnight City - Eric Prydz Private Remix | M83 | 440
+Strobe - Original Mix | deadmau5 | 637 => Strobe | deadmau5 | 637
+Layla (Acoustic) [Live at MTV Unplugged] | Eric Clapton | 286 => Layla - Acoustic; Live at MTV Unplugged | Eric Clapton | 286
+Marquee Moon | Television | 638 => Marquee Moon | Television | 640
+Marquee Moon | Television | 0 => Marquee Moon | Television | 638
+Bohemian Rhapsody | Queen | 354 => Bohemian Rhapsody - Remastered 2011 | Queen | 355
+Under Pressure | Queen; David Bowie | 248 => Under Pressure | David Bowie; Queen | 248
+Under Pressure | Queen & David Bowie | 248 => Under Pressure (Remastered) | Queen; David Bowie | 247
+The Sound of Silence | Simon & Garfunkel | 185 => Sound of Silence | Simon and Garfunkel | 185
+Welcome to the Jungle | Guns N' Roses | 273 => Welcome To The Jungle | Guns & Roses | 274
+Thunderstruck | AC/DC | 292 => Thunderstruck | ACDC | 292
+September | Earth, Wind & Fire | 215 => September | Earth Wind and Fire | 214
+So What | P!nk | 215 => So What | Pink | 215
+TiK ToK | Ke$ha | 199 => Tik Tok | Kesha | 200
+Everybody Hurts | R.E.M. | 320 => Everybody Hurts | REM | 320
+Yesterday | The Beatles | 125 => Yesterday (Remastered 2009) | Beatles, The | 125
+Another Brick in the Wall, Pt. 2 | Pink Floyd | 239 => Another Brick in the Wall (Part II) | Pink Floyd | 238
+Piano Sonata No. 14 in C-Sharp Minor, Op. 27 No. 2: I. Adagio sostenuto | Alfred Brendel | 330 => Piano Sonata No.14 in C sharp minor, Op.27 No.2: I. Adagio sostenuto | Alfred Brendel | 331
+Kapitel 01 | Rufus Beck | 180 => Kapitel 1 | Rufus Beck | 180
+Perfect Duet | Ed Sheeran feat. Beyoncé | 259 => Perfect Duet (with Beyoncé) | Ed Sheeran; Beyoncé | 259
+No Brainer (feat. Justin Bieber, Chance the Rapper & Quavo) | DJ Khaled | 260 => No Brainer | DJ Khaled; Justin Bieber; Chance the Rapper; Quavo | 260
+EARFQUAKE | Tyler, The Creator | 190 => EARFQUAKE | Tyler The Creator | 190
+Dreams - 2004 Remaster | Fleetwood Mac | 257 => Dreams (2001 Remaster) | Fleetwood Mac | 257
+Starboy - Explicit | The Weeknd; Daft Punk | 230 => Starboy (feat. Daft Punk) | The Weeknd | 230
+Umbrella (Deluxe Edition) | Rihanna | 275 => Umbrella | Rihanna | 276
+I Will Survive - Stereo | Gloria Gaynor | 198 => I Will Survive | Gloria Gaynor | 198
+Old Town Road - Remix | Lil Nas X; Billy Ray Cyrus | 157 => Old Town Road (Remix) [feat. Billy Ray Cyrus] | Lil Nas X | 157
+Группа крови | Кино | 285 => ГРУППА КРОВИ | КИНО | 285
+أنت عمري | أم كلثوم | 3540 => أَنْتَ عُمْرِي | أم كلثوم | 3542
+÷ | Ed Sheeran | 100 => ÷ | Ed Sheeran | 100
+Creep - Live at Glastonbury 1997 | Radiohead | 250 => Creep (Live at Glastonbury) | Radiohead | 251
+Blue Train (Mono) | John Coltrane | 643 => Blue Train - Mono | John Coltrane | 643
+";
 
-/// Title, artists and seconds of what is wanted and of what was found; what comes of it.
-pub(super) type Case =
-    (&'static str, &'static [&'static str], u64, &'static str, &'static [&'static str], u64, Is);
+/// What is asked about, and why.
+pub(super) const AMBIGUOUS: &str = "
+Empire State of Mind | JAY-Z; Alicia Keys | 276 => Empire State Of Mind [Jay-Z + Alicia Keys] | JAY-Z | 276 ! another title
+Creep | Radiohead | 238 => Creep (Live at Glastonbury) | Radiohead | 240 ! live
+Creep - Live | Radiohead | 260 => Creep | Radiohead | 238 ! live
+Creep | Radiohead | 238 => Creep (Acoustic) | Radiohead | 259 ! acoustic
+Midnight City | M83 | 243 => Midnight City (Eric Prydz Private Remix) | M83 | 440 ! remix
+Around the World - Kernkraft Remix | ATC | 210 => Around the World (Alternative Remix) | ATC | 210 ! take
+Love Story | Taylor Swift | 235 => Love Story (Taylor's Version) | Taylor Swift | 235 ! re-recorded
+Heroes - Single Version | David Bowie | 215 => Heroes | David Bowie | 371 ! apart in length
+Sweet Dreams | Eurythmics | 216 => Sweet Dreams (Sped Up) | Eurythmics | 180 ! sped up
+Clint Eastwood - Demo | Gorillaz | 300 => Clint Eastwood | Gorillaz | 340 ! demo
+Marquee Moon | Television | 638 => Marquee Moon | Television | 650 ! 12 s apart
+Marquee Moon | Television | 638 => Marquee Moon | Television | 290 ! 348 s apart
+Part 1 | Tinariwen | 300 => Part 2 | Tinariwen | 300 ! another number
+Bohemian Rhapsody | Queen | 354 => Bohemian Rhapsody | London Symphony Orchestra plays Queen | 352 ! another artist
+Dancing Queen | ABBA | 231 => Dancing Queen | ABBA Teens | 231 ! another artist (ABBA Teens)
+So What | Pink | 215 => So What | Pink Floyd | 215 ! another artist (Pink Floyd)
+Lullaby | Seal | 200 => Lullaby | Seal Team Kids | 200 ! another artist
+Sing | Earth | 200 => Sing | Earth, Wind & Fire | 200 ! together with others
+We Will Rock You | Queen | 122 => We Will Rock You | Five; Queen | 122 ! together with others
+No Woman, No Cry | Bob Marley | 240 => No Woman, No Cry | Bob Marley & The Wailers | 240 ! together with others
+Rockstar | Lil Nas | 200 => Rockstar | Lil Nas X | 200 ! another artist
+Love Me Again | Various Artists | 200 => Love Me Again | Various Artists | 200 ! another artist
+Kapitel 12 | Rufus Beck | 180 => Kapitel 13 | Rufus Beck | 182 ! another number
+Kapitel 1 12 | Rufus Beck | 180 => Kapitel 11 2 | Rufus Beck | 180 ! another number
+Goldberg Variations, BWV 988: Variation 3 | Glenn Gould | 62 => Goldberg Variations, BWV 988: Variation 4 | Glenn Gould | 60 ! another number
+Another Brick in the Wall, Pt. 1 | Pink Floyd | 191 => Another Brick in the Wall, Pt. 3 | Pink Floyd | 193 ! another number
+Gymnopédie No. 1 | Erik Satie | 190 => Gymnopédie No. 3 | Erik Satie | 189 ! another number
+Piano Sonata, Op. 27 No. 2: I. Adagio | Alfred Brendel | 330 => Piano Sonata, Op. 27 No. 2: II. Allegretto | Alfred Brendel | 330 ! another number
+Nocturne, Op. 9 No. 2 | Frédéric Chopin | 270 => Nocturne, Op. 9 No. 2 | Frédéric Chopin; Maria João Pires | 270 ! performers
+Nocturne, Op. 9 No. 2 | Frédéric Chopin; Arthur Rubinstein | 270 => Nocturne, Op. 9 No. 2 | Frédéric Chopin; Maria João Pires | 270 ! performers
+Rocky XI | Survivor | 240 => Rocky IX | Survivor | 240 ! another number
+Shine On You Crazy Diamond (Pts. 1-5) | Pink Floyd | 810 => Shine On You Crazy Diamond (Parts 6-9) | Pink Floyd | 810 ! another number
+Part One | Tinariwen | 300 => Part 1 | Tinariwen | 300 ! another number
+I Want You | The Jackson 5 | 180 => I Want You Back | The Jackson 5 | 180 ! another title
+Stay | Band | 200 => Stay (With Me) | Band | 201 ! guests
+Piano Man | Billy Joel | 339 => Pianoman | Billy Joel; Guest | 350 ! 11 s apart
+Song | Band | 200 => Song (Acappella) | Band | 200 ! another title
+Song | Band | 200 => Song (Reprise) | Band | 200 ! another title
+Song | Band | 200 => Song (Instrumental) | Band | 200 ! instrumental
+Help! - Mono | The Beatles | 139 => Help! - Stereo | The Beatles | 139 ! mono
+Royals | Lorde | 190 => Royals (Clean) | Lorde | 190 ! clean
+One More Time - Radio Edit | Daft Punk | 200 => One More Time (Extended Mix) | Daft Punk | 390 ! edit
+One More Time | Daft Punk | 320 => One More Time (Radio Edit) | Daft Punk | 320 ! edit
+Midnight City (Eric Prydz Remix) | M83 | 440 => Midnight City (Eric Prydz Private Remix) | M83 | 440 ! take
+Creep - Live | Radiohead | 250 => Creep (Live in Berlin) | Radiohead | 250 ! take
+Creep - Live in Berlin 1994 | Radiohead | 250 => Creep (Live in Berlin 2001) | Radiohead | 250 ! take
+Heroes (DJ X Remix) | Band | 250 => Heroes | Band | 250 ! remix
+Song (feat. Ann) | Band | 200 => Song (feat. Bob) | Band | 200 ! guests
+Interlude | Band | 100 => Interlude | Band | 104 ! 4 s apart
+Тату | Band | 200 => Тату 2 | Band | 200 ! another number
+ガラス | Band | 200 => カラス | Band | 200 ! another title
+";
 
-pub(super) const CASES: &[Case] = &[
-    // The same, written by two services.
-    (
-        "Hey Jude - Remastered 2015",
-        &["The Beatles"],
-        431,
-        "Hey Jude (Remastered 2015)",
-        &["The Beatles"],
-        431,
-        Is::Matched,
-    ),
-    ("Hey Jude - Remastered 2015", &["The Beatles"], 431, "Hey Jude", &["Beatles"], 430, Is::Matched),
-    (
-        "Billie Jean",
-        &["Michael Jackson"],
-        294,
-        "Billie Jean (Single Version)",
-        &["Michael Jackson"],
-        294,
-        Is::Matched,
-    ),
-    (
-        "Bohemian Rhapsody - 2011 Mix",
-        &["Queen"],
-        354,
-        "Bohemian Rhapsody (2011 Mix)",
-        &["Queen"],
-        354,
-        Is::Matched,
-    ),
-    ("Señorita", &["Shawn Mendes", "Camila Cabello"], 191, "Senorita", &["Shawn Mendes"], 191, Is::Matched),
-    ("Für Immer", &["Die Ärzte"], 200, "Fur immer", &["Die Arzte"], 201, Is::Matched),
-    ("Sæglópur", &["Sigur Rós"], 458, "Saeglopur", &["Sigur Ros"], 458, Is::Matched),
-    ("Rock & Roll", &["Led Zeppelin"], 220, "Rock and Roll", &["Led Zeppelin"], 221, Is::Matched),
-    ("Don’t Stop Me Now", &["Queen"], 209, "Don't Stop Me Now", &["Queen"], 210, Is::Matched),
-    (
-        "(Sittin' On) The Dock of the Bay",
-        &["Otis Redding"],
-        163,
-        "Sittin' On the Dock of the Bay",
-        &["Otis Redding"],
-        163,
-        Is::Matched,
-    ),
-    (
-        "Empire State of Mind (feat. Alicia Keys)",
-        &["JAY-Z"],
-        276,
-        "Empire State Of Mind",
-        &["JAY-Z", "Alicia Keys"],
-        277,
-        Is::Matched,
-    ),
-    (
-        "Empire State of Mind",
-        &["JAY-Z", "Alicia Keys"],
-        276,
-        "Empire State Of Mind [Jay-Z + Alicia Keys]",
-        &["JAY-Z"],
-        276,
-        Is::Ambiguous,
-    ),
-    (
-        "Titanium feat. Sia",
-        &["David Guetta"],
-        245,
-        "Titanium (feat. Sia)",
-        &["David Guetta", "Sia"],
-        245,
-        Is::Matched,
-    ),
-    (
-        "Our House",
-        &["Crosby, Stills, Nash & Young"],
-        179,
-        "Our House",
-        &["Crosby, Stills, Nash & Young", "Graham Nash"],
-        179,
-        Is::Matched,
-    ),
-    (
-        "Get Lucky (Radio Edit) [feat. Pharrell Williams and Nile Rodgers]",
-        &["Daft Punk"],
-        248,
-        "Get Lucky - Radio Edit",
-        &["Daft Punk", "Pharrell Williams", "Nile Rodgers"],
-        248,
-        Is::Matched,
-    ),
-    ("Blue Monday '88", &["New Order"], 243, "Blue Monday 88", &["New Order"], 243, Is::Matched),
-    ("紅蓮華", &["LiSA"], 238, "紅蓮華", &["LiSA"], 238, Is::Matched),
-    (
-        "Midnight City (Eric Prydz Private Remix)",
-        &["M83"],
-        440,
-        "Midnight City - Eric Prydz Private Remix",
-        &["M83"],
-        440,
-        Is::Matched,
-    ),
-    ("Strobe - Original Mix", &["deadmau5"], 637, "Strobe", &["deadmau5"], 637, Is::Matched),
-    (
-        "Layla (Acoustic) [Live at MTV Unplugged]",
-        &["Eric Clapton"],
-        286,
-        "Layla - Acoustic; Live at MTV Unplugged",
-        &["Eric Clapton"],
-        286,
-        Is::Matched,
-    ),
-    // Other recordings of the same song.
-    ("Hurt", &["Johnny Cash"], 218, "Hurt", &["Nine Inch Nails"], 374, Is::Nothing),
-    ("Halo", &["Beyoncé"], 261, "Halo", &["Depeche Mode"], 270, Is::Nothing),
-    ("Creep", &["Radiohead"], 238, "Creep (Live at Glastonbury)", &["Radiohead"], 240, Is::Ambiguous),
-    ("Creep - Live", &["Radiohead"], 260, "Creep", &["Radiohead"], 238, Is::Ambiguous),
-    ("Creep", &["Radiohead"], 238, "Creep (Acoustic)", &["Radiohead"], 259, Is::Ambiguous),
-    (
-        "Midnight City",
-        &["M83"],
-        243,
-        "Midnight City (Eric Prydz Private Remix)",
-        &["M83"],
-        440,
-        Is::Ambiguous,
-    ),
-    (
-        "Around the World - Kernkraft Remix",
-        &["ATC"],
-        210,
-        "Around the World (Alternative Remix)",
-        &["ATC"],
-        210,
-        Is::Ambiguous,
-    ),
-    (
-        "Love Story",
-        &["Taylor Swift"],
-        235,
-        "Love Story (Taylor's Version)",
-        &["Taylor Swift"],
-        235,
-        Is::Ambiguous,
-    ),
-    (
-        "Rolling in the Deep",
-        &["Adele"],
-        228,
-        "Rolling in the Deep (Karaoke Version)",
-        &["Adele"],
-        228,
-        Is::Nothing,
-    ),
-    (
-        "Rolling in the Deep",
-        &["Adele"],
-        228,
-        "Rolling in the Deep (In the Style of Adele) [Karaoke]",
-        &["Sing2Piano"],
-        228,
-        Is::Nothing,
-    ),
-    ("Heroes - Single Version", &["David Bowie"], 215, "Heroes", &["David Bowie"], 371, Is::Ambiguous),
-    ("Sweet Dreams", &["Eurythmics"], 216, "Sweet Dreams (Sped Up)", &["Eurythmics"], 180, Is::Ambiguous),
-    ("Clint Eastwood - Demo", &["Gorillaz"], 300, "Clint Eastwood", &["Gorillaz"], 340, Is::Ambiguous),
-    // The length tells.
-    ("Marquee Moon", &["Television"], 638, "Marquee Moon", &["Television"], 640, Is::Matched),
-    ("Marquee Moon", &["Television"], 638, "Marquee Moon", &["Television"], 650, Is::Ambiguous),
-    ("Marquee Moon", &["Television"], 638, "Marquee Moon", &["Television"], 290, Is::Ambiguous),
-    ("Marquee Moon", &["Television"], 0, "Marquee Moon", &["Television"], 638, Is::Matched),
-    // Other songs.
-    ("Angel", &["Massive Attack"], 379, "Teardrop", &["Massive Attack"], 330, Is::Nothing),
-    ("One", &["U2"], 276, "One More Time", &["Daft Punk"], 320, Is::Nothing),
-    ("Intro", &["The xx"], 127, "Intro", &["The National"], 127, Is::Nothing),
-    ("Part 1", &["Tinariwen"], 300, "Part 2", &["Tinariwen"], 300, Is::Ambiguous),
-];
+/// What is not even shown.
+pub(super) const NOTHING: &str = "
+Hurt | Johnny Cash | 218 => Hurt | Nine Inch Nails | 374
+Halo | Beyoncé | 261 => Halo | Depeche Mode | 270
+Rolling in the Deep | Adele | 228 => Rolling in the Deep (Karaoke Version) | Adele | 228
+Rolling in the Deep | Adele | 228 => Rolling in the Deep (In the Style of Adele) [Karaoke] | Sing2Piano | 228
+Angel | Massive Attack | 379 => Teardrop | Massive Attack | 330
+One | U2 | 276 => One More Time | Daft Punk | 320
+Intro | The xx | 127 => Intro | The National | 127
+Bohemian Rhapsody | Queen | 354 => Bohemian Rhapsody | Queen Tribute Band | 355
+Bohemian Rhapsody | Queen | 354 => Bohemian Rhapsody | The Queen Karaoke Players | 355
+Halo | Beyoncé | 261 => Halo (Piano Karaoke Version) | Beyoncé Karaoke | 261
+Someone Like You | Adele | 285 => Someone Like You (Originally Performed by Adele) | Karaoke Diva | 285
+Smells Like Teen Spirit | Nirvana | 301 => Smells Like Teen Spirit (A Tribute to Nirvana) | Nirvana | 301
+Hallelujah | Leonard Cohen | 278 => Hallelujah | Jeff Buckley | 413
+Hallelujah | Leonard Cohen | 278 => Hallelujah | Pentatonix | 278
+Wonderwall | Oasis | 258 => Wonderwall - Cover | Ryan Adams | 258
+Intro | A | 60 => Intro | Zebra Crossing | 60
+÷ | Ed Sheeran | 100 => × | Ed Sheeran | 100
+99 Luftballons | Nena | 231 => Neunundneunzig Luftballons | Nena | 231
+Song | Band | 200 => Song (Piano Version) | Band | 200
+";

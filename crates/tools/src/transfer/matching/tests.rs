@@ -1,12 +1,11 @@
-//! Cases as people have them, and what must hold of any two tracks.
+//! Cases as people have them.
 
-use proptest::prelude::*;
 use stagedoor_domain::music::{AlbumSummary, ArtistSummary, Track};
 
-use super::cases::{CASES, Is};
+use super::cases::{AMBIGUOUS, MATCHED, NOTHING};
 use super::*;
 
-fn track(id: &str, title: &str, artists: &[&str], seconds: u64) -> Track {
+pub(super) fn track(id: &str, title: &str, artists: &[&str], seconds: u64) -> Track {
     Track {
         reference: format!("tidal:track:{id}").parse().unwrap(),
         title: title.to_owned(),
@@ -35,32 +34,116 @@ fn with_isrc(isrc: &str, track: Track) -> Track {
     Track { isrc: Some(isrc.to_owned()), ..track }
 }
 
-fn is(judgement: &Judgement) -> Is {
-    match judgement {
-        Judgement::Matched(_) => Is::Matched,
-        Judgement::Ambiguous(_) => Is::Ambiguous,
-        Judgement::None => Is::Nothing,
-    }
-}
-
-fn chosen(judgement: Judgement) -> Candidate {
+pub(super) fn chosen(judgement: Judgement) -> Candidate {
     match judgement {
         Judgement::Matched(candidate) => candidate,
         other => panic!("nothing was chosen: {other:?}"),
     }
 }
 
+/// The tracks of a line, and what is said of it.
+fn case(line: &str) -> (Wanted, Track, &str) {
+    let (tracks, said) = line.split_once(" ! ").unwrap_or((line, ""));
+    let (wanted, found) = tracks.split_once(" => ").unwrap();
+    let read = |text: &str| {
+        let [title, artists, seconds] = text.splitn(3, " | ").collect::<Vec<_>>()[..] else {
+            panic!("{text}")
+        };
+        track("1", title, &artists.split("; ").collect::<Vec<_>>(), seconds.parse().unwrap())
+    };
+    (Wanted::from(&read(wanted)), read(found), said)
+}
+
+fn wrong(cases: &str, is_right: impl Fn(&Judgement, &str) -> bool) -> String {
+    let judged = cases.lines().filter(|line| !line.is_empty()).filter_map(|line| {
+        let (wanted, found, said) = case(line);
+        let judgement = by_search(&wanted, &[found]);
+        (!is_right(&judgement, said)).then(|| format!("{line}: {judgement:?}"))
+    });
+    judged.collect::<Vec<_>>().join("\n")
+}
+
 #[test]
-fn what_people_have_is_told_apart() {
-    let mut wrong = Vec::new();
-    for (title, artists, seconds, found, by, long, expected) in CASES {
-        let wanted = Wanted::from(&track("0", title, artists, *seconds));
-        let judgement = by_search(&wanted, &[track("1", found, by, *long)]);
-        if is(&judgement) != *expected {
-            wrong.push(format!("{title} / {found}: {judgement:?}"));
-        }
+fn the_same_written_by_two_services_is_matched() {
+    assert_eq!(wrong(MATCHED, |judgement, _| matches!(judgement, Judgement::Matched(_))), "");
+}
+
+#[test]
+fn what_may_be_another_recording_is_asked_about_with_the_reason() {
+    let is_right = |judgement: &Judgement, said: &str| matches!(judgement, Judgement::Ambiguous(candidates) if candidates[0].reason.contains(said));
+    assert_eq!(wrong(AMBIGUOUS, is_right), "");
+}
+
+#[test]
+fn another_song_is_not_shown() {
+    assert_eq!(wrong(NOTHING, |judgement, _| *judgement == Judgement::None), "");
+}
+
+/// Neither a place nor a code makes anything of these the same.
+#[test]
+fn no_code_and_no_place_makes_another_recording_the_same() {
+    let told_by_code = [
+        "together with others",
+        "performers",
+        "guests",
+        "12 s apart",
+        "perhaps another take",
+        "Live in Berlin)",
+    ];
+    for line in AMBIGUOUS.lines().chain(NOTHING.lines()).filter(|line| !line.is_empty()) {
+        let (wanted, found, said) = case(line);
+        let by_place = by_place(&wanted, &found);
+        assert!(!matches!(by_place, Judgement::Matched(_)), "{line}: {by_place:?}");
+        let by_isrc = by_isrc(&wanted, &[found]);
+        let told = told_by_code.iter().any(|told| said.contains(told) || line.contains(told));
+        assert_eq!(matches!(by_isrc, Judgement::Matched(_)), told, "{line}: {by_isrc:?}");
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_code_of_another_track_does_not_win() {
+    for (wanted, found, reason) in [
+        (("Airbag", "Radiohead", 284), ("Paranoid Android (Live)", "Radiohead", 500), "another title"),
+        (("Intro", "A", 60), ("Intro", "Zebra Crossing", 400), "another artist (Zebra Crossing)"),
+        (("Airbag", "Radiohead", 284), ("Airbag (Live)", "Radiohead", 284), "another version (live)"),
+        (("Airbag", "Radiohead", 284), ("Airbag", "Radiohead", 300), "16 s apart"),
+    ] {
+        let made = |id: &str, (title, by, seconds): (&str, &str, u64)| track(id, title, &[by], seconds);
+        let wanted_track = made("0", wanted);
+        let judgement = by_isrc(&Wanted::from(&wanted_track), &[made("1", found)]);
+        let Judgement::Ambiguous(candidates) = judgement else { panic!("{judgement:?}") };
+        assert!(candidates[0].reason.starts_with("same ISRC, but "), "{candidates:?}");
+        assert!(candidates[0].reason.contains(reason), "{candidates:?}");
+        let both = [made("1", found), made("2", wanted)];
+        assert_eq!(chosen(by_isrc(&Wanted::from(&wanted_track), &both)).reference.id(), "2");
+    }
+}
+
+#[test]
+fn what_the_album_says_of_its_tracks_counts() {
+    let wanted = Wanted::from(&on_album("Pablo Honey", track("0", "Creep", &["Radiohead"], 238)));
+    for (album, reason) in [
+        ("Live at the Astoria", "live"),
+        ("A Tribute to Radiohead", "cover"),
+        ("Radiohead Karaoke Hits", "karaoke"),
+    ] {
+        let judgement = by_search(&wanted, &[on_album(album, track("1", "Creep", &["Radiohead"], 238))]);
+        let Judgement::Ambiguous(candidates) = judgement else { panic!("{album}: {judgement:?}") };
+        assert!(candidates[0].reason.contains(reason), "{candidates:?}");
+    }
+    let live = Wanted::from(&track("0", "Creep - Live", &["Radiohead"], 238));
+    chosen(by_search(
+        &live,
+        &[on_album("Live at the Astoria", track("1", "Creep (Live)", &["Radiohead"], 238))],
+    ));
+}
+
+#[test]
+fn the_clean_one_is_not_taken_for_the_explicit_one() {
+    let clean = track("1", "HUMBLE.", &["Kendrick Lamar"], 177);
+    let wanted = Wanted { explicit: true, ..Wanted::from(&clean) };
+    let Judgement::Ambiguous(candidates) = by_search(&wanted, &[clean]) else { panic!("it is another edit") };
+    assert_eq!(candidates[0].reason, "not the explicit one");
 }
 
 #[test]
@@ -141,83 +224,4 @@ fn at_most_five_are_shown_the_likeliest_first() {
     let Judgement::Ambiguous(candidates) = by_search(&wanted, &found) else { panic!("all are live") };
     assert_eq!(candidates.len(), SHOWN);
     assert!(candidates.is_sorted_by(|one, next| one.confidence >= next.confidence));
-}
-
-fn a_title() -> impl Strategy<Value = String> {
-    (
-        "[A-Za-zÀ-ÿ '&-]{1,20}",
-        prop::option::of(prop::sample::select(vec![
-            " (Live)",
-            " - Remastered 2009",
-            " (Radio Edit)",
-            " [feat. Somebody]",
-            " (Acoustic)",
-            " - DJ X Remix",
-        ])),
-    )
-        .prop_map(|(base, version)| format!("{base}{}", version.unwrap_or_default()))
-        .prop_filter("it says something", |title| !words(title).is_empty())
-}
-
-fn a_track() -> impl Strategy<Value = Track> {
-    (a_title(), "[A-Za-zÀ-ÿ ]{1,12}[a-z]", 0_u64..1_000)
-        .prop_map(|(title, artist, seconds)| track("1", &title, &[&artist], seconds))
-}
-
-proptest! {
-    #[test]
-    fn a_track_is_surely_itself(track in a_track()) {
-        let wanted = Wanted::from(&track);
-        let candidate = chosen(by_search(&wanted, std::slice::from_ref(&track)));
-        prop_assert!(candidate.confidence >= Confidence(94), "{candidate:?}");
-    }
-
-    #[test]
-    fn capitals_and_accents_decide_nothing(track in a_track()) {
-        let wanted = Wanted::from(&track);
-        let loud = Track { title: track.title.to_uppercase(), ..track.clone() };
-        let plain = Track { title: words(&track.title).join(" "), ..track };
-        let confidence = |track: &Track| Scored::new(&wanted, track).confidence;
-        prop_assert_eq!(confidence(&loud), Scored::new(&wanted, &Track { title: wanted.title.clone(), ..loud.clone() }).confidence);
-        prop_assert!(confidence(&plain) <= Confidence::FULL);
-    }
-
-    #[test]
-    fn whatever_is_found_the_judgement_is_of_it(wanted in a_track(), found in prop::collection::vec(a_track(), 0..6)) {
-        let references: Vec<_> = found.iter().map(|track| track.reference.clone()).collect();
-        match by_search(&Wanted::from(&wanted), &found) {
-            Judgement::Matched(candidate) => {
-                prop_assert!(candidate.confidence >= SURE);
-                prop_assert!(references.contains(&candidate.reference));
-            }
-            Judgement::Ambiguous(candidates) => {
-                prop_assert!(!candidates.is_empty() && candidates.len() <= SHOWN);
-                prop_assert!(candidates.iter().all(|candidate| candidate.confidence >= POSSIBLE));
-            }
-            Judgement::None => {}
-        }
-    }
-
-    #[test]
-    fn another_artist_is_never_taken_without_asking(track in a_track()) {
-        let other = Track {
-            artists: vec![ArtistSummary { reference: "tidal:artist:9".parse().unwrap(), name: "0123456789".to_owned() }],
-            ..track.clone()
-        };
-        prop_assert_eq!(by_search(&Wanted::from(&track), &[other]), Judgement::None);
-    }
-
-    #[test]
-    fn a_live_one_is_never_taken_for_a_studio_one(base in "[A-Za-z]{3,12}", seconds in 100_u64..400) {
-        let studio = track("1", &base, &["Someone"], seconds);
-        let live = track("2", &format!("{base} (Live)"), &["Someone"], seconds);
-        prop_assert_ne!(is(&by_search(&Wanted::from(&studio), std::slice::from_ref(&live))), Is::Matched);
-        prop_assert_ne!(is(&by_search(&Wanted::from(&live), &[studio])), Is::Matched);
-    }
-
-    #[test]
-    fn any_text_can_be_taken_apart(title in ".{0,60}") {
-        let parsed = Title::of(&title);
-        prop_assert!(!parsed.base.contains('(') && !parsed.base.contains("  "));
-    }
 }

@@ -86,7 +86,8 @@ pub(super) fn tidy_playlist(given: &Given, principal: &Principal) -> String {
         &mut text,
         principal,
         &[ToolName::PlaylistUndo],
-        " Remind me that playlist_undo takes all of it back.",
+        " Note the version that the playlist has before the first change, and tell me at the end: playlist_undo with \
+         that number as `to_version` takes all of it back, without one only the last change.",
     );
     text
 }

@@ -81,7 +81,7 @@ pub(super) fn of(caller: &Caller, job: &JobView) -> Option<InputRequests> {
 
 fn asked(job: &JobView) -> Option<InputRequests> {
     let doubtful = doubtful(job)?;
-    serde_json::from_value(json!({ key(&doubtful): form(&doubtful) })).ok()
+    serde_json::from_value(json!({ key(job, &doubtful): form(&doubtful) })).ok()
 }
 
 /// The decisions that the answers to those questions make, as `playlist_transfer` takes them; none if the person
@@ -93,7 +93,7 @@ pub(super) fn decisions(job: &JobView, responses: &BTreeMap<String, Value>) -> R
     };
     let doubtful = doubtful.ok_or("The task waits for no answer now.")?;
     let response =
-        responses.get(&key(&doubtful)).ok_or("There is no answer to the question that is open now.")?;
+        responses.get(&key(job, &doubtful)).ok_or("There is no answer to the question that is open now.")?;
     match response["action"].as_str() {
         Some("accept") => {}
         Some("decline") => {
@@ -127,10 +127,11 @@ fn doubtful(job: &JobView) -> Option<Vec<Doubtful>> {
     (!doubtful.is_empty()).then_some(doubtful)
 }
 
-/// The question's key, another one for other tracks: keys are unique over a task's life.
-fn key(doubtful: &[Doubtful]) -> String {
+/// The question's key: keys are unique over a task's life, so that an answer which is sent once more decides nothing that
+/// nobody was asked. The job has another time of change after each decision; the positions are there to be read.
+fn key(job: &JobView, doubtful: &[Doubtful]) -> String {
     let first = doubtful.first().map_or(0, |track| track.position);
-    format!("tracks_{first}_{}", doubtful.len())
+    format!("tracks_{first}_{}_{}", doubtful.len(), job.updated_at.timestamp_micros())
 }
 
 fn field(position: u32) -> String {
@@ -262,6 +263,15 @@ mod tests {
         let (first, next) = (waiting(0..50), waiting(20..50));
         let keys = [&first, &next].map(|job| asked(job).unwrap().into_keys().next().unwrap());
         assert_ne!(keys[0], keys[1]);
+        // The first track was left open, so that again as many are asked about from the same one on.
+        let later = JobView {
+            updated_at: DateTime::UNIX_EPOCH + chrono::TimeDelta::microseconds(1),
+            ..waiting(0..50)
+        };
+        let [key] = [&later].map(|job| asked(job).unwrap().into_keys().next().unwrap());
+        assert_ne!(keys[0], key);
+        let again = decisions(&later, &[(keys[0].clone(), json!({ "action": "decline" }))].into());
+        assert!(again.is_err(), "{again:?}");
         assert_eq!(answered(&first, json!({ "action": "decline" })).unwrap().len(), MOST);
     }
 }
