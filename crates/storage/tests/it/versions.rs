@@ -396,6 +396,7 @@ async fn a_write_does_not_overrule_what_was_stored_since_it_began() {
     let (before, ours, others) = (names(0..3), names(0..4), names(0..5));
     let cause = Cause::After(ToolName::PlaylistAdd);
     let call = Some(CallId::generate(vault.clock(), vault.entropy()));
+    let morning = head("Morning");
     let write = |entries| NewVersion {
         account: ada.account,
         user: ada.user,
@@ -403,7 +404,7 @@ async fn a_write_does_not_overrule_what_was_stored_since_it_began() {
         provider_version: None,
         cause,
         call,
-        head: &head("Morning"),
+        head: &morning,
         entries,
     };
     assert_eq!(store(vault, context, (&ada, 1), &before).await.unwrap().number, 1);

@@ -18,7 +18,9 @@ use super::output::EditOutput;
 use crate::accounts::Account;
 use crate::desk::{Desk, acting_for, internal};
 use crate::dispatch::{Interaction, Outcome};
-use crate::jobs::{CancelUnlessTold, Halt, JobKind, JobState, Paper, Rest, Shift, Stand, answer_within_call};
+use crate::jobs::{
+    CancelUnlessTold, Halt, JobKind, JobState, Paper, Rest, Shift, Stand, answer_within_call, owned,
+};
 use crate::origin::Origin;
 use crate::records::store_failure;
 
@@ -80,14 +82,13 @@ pub(crate) async fn call(
     let id = job_of(ctx, &account, &key);
     // Whoever has a key finds the job again.
     let leaving = arguments.idempotency_key.is_none().then(|| CancelUnlessTold::new(desk, ctx, id));
-    let begun = begin(desk, ctx, origin, (id, key, arguments), (&account, playlist)).await;
-    if !matches!(begun, Ok(true)) {
-        if let Some(leaving) = leaving {
-            leaving.told();
-        }
-        return begun.map(|_| None);
+    // If it fails, the job may be there all the same, and is cancelled unless it can be found again.
+    if !begin(desk, ctx, origin, (id, key, arguments), (&account, playlist)).await? {
+        leaving.into_iter().for_each(CancelUnlessTold::told);
+        return Ok(None);
     }
     desk.jobs().begun();
+    origin.about(owned::resource(id));
     answer_within_call(desk, ctx, origin, (id, leaving), interaction).await.map(Some)
 }
 
@@ -117,6 +118,7 @@ async fn begin(
     if total.is_some_and(|total| total <= SHORT) {
         return Ok(false);
     }
+    owned::room(desk, ctx).await?;
     let message = format!("Waiting to take duplicates out of {playlist}.");
     let document = Document::new(Work { arguments, playlist, account: account.id, key, edit: None });
     let job = NewJob {

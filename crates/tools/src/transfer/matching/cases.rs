@@ -71,6 +71,7 @@ Part 1 | Tinariwen | 300 => Part 2 | Tinariwen | 300 ! another number
 Bohemian Rhapsody | Queen | 354 => Bohemian Rhapsody | London Symphony Orchestra plays Queen | 352 ! another artist
 Dancing Queen | ABBA | 231 => Dancing Queen | ABBA Teens | 231 ! another artist (ABBA Teens)
 So What | Pink | 215 => So What | Pink Floyd | 215 ! another artist (Pink Floyd)
+Window Without a Feather - Live at the Velodrome | Band | 249 => Canyon Without a Weather (Live at the Velodrome) | Band | 143 ! another title
 Lullaby | Seal | 200 => Lullaby | Seal Team Kids | 200 ! another artist
 Sing | Earth | 200 => Sing | Earth, Wind & Fire | 200 ! together with others
 We Will Rock You | Queen | 122 => We Will Rock You | Five; Queen | 122 ! together with others
