@@ -55,7 +55,7 @@ pub enum ReferenceError {
     #[error("{0} is a code and not an item; the tool resolve tells which items it stands for")]
     Code(String),
     /// `isrc:` or `upc:` with something else behind it.
-    #[error("{given:?} is not a valid code: {}", form(*scheme))]
+    #[error("{given:?} is not a valid code: {}", form(scheme))]
     InvalidCode {
         /// What was given.
         given: String,

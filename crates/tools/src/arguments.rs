@@ -28,7 +28,7 @@ pub(crate) fn located<E: Display>(
     error: &serde_path_to_error::Error<E>,
 ) -> PublicError {
     let path = error.path().to_string();
-    let cause = in_json_terms(without_position(&error.inner().to_string()));
+    let cause = in_json_terms(&without_position(&error.inner().to_string()));
     match (within, path.as_str()) {
         (None, ".") => invalid(format!("{cause}.")),
         (None, path) => invalid(format!("`{path}`: {cause}.")),
@@ -165,7 +165,7 @@ pub(crate) fn text<'a>(field: &str, value: &'a str, max_chars: usize) -> Result<
 }
 
 /// What was expected, in the terms of those who write JSON.
-fn in_json_terms(message: String) -> String {
+fn in_json_terms(message: &str) -> String {
     let message = message.replace("invalid type: map", "invalid type: object");
     let message = message.replace("expected a sequence", "expected an array");
     let message = message.replace("invalid type: sequence", "invalid type: array");

@@ -129,7 +129,7 @@ async fn an_answer_that_lists_nothing_adds_nothing() {
     let skipped: Vec<_> = edited.skipped.iter().map(|skipped| skipped.reason.as_str()).collect();
     assert_eq!(skipped, ["unknown"]);
     let request = &tidal.server.requests()[0];
-    assert!(request.contains("idempotency-key: key-0\r\n"), "{request}");
+    assert!(request.contains("idempotency-key: key-"), "{request}");
     assert!(request.contains(r#"{"data":[{"id":"1","type":"tracks"},{"id":"2","type":"videos"}]}"#));
 }
 

@@ -104,7 +104,7 @@ async fn nobody_holds_more_than_was_granted() {
     assert_eq!(
         sorted_groups(&columns.await),
         "api_keys SELECT tenant_id,key_id,name,user_id,expires_at,revoked_at\n\
-        linked_accounts UPDATE status,updated_at\nplaylist_versions UPDATE provider_version"
+        linked_accounts UPDATE status,updated_at\nplaylist_versions UPDATE provider_version,cause,call_id"
     );
 
     let unsaved = format!(

@@ -55,7 +55,7 @@ pub(crate) struct DedupeOutput {
 /// A job that has taken nothing out yet.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Unfinished {
-    /// Ask job_get with it.
+    /// Ask `job_get` with it.
     job: String,
     state: JobState,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -201,10 +201,11 @@ async fn advance(shift: &Shift<'_>, job: &Job, document: &mut Document) -> Resul
         arguments,
         named_account: arguments.account.as_deref(),
     };
-    let edit = match editing::edit(desk, ctx, origin, change).await.map_err(|error| naming(key, error))? {
-        Told::Now(output, _) => serde_json::to_value(output).map_err(|error| internal(&error))?,
-        Told::Then(answer) => serde_json::from_str(answer.get()).map_err(|error| internal(&error))?,
-    };
+    let edit =
+        match Box::pin(editing::edit(desk, ctx, origin, change)).await.map_err(|error| naming(key, error))? {
+            Told::Now(output, _) => serde_json::to_value(output).map_err(|error| internal(&error))?,
+            Told::Then(answer) => serde_json::from_str(answer.get()).map_err(|error| internal(&error))?,
+        };
     let Value::Object(edit) = edit else { return Err(PublicError::internal().into()) };
     document.work.edit = Some(edit);
     let (rest, message) = done(document)?;

@@ -80,6 +80,7 @@ pub(super) enum Resumption {
 
 /// How a playlist stands for the call that goes on.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own, answered yes or no")]
 pub(super) struct Standing {
     pub(super) provider: Provider,
     pub(super) now: DateTime<Utc>,

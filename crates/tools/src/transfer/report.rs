@@ -21,7 +21,7 @@ pub(crate) struct Report {
     /// The playlist that is written.
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<ItemRef>,
-    /// The stored version of `target` before the first write: playlist_undo can restore it.
+    /// The stored version of `target` before the first write: `playlist_undo` can restore it.
     #[serde(skip_serializing_if = "Option::is_none")]
     version_before: Option<u32>,
     /// The one after the last write.

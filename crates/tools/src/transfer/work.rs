@@ -61,7 +61,7 @@ async fn advance(shift: &Shift<'_>, job: &Job, document: &mut Document) -> Resul
                     false => Stage::Write,
                 };
             }
-            Stage::Write => writing::advance(shift, job, document, &target).await?,
+            Stage::Write => Box::pin(writing::advance(shift, job, document, &target)).await?,
             Stage::Over => return Ok((Rest::Done, summary(document))),
         }
     }

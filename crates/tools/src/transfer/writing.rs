@@ -56,7 +56,7 @@ pub(super) async fn advance(
         return recover(shift, job, document, (&intent, &seen), &mut entries).await;
     }
     document.work.target = Some(playlist.clone());
-    write(shift, job, document, (of, &seen), &mut entries).await
+    Box::pin(write(shift, job, document, (of, &seen), &mut entries)).await
 }
 
 /// Makes the playlist. One of that name that was not there before the first try and holds nothing is what that try made.

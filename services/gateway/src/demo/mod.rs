@@ -45,7 +45,7 @@ pub struct DemoArguments {
     /// Leave linking the person's accounts to you; counts when the demo begins anew.
     #[arg(long)]
     unlinked: bool,
-    /// What the tenant overrides, as JSON: {"policy_gates": {"spotify": {"transfer": true}}}.
+    /// What the tenant overrides, as JSON: `{"policy_gates": {"spotify": {"transfer": true}}}`.
     #[arg(long, value_name = "JSON", value_parser = settings)]
     settings: Option<TenantSettings>,
     /// Where data is kept; /var/lib/stagedoor for root, else ~/.local/share/stagedoor.
