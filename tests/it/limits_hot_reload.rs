@@ -114,7 +114,7 @@ async fn without_the_database_what_is_known_stays_in_force() {
 #[tokio::test]
 async fn settings_that_make_no_sense_change_nothing() {
     let stage = Stage::start().await;
-    let ada = stage.inhabit("ada").await;
+    let ada = stage.inhabit_with("ada", stagedoor_domain::TenantSettings::default()).await;
     let gateway = TestGateway::start(&stage).await;
     let client = music::client(&gateway, &ada);
     let before = policy(&client).await;

@@ -149,15 +149,15 @@ async fn a_killed_replicas_call_is_done_once() {
             client.try_rpc("tools/call", params).await
         }
     });
-    let lost: Vec<_> = lost.map(tokio::spawn).collect();
+    let mut lost: tokio::task::JoinSet<_> = lost.collect();
     for (provider, playlist, tracks, _) in &made {
         while held(&stage, *provider, playlist) != tracks[..3] {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     }
     doomed.kill().await;
-    for call in lost {
-        assert!(call.await.unwrap().is_err(), "nobody was told");
+    while let Some(call) = lost.join_next().await {
+        assert!(call.unwrap().is_err(), "nobody was told");
     }
     stage.sandbox().faults().clear();
     for (_, _, _, call) in &made {
@@ -234,7 +234,7 @@ async fn memory_is_sealed_and_goes_with_the_account() {
         assert!(rows.lines().count() >= 4, "{table}");
         // Short numbers of tracks occur in any long text of digits.
         for secret in private.iter().filter(|secret| secret.len() > 12) {
-            let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+            let hex = secret.bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
             assert!(!rows.contains(secret.as_str()) && !rows.contains(&hex), "{secret} in {table}");
         }
     }

@@ -56,18 +56,18 @@ impl<'a> Scene<'a> {
         assert!(self.stage.sandbox().change_playlist(self.provider, self.id(), &ids));
     }
 
-    fn on_it(&self, arguments: Value) -> Value {
+    fn on_it(&self, arguments: &Value) -> Value {
         let mut members = json!({ "ref": self.playlist });
         members.as_object_mut().unwrap().extend(arguments.as_object().unwrap().clone());
         members
     }
 
     pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Value {
-        self.client.call(tool, self.on_it(arguments)).await
+        self.client.call(tool, self.on_it(&arguments)).await
     }
 
     pub(crate) async fn tool(&self, tool: &str, arguments: Value) -> Answer {
-        self.client.tool(tool, self.on_it(arguments)).await
+        self.client.tool(tool, self.on_it(&arguments)).await
     }
 
     pub(crate) async fn add(&self, numbers: &[usize]) -> Value {
