@@ -15,6 +15,8 @@ pub mod mutation;
 pub mod passphrase;
 mod pepper;
 pub mod provider;
+pub mod signed_lines;
+pub mod signing;
 
 pub use api_key::{ApiKeyDigest, ApiKeyParseError, KeyMode, PlainApiKey};
 pub use entropy::SystemEntropy;
@@ -24,6 +26,8 @@ pub use keys::{DataKey, KeyOwner};
 pub use passphrase::{PassphraseError, PassphraseSalt};
 pub use pepper::Peppers;
 pub use provider::{KekError, KekProvider, Wrap};
+pub use signed_lines::{SignedLinesReader, SignedLinesWriter};
+pub use signing::{SigningKey, VerifyingKey};
 
 /// The outcome of a future that waits for nothing.
 #[cfg(test)]
