@@ -145,6 +145,8 @@ error_codes! {
     JobUnknown = "job_unknown", 200;
     /// Nothing plays anywhere and no device was named; the message lists the devices.
     NoActiveDevice = "no_active_device", 200;
+    /// The person has not consented to what the call would do, or has withdrawn it; the message names the purpose.
+    ConsentRequired = "consent_required", 200;
     /// Part of a write was done; the message says which part.
     PartlyDone = "partly_done", 200;
     /// As many calls are under way as this tenant, or this replica, may have at a time.
@@ -155,6 +157,8 @@ error_codes! {
     KeyUnavailable = "key_unavailable", 503;
     /// The call cannot be audited, so it was not done.
     AuditUnavailable = "audit_unavailable", 503;
+    /// The tenant's audit log of the day has reached its size, so no more reads are recorded, and none are done.
+    AuditLogFull = "audit_log_full", 503;
     /// A fault of ours; the call id finds it in the log.
     Internal = "internal", 500;
 }

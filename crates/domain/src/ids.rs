@@ -66,6 +66,14 @@ uuid_id!(
     LinkAttemptId
 );
 uuid_id!(
+    /// What a person, or a tenant, asked for under the law: a copy of the data, or its deletion.
+    PrivacyRequestId
+);
+uuid_id!(
+    /// One decision of a person on one purpose.
+    ConsentId
+);
+uuid_id!(
     /// Work that outlives the call that began it.
     JobId
 );

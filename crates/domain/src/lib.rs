@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 pub mod clock;
+pub mod consent;
 pub mod error;
 pub mod ids;
 pub mod music;
@@ -17,10 +18,11 @@ pub mod text;
 pub mod tool;
 
 pub use clock::{Clock, Entropy, SystemClock};
+pub use consent::ConsentPurpose;
 pub use error::{ErrorCode, Fault, LimitDetail, LimitScope, PublicError};
 pub use ids::{
-    ApiKeyId, CallId, JobId, LinkAttemptId, LinkedAccountId, ProviderAppId, SessionId, TenantId, TenantSlug,
-    UserId,
+    ApiKeyId, CallId, ConsentId, JobId, LinkAttemptId, LinkedAccountId, PrivacyRequestId, ProviderAppId,
+    SessionId, TenantId, TenantSlug, UserId,
 };
 pub use music::Provider;
 pub use policy::{CacheClass, LimitClass, PolicyGate, Preferences, TenantSettings};

@@ -153,6 +153,7 @@ closed_set!(
         QueuesWrite = "queues:write",
         PreferencesWrite = "preferences:write",
         PrivacyManage = "privacy:manage",
+        AuditRead = "audit:read",
     }
 );
 

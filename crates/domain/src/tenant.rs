@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 
-use crate::ids::{ApiKeyId, CallId, LinkAttemptId, TenantId, TenantSlug, UserId};
+use crate::ids::{ApiKeyId, CallId, LinkAttemptId, PrivacyRequestId, TenantId, TenantSlug, UserId};
 use crate::policy::TenantSettings;
 use crate::scope::ScopeSet;
 use crate::tool::{ToolName, ToolsetSet};
@@ -19,6 +19,10 @@ pub enum TenantStatus {
     Active,
     /// Refused until an operator lifts it.
     Suspended,
+    /// Refused for good: its people and all that is theirs are being erased.
+    Deleting,
+    /// Erased. What is left says that it was, and when.
+    Deleted,
 }
 
 /// A tenant as requests see it; a snapshot, replaced when its row changes.
@@ -41,6 +45,8 @@ pub enum PrincipalKind {
     ApiKey(ApiKeyId),
     /// A person's browser that holds the address of a link page.
     LinkPage(LinkAttemptId),
+    /// Whoever holds the address of the page of a privacy request, which may do nothing but answer it.
+    PrivacyPage(PrivacyRequestId),
     /// A named job of ours.
     Job(&'static str),
 }
@@ -51,6 +57,7 @@ impl PrincipalKind {
         match self {
             Self::ApiKey(id) => format!("key:{id}"),
             Self::LinkPage(attempt) => format!("link:{attempt}"),
+            Self::PrivacyPage(request) => format!("privacy:{request}"),
             Self::Job(name) => format!("job:{name}"),
         }
     }
@@ -76,6 +83,19 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// Who visits a page whose address is its own key: without any right of an agent.
+    fn of_page(kind: PrincipalKind, user: Option<UserId>) -> Self {
+        Self {
+            kind,
+            user,
+            scopes: ScopeSet::empty(),
+            toolsets: ToolsetSet::empty(),
+            read_only: true,
+            expires_at: None,
+            allowed_networks: Vec::new(),
+        }
+    }
+
     /// The stable text that limiter keys and audit records name it by.
     pub fn label(&self) -> String {
         self.kind.label()
@@ -111,16 +131,26 @@ impl TenantContext {
 
     /// The context of a person's browser on the pages of one link: it may do nothing but finish or decline it.
     pub fn for_link_page(tenant: Arc<Tenant>, attempt: LinkAttemptId, user: UserId, call: CallId) -> Self {
-        let principal = Principal {
-            kind: PrincipalKind::LinkPage(attempt),
-            user: Some(user),
-            scopes: ScopeSet::empty(),
-            toolsets: ToolsetSet::empty(),
-            read_only: true,
-            expires_at: None,
-            allowed_networks: Vec::new(),
-        };
-        Self { tenant, principal: Arc::new(principal), call }
+        Self {
+            tenant,
+            principal: Arc::new(Principal::of_page(PrincipalKind::LinkPage(attempt), Some(user))),
+            call,
+        }
+    }
+
+    /// The context of a person's browser on the page of one privacy request: it may do nothing but answer that. Without
+    /// a person once that person is erased.
+    pub fn for_privacy_page(
+        tenant: Arc<Tenant>,
+        request: PrivacyRequestId,
+        user: Option<UserId>,
+        call: CallId,
+    ) -> Self {
+        Self {
+            tenant,
+            principal: Arc::new(Principal::of_page(PrincipalKind::PrivacyPage(request), user)),
+            call,
+        }
     }
 
     /// The context of a named job that works inside one tenant.

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 /// The text without invisible or reordering characters, at most `max_chars` characters long.
 ///
@@ -19,6 +19,25 @@ pub fn clean(text: &str, max_chars: usize) -> String {
         return String::new();
     }
     if cleaned.len() == cleaned.trim().len() { cleaned } else { cleaned.trim().to_owned() }
+}
+
+/// The text as it is meant, whoever typed it: without characters that show nothing or reorder others, composed (Unicode
+/// NFC). Blanks and line breaks stay. Borrowed if it is so already.
+pub fn composed(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() || (!text.chars().any(is_invisible) && is_nfc(text)) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().filter(|character| !is_invisible(*character)).nfc().collect())
+}
+
+/// The first character that nobody types: a control other than tab and line breaks (C0, DEL, C1).
+pub fn first_control(text: &str) -> Option<char> {
+    text.chars().find(|character| character.is_control() && !matches!(character, '\t' | '\n' | '\r'))
+}
+
+/// Whether some character of the text shows nothing by itself or reorders those around it.
+pub fn has_invisible(text: &str) -> bool {
+    !text.is_ascii() && text.chars().any(is_invisible)
 }
 
 /// The text with one blank where there were several.
@@ -72,7 +91,26 @@ fn is_invisible(character: char) -> bool {
 mod tests {
     use std::borrow::Cow;
 
-    use super::{clean, folded, joined};
+    use super::{clean, composed, first_control, folded, has_invisible, joined};
+
+    #[test]
+    fn a_text_is_composed_and_keeps_its_lines() {
+        for plain in ["", "So What", "a\tb\nc  d", "日本語 👩‍🎤", "Caf\u{e9}"] {
+            assert!(
+                matches!(composed(plain), Cow::Borrowed(same) if same == plain),
+                "{plain:?} costs nothing"
+            );
+        }
+        assert_eq!(composed("Cafe\u{301}\u{200b} \u{2068}del\u{2069}\nMar\u{e0041}"), "Caf\u{e9} del\nMar");
+        assert_eq!(composed("e\u{200c}\u{301}"), "\u{e9}", "what is taken out does not keep letters apart");
+        assert_eq!(first_control("a\tb\r\nc"), None);
+        for (text, control) in
+            [("a\0", '\0'), ("\u{7f}a", '\u{7f}'), ("é\u{85}", '\u{85}'), ("\u{1b}[0m", '\u{1b}')]
+        {
+            assert_eq!(first_control(text), Some(control), "{text:?}");
+        }
+        assert!(has_invisible("a\u{202e}") && !has_invisible("日本語"));
+    }
 
     #[test]
     fn a_question_is_the_same_however_it_is_written() {

@@ -20,6 +20,8 @@ closed_set!(
         Library = "library",
         Playback = "playback",
         Jobs = "jobs",
+        Privacy = "privacy",
+        Audit = "audit",
     }
 );
 
@@ -70,6 +72,12 @@ closed_set!(
         JobGet = "job_get",
         JobCancel = "job_cancel",
         UsageStatus = "usage_status",
+        ConsentGet = "consent_get",
+        ConsentSet = "consent_set",
+        ExportMyData = "export_my_data",
+        DeleteMyData = "delete_my_data",
+        PrivacyRequests = "privacy_requests",
+        AuditQuery = "audit_query",
     }
 );
 
@@ -113,6 +121,12 @@ impl ToolName {
             Self::PreferencesGet | Self::PreferencesSet => Toolset::Preferences,
             Self::JobGet | Self::JobCancel => Toolset::Jobs,
             Self::UsageStatus => Toolset::Usage,
+            Self::ConsentGet
+            | Self::ConsentSet
+            | Self::ExportMyData
+            | Self::DeleteMyData
+            | Self::PrivacyRequests => Toolset::Privacy,
+            Self::AuditQuery => Toolset::Audit,
         }
     }
 
@@ -128,7 +142,10 @@ impl ToolName {
             Self::TopItems | Self::RecentlyPlayed => Some(Scope::HistoryRead),
             Self::PlaybackState | Self::Devices => Some(Scope::PlaybackRead),
             Self::PlaybackControl | Self::QueueAdd => Some(Scope::PlaybackWrite),
-            Self::AccountUnlink => Some(Scope::PrivacyManage),
+            Self::AccountUnlink | Self::ConsentSet | Self::ExportMyData | Self::DeleteMyData => {
+                Some(Scope::PrivacyManage)
+            }
+            Self::AuditQuery => Some(Scope::AuditRead),
             Self::PreferencesSet => Some(Scope::PreferencesWrite),
             Self::Profile
             | Self::AccountsList
@@ -136,6 +153,8 @@ impl ToolName {
             | Self::PreferencesGet
             | Self::JobGet
             | Self::JobCancel
+            | Self::ConsentGet
+            | Self::PrivacyRequests
             | Self::UsageStatus => None,
             _ => match self.toolset() {
                 Toolset::Catalog => Some(Scope::CatalogRead),
@@ -208,6 +227,9 @@ impl ToolName {
                 | Self::AccountLink
                 | Self::AccountUnlink
                 | Self::PreferencesSet
+                | Self::ConsentSet
+                | Self::ExportMyData
+                | Self::DeleteMyData
                 | Self::JobCancel
         )
     }
@@ -217,6 +239,7 @@ impl ToolName {
         matches!(
             self,
             Self::AccountUnlink
+                | Self::DeleteMyData
                 | Self::PlaylistUpdate
                 | Self::PlaylistDelete
                 | Self::PlaylistRemove

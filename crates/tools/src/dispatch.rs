@@ -365,6 +365,13 @@ impl Dispatcher {
             ToolName::PreferencesSet => {
                 Box::pin(preferences::set(desk, ctx, origin, arguments::read(given)?)).await
             }
+            // TEMPORARY until their owners add arms.
+            ToolName::ConsentGet
+            | ToolName::ConsentSet
+            | ToolName::ExportMyData
+            | ToolName::DeleteMyData
+            | ToolName::PrivacyRequests
+            | ToolName::AuditQuery => Err(PublicError::internal()),
             ToolName::UsageStatus => usage::status(desk, ctx, origin, arguments::read(given)?).await,
         }
     }

@@ -124,6 +124,13 @@ pub(super) fn of(name: ToolName) -> (Map<String, Value>, Map<String, Value>) {
         }
         ToolName::JobGet => (schema::of_input::<GetJobArguments>(), schema::of_output::<JobOutput>()),
         ToolName::JobCancel => (schema::of_input::<CancelArguments>(), schema::of_output::<JobOutput>()),
+        // TEMPORARY until their owners add arms.
+        ToolName::ConsentGet
+        | ToolName::ConsentSet
+        | ToolName::ExportMyData
+        | ToolName::DeleteMyData
+        | ToolName::PrivacyRequests
+        | ToolName::AuditQuery => (schema::of_input::<NoArguments>(), schema::of_output::<UsageOutput>()),
         ToolName::UsageStatus => (schema::of_input::<NoArguments>(), schema::of_output::<UsageOutput>()),
     }
 }

@@ -108,6 +108,13 @@ pub(super) fn of(name: ToolName) -> (&'static str, &'static str) {
         ),
         ToolName::JobGet => ("Get job", "How far a job is, and its report."),
         ToolName::JobCancel => ("Cancel job", "Stop a job after its current step. What was done stays."),
+        // TEMPORARY until their owners write them.
+        ToolName::ConsentGet => ("Get consents", "What the person has consented to."),
+        ToolName::ConsentSet => ("Set consent", "Record that the person consents, or withdraws."),
+        ToolName::ExportMyData => ("Export my data", "A copy of everything that is kept about the person."),
+        ToolName::DeleteMyData => ("Delete my data", "Delete everything that is kept about the person."),
+        ToolName::PrivacyRequests => ("List privacy requests", "The person's requests and how far they are."),
+        ToolName::AuditQuery => ("Query audit trail", "Who did what and when in this tenant."),
         ToolName::UsageStatus => {
             ("Show usage", "What this key may do, calls left, what was refused, what the cache saved.")
         }
