@@ -23,6 +23,7 @@ pub mod provision;
 pub mod session_devices;
 pub mod session_imports;
 mod sign_in;
+pub mod signing_keys;
 mod store;
 pub mod tenants;
 mod told;
