@@ -267,9 +267,17 @@ pub fn ceil_seconds(wait: Duration) -> u64 {
 }
 
 impl PublicError {
-    /// An error with no hint.
+    /// The longest message, in bytes: a refusal quotes what it was sent, and does not repeat it.
+    pub const LONGEST_MESSAGE: usize = 1_500;
+
+    /// An error with no hint. A message that is too long is cut.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, retry_after: None, limit: None, details: None }
+        let mut message = message.into();
+        if message.len() > Self::LONGEST_MESSAGE {
+            message.truncate(message.floor_char_boundary(Self::LONGEST_MESSAGE - '…'.len_utf8()));
+            message.push('…');
+        }
+        Self { code, message, hint: None, retry_after: None, limit: None, details: None }
     }
 
     /// The error with what to do instead.

@@ -5,11 +5,14 @@
 pub mod clock;
 pub mod consent;
 pub mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod ids;
 pub mod music;
 pub mod network;
 pub mod playback;
 pub mod policy;
+pub mod preferences;
 pub mod reference;
 pub mod scope;
 pub mod settings;
@@ -25,7 +28,8 @@ pub use ids::{
     SessionId, TenantId, TenantSlug, UserId,
 };
 pub use music::Provider;
-pub use policy::{CacheClass, LimitClass, PolicyGate, Preferences, TenantSettings};
+pub use policy::{AuditSettings, CacheClass, LimitClass, PolicyGate, PrivacyTerms, TenantSettings};
+pub use preferences::{AudioQuality, Preferences, PreferencesLayer};
 pub use reference::{EntityKind, ItemRef, Reference};
 pub use scope::{Scope, ScopeSet};
 pub use settings::SettingsProblem;

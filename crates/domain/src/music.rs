@@ -4,6 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::preferences::AudioQuality;
 use crate::reference::ItemRef;
 use crate::scope::closed_set;
 use std::fmt;
@@ -83,6 +84,9 @@ pub struct Track {
     pub duration_ms: u64,
     /// Whether the provider marks it explicit.
     pub explicit: bool,
+    /// The best quality of sound that the provider has it in, where it tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio_quality: Option<AudioQuality>,
     /// Position on its disc, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub track_number: Option<u32>,
@@ -110,6 +114,12 @@ pub struct Album {
     /// How many tracks it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub track_count: Option<u32>,
+    /// Whether the provider marks it explicit, where it does that with albums.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explicit: Option<bool>,
+    /// The best quality of sound that the provider has it in, where it tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audio_quality: Option<AudioQuality>,
     /// Its tracks, first page; empty in lists.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub tracks: Vec<Track>,

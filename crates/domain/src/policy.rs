@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::music::Provider;
+use crate::preferences::{PreferencesLayer, is_default};
 use crate::scope::closed_set;
 use std::fmt;
 use std::str::FromStr;
@@ -204,12 +205,6 @@ pub struct DevicePolicy {
     pub window_seconds: u32,
 }
 
-impl DevicePolicy {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 impl Default for DevicePolicy {
     fn default() -> Self {
         Self {
@@ -221,28 +216,37 @@ impl Default for DevicePolicy {
     }
 }
 
-/// What a person wants of the cache (SEED-T §4.1, `cache_preferences`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct CachePreferences {
-    /// Whether that person's calls may be answered with what was fetched before.
-    pub enable_cache: bool,
-    /// How old an answer may be at most, in seconds; `None` leaves it to the data's class. It shortens only.
-    pub cache_duration: Option<u32>,
+/// What a tenant says of its policy on people's data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PrivacyTerms {
+    /// The version that consents are given for; another one needs new consents. `None` if what is set cannot be read:
+    /// nobody has agreed to that.
+    pub policy_version: Option<String>,
+    /// Where people can read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_url: Option<String>,
 }
 
-impl Default for CachePreferences {
-    fn default() -> Self {
-        Self { enable_cache: true, cache_duration: None }
+impl PrivacyTerms {
+    /// Whether a text can name a version: 1 to 32 letters, digits, dots, hyphens and underscores.
+    pub fn is_version(text: &str) -> bool {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        (1..=32).contains(&text.len()) && text.bytes().all(allowed)
     }
 }
 
-/// What a person prefers. Members that are not known are passed over, so that two releases can read the same row.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Preferences {
-    /// Of the cache.
-    pub cache_preferences: CachePreferences,
+impl Default for PrivacyTerms {
+    fn default() -> Self {
+        Self { policy_version: Some("1".to_owned()), policy_url: None }
+    }
+}
+
+/// What a tenant sets of its audit trail.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct AuditSettings {
+    /// How many bytes of records a day may hold before reads are refused; 0 for no limit, the configuration's if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_log_size_bytes: Option<u64>,
 }
 
 /// What a tenant may override; kept in `tenants.settings` as JSON and read again without a restart.
@@ -267,11 +271,20 @@ pub struct TenantSettings {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub cache_ttl_seconds: BTreeMap<CacheClass, u64>,
     /// What happens when an account is used from a device that is new, or from many at once.
-    #[serde(skip_serializing_if = "DevicePolicy::is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub devices: DevicePolicy,
     /// Which policy gates are open for which provider; one that is absent has its default.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub policy_gates: BTreeMap<Provider, BTreeMap<PolicyGate, bool>>,
+    /// How much of its audit trail is kept in a day.
+    #[serde(skip_serializing_if = "is_default")]
+    pub audit: AuditSettings,
+    /// What holds for people who have set nothing of their own.
+    #[serde(skip_serializing_if = "is_default")]
+    pub preferences: PreferencesLayer,
+    /// The policy that people's consents are about.
+    #[serde(skip_serializing_if = "is_default")]
+    pub privacy: PrivacyTerms,
 }
 
 impl TenantSettings {

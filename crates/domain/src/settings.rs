@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 
 use crate::music::Provider;
 use crate::policy::{
-    CacheClass, DevicePolicy, LimitClass, PenaltyStep, PolicyAction, PolicyGate, Quota, TenantSettings,
+    AuditSettings, CacheClass, DevicePolicy, LimitClass, PenaltyStep, PolicyAction, PolicyGate, Quota,
+    TenantSettings,
 };
 
 /// Something in a tenant's settings that could not be read. The default holds in its place.
@@ -29,7 +30,7 @@ impl fmt::Display for SettingsProblem {
 }
 
 impl TenantSettings {
-    const MEMBERS: [&str; 7] = [
+    const MEMBERS: [&str; 10] = [
         "limits",
         "tenant_limits",
         "penalties",
@@ -37,6 +38,9 @@ impl TenantSettings {
         "cache_ttl_seconds",
         "devices",
         "policy_gates",
+        "audit",
+        "preferences",
+        "privacy",
     ];
 
     /// What can be read of `stored`, and what cannot. A member that cannot be read has its default. Where one of
@@ -60,6 +64,9 @@ impl TenantSettings {
                 }
                 "devices" => settings.devices = reader.devices(name, value),
                 "policy_gates" => settings.policy_gates = reader.policy_gates(name, value),
+                "audit" => settings.audit = reader.audit(name, value),
+                "preferences" => settings.preferences = reader.preferences(name, value),
+                "privacy" => settings.privacy = reader.privacy_terms(name, value),
                 _ => reader.unknown("", name, "member", &Self::MEMBERS),
             }
         }
@@ -141,6 +148,15 @@ impl Reader {
             }
         }
         policy
+    }
+
+    fn audit(&mut self, path: &str, value: &Value) -> AuditSettings {
+        const MEMBERS: [&str; 1] = ["max_log_size_bytes"];
+        let size = self.members(path, value, &MEMBERS).and_then(|members| members.get(MEMBERS[0]));
+        let most = i64::MAX.unsigned_abs();
+        AuditSettings {
+            max_log_size_bytes: size.and_then(|size| self.whole(&member(path, MEMBERS[0]), size, most)),
+        }
     }
 
     /// A gate that cannot be read has its default, so that a slip never opens one.
@@ -308,5 +324,6 @@ fn short(text: &str) -> String {
     format!("{cut:?}{more}")
 }
 
+mod preferences;
 #[cfg(test)]
 mod tests;

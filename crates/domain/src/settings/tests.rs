@@ -3,6 +3,8 @@
 use serde_json::json;
 
 use super::*;
+use crate::policy::PrivacyTerms;
+use crate::preferences::{AudioQuality, CacheLayer, PreferencesLayer, PrivacyLayer, SearchLayer};
 
 fn read(stored: &Value) -> (TenantSettings, Vec<String>) {
     let (settings, problems) = TenantSettings::read(stored);
@@ -26,6 +28,16 @@ fn what_is_written_is_read_again_without_a_word() {
         cache_ttl_seconds: [(CacheClass::Track, 60), (CacheClass::Search, 0)].into(),
         devices: DevicePolicy { new_device: PolicyAction::Refuse, concurrent: 2, ..DevicePolicy::default() },
         policy_gates: [(Provider::Spotify, [(PolicyGate::Transfer, true)].into())].into(),
+        preferences: PreferencesLayer {
+            audio_quality: Some(AudioQuality::Lossless),
+            search_defaults: SearchLayer { limit: Some(50), include_explicit: Some(false) },
+            cache_preferences: CacheLayer { enable_cache: Some(true), cache_duration: Some(1) },
+            privacy: PrivacyLayer { enable_analytics: Some(false), share_usage_data: Some(true) },
+        },
+        privacy: PrivacyTerms {
+            policy_version: Some("2026-11".to_owned()),
+            policy_url: Some("https://example.com/privacy".to_owned()),
+        },
     };
     assert_eq!(TenantSettings::read(&serde_json::to_value(&settings).unwrap()), (settings, vec![]));
     assert_eq!(TenantSettings::read(&json!({})), (TenantSettings::default(), vec![]));
@@ -57,7 +69,7 @@ fn a_slip_takes_nothing_else_with_it() {
         "devices.max: this version knows no such member; known: new_device, too_many, concurrent, window_seconds",
         "devices.too_many: it is \"forbid\"; wanted: one of allow, warn, refuse",
         "limit: this version knows no such member; known: limits, tenant_limits, penalties, concurrent_calls, \
-         cache_ttl_seconds, devices, policy_gates",
+         cache_ttl_seconds, devices, policy_gates, preferences, privacy",
         "limits.playlist: it is null; wanted: a list such as [{\"capacity\": 100, \"window_seconds\": 60}], or [] for \
          no limit",
         "limits.serch: this version knows no such class; known: api, search, playlist, auth",
@@ -90,6 +102,47 @@ fn a_slip_opens_no_gate() {
     ];
     assert_eq!(problems, told);
     assert_eq!(refused(&json!({ "policy_gates": true })), ["policy_gates: it is true; wanted: an object"]);
+}
+
+#[test]
+fn a_slip_in_the_defaults_of_people_allows_nothing_and_is_agreed_to_by_nobody() {
+    let (settings, problems) = read(&json!({
+        "preferences": {
+            "audio_quality": "HIGHEST",
+            "search_defaults": { "limit": 51, "include_explicit": false },
+            "cache_preferences": { "cache_duration": 0, "enable_cach": true },
+            "privacy": { "enable_analytics": "yes" },
+            "theme": "dark",
+        },
+        "privacy": { "policy_version": "of today", "policy_url": "http://example.com" },
+    }));
+    assert_eq!(
+        settings.preferences,
+        PreferencesLayer {
+            search_defaults: SearchLayer { limit: None, include_explicit: Some(false) },
+            privacy: PrivacyLayer { enable_analytics: Some(false), share_usage_data: None },
+            ..PreferencesLayer::default()
+        }
+    );
+    assert_eq!(settings.privacy, PrivacyTerms { policy_version: None, policy_url: None });
+    let mut problems = problems;
+    problems.sort();
+    let told = [
+        "preferences.audio_quality: it is \"HIGHEST\"; wanted: one of LOW, HIGH, LOSSLESS, HI_RES_LOSSLESS",
+        "preferences.cache_preferences.cache_duration: it is 0; wanted: a whole number from 1 to 2592000",
+        "preferences.cache_preferences.enable_cach: this version knows no such member; known: enable_cache, \
+         cache_duration",
+        "preferences.privacy.enable_analytics: it is \"yes\"; wanted: true or false",
+        "preferences.search_defaults.limit: it is 51; wanted: a whole number from 1 to 50",
+        "preferences.theme: this version knows no such member; known: audio_quality, search_defaults, \
+         cache_preferences, privacy",
+        "privacy.policy_url: it is \"http://example.com\"; wanted: an https address, or null for none",
+        "privacy.policy_version: it is \"of today\"; wanted: a text of 1 to 32 letters, digits, dots, hyphens and \
+         underscores",
+    ];
+    assert_eq!(problems, told);
+    let (absent, _) = read(&json!({ "privacy": {} }));
+    assert_eq!(absent.privacy, PrivacyTerms::default());
 }
 
 #[test]
