@@ -68,6 +68,20 @@ pub async fn summary(
     }))
 }
 
+/// The keys that act for a person, revoked ones too.
+pub async fn ids_of(transaction: &mut TenantTransaction, user: UserId) -> Result<Vec<ApiKeyId>, StoreError> {
+    let ids = sqlx::query_scalar!(
+        "SELECT key_id FROM api_keys WHERE tenant_id = $1 AND user_id = $2 ORDER BY key_id",
+        transaction.tenant_id().0,
+        user.0
+    )
+    .fetch_all(transaction.connection())
+    .await?;
+    ids.into_iter()
+        .map(|id| id.parse().map_err(|_| StoreError::not_understood("api_keys.key_id", id)))
+        .collect()
+}
+
 /// Stores a key's digest and rights.
 pub async fn insert(
     transaction: &mut TenantTransaction,

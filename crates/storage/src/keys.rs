@@ -207,6 +207,11 @@ impl KeyVault {
         loading.retain(|_, gate| Arc::strong_count(gate) > 1);
     }
 
+    /// Wipes the keys of a person that are open here, so that nothing more is sealed or opened with them.
+    pub fn forget_person(&self, context: &TenantContext, user: UserId) {
+        self.opened.close_of(context.tenant_id(), KeyOwner::Subject(user));
+    }
+
     async fn make(&self, context: &TenantContext, owner: KeyOwner) -> Result<WrappedKey, StoreError> {
         let (tenant, revision) = (context.tenant_id(), 1);
         let key = DataKey::generate(uuid_v7(&*self.clock, &*self.entropy), owner, &*self.entropy);

@@ -4,8 +4,10 @@
 
 pub mod api_keys;
 pub mod audit;
+pub mod consents;
 pub mod data_keys;
 mod error;
+pub mod erasure;
 pub mod idempotency;
 pub mod jobs;
 pub mod keys;
@@ -15,8 +17,10 @@ pub mod linked_accounts;
 mod migrate;
 mod options;
 mod packed;
+pub mod personal_data;
 pub mod playlist_versions;
 pub mod preferences;
+pub mod privacy_requests;
 pub mod provider_apps;
 pub mod provider_sessions;
 pub mod provision;
@@ -32,7 +36,7 @@ pub mod users;
 
 pub use error::StoreError;
 pub use keys::KeyVault;
-pub use migrate::{MigrationError, RolePasswords, migrate, provision_roles};
+pub use migrate::{MigrationError, RolePasswords, migrate, provision_roles, schema_digest};
 pub use options::{Purpose, StoreOptions};
 pub use sign_in::StoredApiKey;
 pub use store::Store;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use stagedoor_crypto::digest::{SHA256_LENGTH, sha256};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 const ROLES: &str = include_str!("../../../migrations/roles/roles.sql");
@@ -53,6 +54,13 @@ pub async fn migrate(admin_url: &SecretString) -> Result<(), MigrationError> {
     run(&migrations, &mut connection).await?;
     // The lock ends with the connection.
     Ok(connection.close().await?)
+}
+
+/// Stands for the schema that [`migrate`] makes: another digest for any other migration or role.
+pub fn schema_digest() -> [u8; SHA256_LENGTH] {
+    let mut parts = vec![ROLES.as_bytes()];
+    parts.extend(MIGRATIONS.iter().map(|migration| &*migration.checksum));
+    sha256(&parts)
 }
 
 /// A table's lock is waited for only shortly: whoever waits for one that a long reader holds makes everyone behind wait.

@@ -1,34 +1,48 @@
-//! What people prefer: one document for each person, sealed under that person's key. Who may change what is `tools`'.
+//! What people prefer: one document for each person, sealed under that person's key, brought to the present version of
+//! its schema when it is read. It holds what the person has set and nothing else. Who may change what is `tools`'.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use stagedoor_crypto::{KeyOwner, SealContext};
-use stagedoor_domain::{Preferences, TenantContext, TenantId, UserId};
+use stagedoor_domain::{PreferencesLayer, SettingsProblem, TenantContext, TenantId, UserId};
 
 use crate::error::StoreError;
 use crate::keys::KeyVault;
 use crate::transaction::TenantTransaction;
 
-/// The schema versions of the document that this build reads; it writes the last.
-const KNOWN_VERSIONS: [&str; 1] = ["1.0"];
-const VERSION: &str = KNOWN_VERSIONS[KNOWN_VERSIONS.len() - 1];
+mod versions;
 
 /// What a person prefers, as it is stored.
 #[derive(Clone, PartialEq)]
 pub struct StoredPreferences {
     /// What this build knows of it.
-    pub preferences: Preferences,
+    pub preferences: PreferencesLayer,
+    /// What it does not understand, which counts as not set and is kept.
+    pub not_understood: Vec<SettingsProblem>,
     /// Raised by each write; 0 if the person never set anything.
     pub revision: i64,
     /// When it was last written.
     pub updated_at: Option<DateTime<Utc>>,
-    /// All members, those of a later release too, which a write must not lose.
-    document: Map<String, Value>,
+    document: Document,
 }
+
+/// A document of the present version: all that the person has set, that of a later release too.
+pub type Document = Map<String, Value>;
 
 impl StoredPreferences {
     fn none() -> Self {
-        Self { preferences: Preferences::default(), revision: 0, updated_at: None, document: Map::new() }
+        Self::standing(Document::new(), 0, None)
+    }
+
+    fn standing(document: Document, revision: i64, updated_at: Option<DateTime<Utc>>) -> Self {
+        let (preferences, not_understood) = PreferencesLayer::read(&Value::Object(document.clone()));
+        Self { preferences, not_understood, revision, updated_at, document }
+    }
+
+    /// All that the person has set. What takes its place keeps the members that it does not change, so that nothing of
+    /// a later release is lost.
+    pub fn document(&self) -> &Document {
+        &self.document
     }
 }
 
@@ -60,49 +74,42 @@ pub async fn load_to_replace(
     let Some(row) = vault.store().with_tenant(context, read).await? else {
         return Ok((StoredPreferences::none(), None));
     };
-    if !KNOWN_VERSIONS.contains(&row.schema_version.as_str()) {
+    if !versions::is_known(&row.schema_version) {
         return Err(StoreError::not_understood("preferences.schema_version", row.schema_version));
     }
     let place = place(context.tenant_id(), user, row.revision);
-    let standing = |preferences, document| StoredPreferences {
-        preferences,
-        revision: row.revision,
-        updated_at: Some(row.updated_at),
-        document,
-    };
+    let standing = |document| StoredPreferences::standing(document, row.revision, Some(row.updated_at));
     let opened = vault.open(context, &place, &row.document, "a person's preferences").await;
-    match opened.and_then(|opened| understood(&opened)) {
-        Ok((preferences, document)) => Ok((standing(preferences, document), None)),
+    match opened.and_then(|opened| present(&opened, &row.schema_version)) {
+        Ok(document) => Ok((standing(document), None)),
         Err(damage @ (StoreError::Unreadable { .. } | StoreError::NotUnderstood { .. })) => {
-            Ok((standing(Preferences::default(), Map::new()), Some(damage)))
+            Ok((standing(Document::new()), Some(damage)))
         }
         Err(error) => Err(error),
     }
 }
 
-fn understood(opened: &[u8]) -> Result<(Preferences, Map<String, Value>), StoreError> {
+/// The document as the present version has it.
+fn present(opened: &[u8], version: &str) -> Result<Document, StoreError> {
     // What the document says is not repeated: it is the person's.
-    let unusable = |_| StoreError::not_understood("preferences.document", "something else than preferences");
-    let document: Map<String, Value> = serde_json::from_slice(opened).map_err(unusable)?;
-    let preferences = serde_json::from_value(Value::Object(document.clone())).map_err(unusable)?;
-    Ok((preferences, document))
+    let unusable = || StoreError::not_understood("preferences.document", "something else than preferences");
+    let document = serde_json::from_slice(opened).map_err(|_| unusable())?;
+    versions::migrate(document, version).ok_or_else(unusable)
 }
 
-/// Stores what `user` prefers now in place of `before`, which was loaded; members of `before` that this build does not
-/// know are kept. [`StoreError::Changed`] if someone else stored something since, [`StoreError::Missing`] if there is
+/// Stores `document` as what `user` prefers in place of `before`, which was loaded and from which it was made, in the
+/// present version. [`StoreError::Changed`] if someone else stored something since, [`StoreError::Missing`] if there is
 /// no such person.
 pub async fn store(
     vault: &KeyVault,
     context: &TenantContext,
     user: UserId,
     before: &StoredPreferences,
-    preferences: &Preferences,
+    document: Document,
 ) -> Result<StoredPreferences, StoreError> {
-    let mut document = before.document.clone();
-    overlay(&mut document, members(preferences));
     let revision = before.revision + 1;
     let place = place(context.tenant_id(), user, revision);
-    let bytes = Value::Object(document.clone()).to_string().into_bytes();
+    let bytes = serde_json::to_vec(&document).expect("a document is JSON already");
     let sealed = vault.seal(context, KeyOwner::Subject(user), &place, &bytes).await?;
     let now = vault.clock().now();
     // With no row before, one that is there now wins the conflict; with one, its revision must still be the same.
@@ -117,7 +124,7 @@ pub async fn store(
                 WHERE p.revision = $5::bigint - 1",
             tx.tenant_id().0,
             user.0,
-            VERSION,
+            versions::PRESENT,
             sealed,
             revision,
             now
@@ -126,22 +133,7 @@ pub async fn store(
         if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Changed("the preferences")) }
     };
     vault.store().with_tenant(context, write).await?;
-    Ok(StoredPreferences { preferences: *preferences, revision, updated_at: Some(now), document })
-}
-
-fn members(preferences: &Preferences) -> Map<String, Value> {
-    let members = serde_json::to_value(preferences).and_then(serde_json::from_value);
-    members.expect("preferences are an object of plain data")
-}
-
-/// Lays the members of `upper` over those of `lower`, objects member by member.
-fn overlay(lower: &mut Map<String, Value>, upper: Map<String, Value>) {
-    for (name, value) in upper {
-        match (lower.entry(name).or_insert(Value::Null), value) {
-            (Value::Object(lower), Value::Object(upper)) => overlay(lower, upper),
-            (lower, value) => *lower = value,
-        }
-    }
+    Ok(StoredPreferences::standing(document, revision, Some(now)))
 }
 
 fn place(tenant: TenantId, user: UserId, revision: i64) -> SealContext {

@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use stagedoor_crypto::{KeyOwner, SealContext, SigningKey, VerifyingKey};
-use stagedoor_domain::ids::uuid_v7;
-use stagedoor_domain::{TenantContext, TenantId};
+use stagedoor_domain::{TenantContext, TenantId, TenantSlug};
 use uuid::Uuid;
 
 use crate::error::StoreError;
 use crate::keys::KeyVault;
+use crate::store::Store;
 use crate::transaction::TenantTransaction;
 
 /// The public half of a key, and since when it signed.
@@ -50,6 +50,24 @@ pub async fn public_keys(transaction: &mut TenantTransaction) -> Result<Vec<Publ
         .collect()
 }
 
+impl Store {
+    /// Every public key of the tenant of that slug, oldest first; none if there is no such tenant. Needs no tenant
+    /// context.
+    pub async fn public_signing_keys(&self, slug: &TenantSlug) -> Result<Vec<VerifyingKey>, StoreError> {
+        let query = sqlx::query!(
+            r#"SELECT key_id AS "key_id!", public_key AS "public_key!" FROM public_signing_keys($1)"#,
+            slug.as_str()
+        );
+        let rows = self.outside(async |connection| Ok(query.fetch_all(connection).await?)).await?;
+        rows.into_iter()
+            .map(|row| {
+                let unusable = || StoreError::not_understood("signing_keys.public_key", row.key_id.to_string());
+                VerifyingKey::new(row.key_id, &row.public_key).ok_or_else(unusable)
+            })
+            .collect()
+    }
+}
+
 async fn load(vault: &KeyVault, context: &TenantContext) -> Result<Option<SigningKey>, StoreError> {
     let read = async |tx: &mut TenantTransaction| {
         let row = sqlx::query!(
@@ -67,7 +85,11 @@ async fn load(vault: &KeyVault, context: &TenantContext) -> Result<Option<Signin
 }
 
 async fn make(vault: &KeyVault, context: &TenantContext) -> Result<(), StoreError> {
-    let key = SigningKey::generate(uuid_v7(vault.clock(), vault.entropy()), vault.entropy());
+    let mut id = [0; 16];
+    vault.entropy().fill(&mut id);
+    // Not by time: an id is public, and when a tenant began is its own affair.
+    let id = uuid::Builder::from_random_bytes(id).into_uuid();
+    let key = SigningKey::generate(id, vault.entropy());
     let place = place(context.tenant_id(), key.id(), 1);
     let sealed = vault.seal(context, KeyOwner::Tenant, &place, key.seed()).await?;
     let (public, now) = (*key.verifying_key().bytes(), vault.clock().now());

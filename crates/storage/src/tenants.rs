@@ -158,6 +158,8 @@ pub(crate) fn tenant(
     let status = match status {
         "active" => TenantStatus::Active,
         "suspended" => TenantStatus::Suspended,
+        "deleting" => TenantStatus::Deleting,
+        "deleted" => TenantStatus::Deleted,
         other => return Err(StoreError::not_understood("tenants.status", other)),
     };
     let slug: TenantSlug = slug.parse().map_err(|_| StoreError::not_understood("tenants.slug", slug))?;

@@ -1,5 +1,9 @@
 //! The audit trail's tables: appending to a chain, and reading one back. What a record says, and what makes a chain
-//! valid, is for the crate `audit`; the hash itself is made by the function `audit_append`, under the head's lock.
+//! valid, is for the crate `audit`; the hash itself is made by the function `audit_append_sized`, under the head's lock.
+
+mod checkpoints;
+mod footprint;
+mod search;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use stagedoor_domain::{CallId, UserId};
@@ -7,6 +11,13 @@ use uuid::Uuid;
 
 use crate::error::StoreError;
 use crate::transaction::TenantTransaction;
+
+pub use checkpoints::{
+    CheckpointHead, StoredCheckpoint, add_checkpoint, checkpoint_head, checkpoint_span, checkpoints_after,
+    checkpoints_archived, checkpoints_of_day,
+};
+pub use footprint::{Footprint, footprint};
+pub use search::{FoundRecord, SearchWindow, days_of, search};
 
 /// The sealed payloads of some records of one person, or of none.
 #[derive(Debug, Clone)]
@@ -56,20 +67,35 @@ pub struct StoredAuditRecord {
 /// The last link of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainHead {
+    /// The chain's day.
+    pub day: NaiveDate,
     /// Its sequence number; 0 for a chain without records.
     pub seq: i64,
     /// Its hash.
     pub hash: Vec<u8>,
+    /// What the chain's records take, in bytes, about.
+    pub bytes: i64,
+    /// The last record that a checkpoint covers; 0 if none does.
+    pub sealed_seq: i64,
+}
+
+/// How far a chain reaches after an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChainSize {
+    /// Its records.
+    pub length: i64,
+    /// What these take, in bytes, about.
+    pub bytes: i64,
 }
 
 /// Appends `records`, in this order, to the tenant's chain of `day` (UTC), with the bundles they point into. All or
-/// nothing, and only once per first bundle. Answers the chain's length.
+/// nothing, and only once per first bundle. Answers how far the chain reaches then.
 pub async fn append(
     transaction: &mut TenantTransaction,
     day: NaiveDate,
     bundles: &[AuditBundle],
     records: &[NewAuditRecord],
-) -> Result<i64, StoreError> {
+) -> Result<ChainSize, StoreError> {
     let bundle_ids: Vec<Uuid> = bundles.iter().map(|bundle| bundle.id).collect();
     let bundle_users: Vec<Option<Uuid>> =
         bundles.iter().map(|bundle| bundle.user.map(|user| user.0)).collect();
@@ -81,8 +107,10 @@ pub async fn append(
     let calls: Vec<Uuid> = records.iter().map(|record| record.call.0).collect();
     let record_bundles: Vec<Uuid> = records.iter().map(|record| record.bundle).collect();
     let positions: Vec<i32> = records.iter().map(|record| record.position.cast_signed()).collect();
-    let length = sqlx::query_scalar!(
-        r#"SELECT audit_append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) AS "length!""#,
+    let size = sqlx::query_as!(
+        ChainSize,
+        r#"SELECT chain_length AS "length!", chain_bytes AS "bytes!"
+        FROM audit_append_sized($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"#,
         day,
         &bundle_ids,
         &bundle_users as &[Option<Uuid>],
@@ -98,7 +126,7 @@ pub async fn append(
     .fetch_one(transaction.connection())
     .await
     .map_err(no_partition)?;
-    Ok(length)
+    Ok(size)
 }
 
 /// The head of the tenant's chain of `day`.
@@ -108,13 +136,32 @@ pub async fn head(
 ) -> Result<Option<ChainHead>, StoreError> {
     let head = sqlx::query_as!(
         ChainHead,
-        "SELECT seq, hash FROM audit_chain_heads WHERE tenant_id = $1 AND day = $2",
+        "SELECT day, seq, hash, bytes, sealed_seq FROM audit_chain_heads WHERE tenant_id = $1 AND day = $2",
         transaction.tenant_id().0,
         day
     )
     .fetch_optional(transaction.connection())
     .await?;
     Ok(head)
+}
+
+/// The heads of the tenant's chains of the days from `first` to `last`, in their order.
+pub async fn heads(
+    transaction: &mut TenantTransaction,
+    first: NaiveDate,
+    last: NaiveDate,
+) -> Result<Vec<ChainHead>, StoreError> {
+    let heads = sqlx::query_as!(
+        ChainHead,
+        "SELECT day, seq, hash, bytes, sealed_seq FROM audit_chain_heads
+        WHERE tenant_id = $1 AND day BETWEEN $2 AND $3 ORDER BY day",
+        transaction.tenant_id().0,
+        first,
+        last
+    )
+    .fetch_all(transaction.connection())
+    .await?;
+    Ok(heads)
 }
 
 /// At most `limit` records of the tenant's chain of `day`, those after `after`.
@@ -138,26 +185,36 @@ pub async fn records(
     Ok(records)
 }
 
-/// A bundle; `None` if it was erased.
-pub async fn bundle(
+struct Row {
+    bundle_id: Uuid,
+    user_id: Option<Uuid>,
+    records: i32,
+    sealed: Vec<u8>,
+}
+
+/// Those of the bundles `ids` that were not erased.
+pub async fn bundles(
     transaction: &mut TenantTransaction,
     day: NaiveDate,
-    id: Uuid,
-) -> Result<Option<AuditBundle>, StoreError> {
-    let row = sqlx::query!(
-        "SELECT user_id, records, sealed FROM audit_payloads WHERE tenant_id = $1 AND day = $2 AND bundle_id = $3",
+    ids: &[Uuid],
+) -> Result<Vec<AuditBundle>, StoreError> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT bundle_id, user_id, records, sealed FROM audit_payloads
+        WHERE tenant_id = $1 AND day = $2 AND bundle_id = ANY($3)",
         transaction.tenant_id().0,
         day,
-        id
+        ids
     )
-    .fetch_optional(transaction.connection())
+    .fetch_all(transaction.connection())
     .await?;
-    Ok(row.map(|row| AuditBundle {
-        id,
-        user: row.user_id.map(Into::into),
-        records: row.records.cast_unsigned(),
-        sealed: row.sealed,
-    }))
+    let bundle = |Row { bundle_id, user_id, records, sealed }| AuditBundle {
+        id: bundle_id,
+        user: user_id.map(Into::into),
+        records: records.cast_unsigned(),
+        sealed,
+    };
+    Ok(rows.into_iter().map(bundle).collect())
 }
 
 /// An insert into a partitioned table that has no partition for the row is a check violation (SQLSTATE 23514)

@@ -76,6 +76,10 @@ impl OpenedKeys {
         self.lock().remove(&(tenant, handle));
     }
 
+    pub(super) fn close_of(&self, tenant: TenantId, owner: KeyOwner) {
+        self.lock().retain(|(of, _), opened| *of != tenant || opened.key.owner() != owner);
+    }
+
     pub(super) fn forget_expired(&self, now: Duration) {
         self.lock().retain(|_, opened| now.saturating_sub(opened.at) < OPEN_FOR);
     }

@@ -292,18 +292,18 @@ impl Writing<'_> {
         transaction: &mut TenantTransaction,
         replaced: Option<u32>,
     ) -> Result<(), StoreError> {
-        let dropped: Vec<Vec<Uuid>> = sqlx::query_scalar(
+        let dropped: Vec<Vec<Uuid>> = sqlx::query_scalar!(
             "DELETE FROM playlist_versions
             WHERE tenant_id = $1 AND account_id = $2 AND playlist = $3 AND (number = $4 OR number <= (
                 SELECT number FROM playlist_versions
                 WHERE tenant_id = $1 AND account_id = $2 AND playlist = $3 AND number <> $4
                 ORDER BY number DESC OFFSET $5 LIMIT 1)) RETURNING chunks",
+            transaction.tenant_id().0,
+            self.new.account.0,
+            self.playlist,
+            as_integer(replaced.unwrap_or(0))?,
+            i64::from(KEPT)
         )
-        .bind(transaction.tenant_id().0)
-        .bind(self.new.account.0)
-        .bind(&self.playlist)
-        .bind(as_integer(replaced.unwrap_or(0))?)
-        .bind(i64::from(KEPT))
         .fetch_all(transaction.connection())
         .await?;
         if dropped.is_empty() {

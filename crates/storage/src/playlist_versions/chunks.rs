@@ -64,7 +64,7 @@ pub(super) fn place(tenant: TenantId, chunk: Uuid) -> SealContext {
 }
 
 /// The entries of an opened chunk.
-pub(super) fn decode(opened: &[u8]) -> Result<Vec<Box<str>>, StoreError> {
+pub(crate) fn decode(opened: &[u8]) -> Result<Vec<Box<str>>, StoreError> {
     let damaged = || StoreError::not_understood("playlist_chunks.entries", "something else than names");
     let encoded = packed::unpack(opened, "playlist_chunks.entries")?;
     let (mut rest, mut names) = (&encoded[..], Vec::new());

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 pub use append::{append, append_after};
 pub use cause::Cause;
+pub(crate) use chunks::decode as entry_names;
 pub use head::Head;
 pub use load::load;
 

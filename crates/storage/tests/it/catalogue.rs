@@ -20,7 +20,7 @@ async fn every_tenant_table_is_isolated_and_ready_to_be_distributed() {
     let rows = async |sql: String| database.tamper(&sql).await;
 
     let tables = rows(format!("SELECT count(*) FROM ({TABLES}) t")).await;
-    assert_eq!(tables, "28", "22 tables and 2 × 3 partitions");
+    assert_eq!(tables, "33", "27 tables and 2 × 3 partitions");
     let partitions =
         rows("SELECT count(*) FROM pg_inherits WHERE inhparent = 'audit_records'::regclass".into()).await;
     assert_eq!(partitions, "3");
@@ -46,7 +46,9 @@ async fn every_tenant_table_is_isolated_and_ready_to_be_distributed() {
     );
     assert_eq!(
         wider.await,
-        "jobs look_up_due {stagedoor_owner}\ntenants every_tenant_for_admin {stagedoor_admin}\n\
+        "audit_chain_heads look_up_unsealed {stagedoor_owner}\n\
+        audit_checkpoint_heads look_up_unarchived {stagedoor_owner}\n\
+        jobs look_up_due {stagedoor_owner}\nprivacy_requests look_up_open {stagedoor_owner}\ntenants every_tenant_for_admin {stagedoor_admin}\n\
         tenants look_up_by_slug {stagedoor_owner}",
         "a policy beside the isolation"
     );
@@ -85,14 +87,15 @@ async fn nobody_holds_more_than_was_granted() {
         FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace = 'public'::regnamespace
             AND a.grantee = 'stagedoor_app'::regrole GROUP BY c.relname ORDER BY 1",
     );
-    let expected = "audit_chain_heads SELECT\naudit_checkpoints SELECT\naudit_payloads SELECT\naudit_records SELECT\n\
-        data_keys INSERT,SELECT\nidempotency_keys DELETE,INSERT,SELECT,UPDATE\n\
+    let expected = "audit_chain_heads SELECT\naudit_checkpoint_heads SELECT\naudit_checkpoints SELECT\naudit_payloads SELECT\naudit_records SELECT\n\
+        consents INSERT,SELECT\ndata_keys INSERT,SELECT\nerasure_tombstones SELECT\nidempotency_keys DELETE,INSERT,SELECT,UPDATE\n\
         job_parts DELETE,INSERT,SELECT,UPDATE\njobs DELETE,INSERT,SELECT,UPDATE\nlimit_violations INSERT,SELECT,UPDATE\nlink_attempts DELETE,INSERT,SELECT,UPDATE\n\
         linked_accounts DELETE,INSERT,SELECT,UPDATE\nplaylist_chunks DELETE,INSERT,SELECT\n\
         playlist_versions DELETE,INSERT,SELECT\npreferences DELETE,INSERT,SELECT,UPDATE\n\
-        provider_apps SELECT\n\
+        privacy_requests SELECT\nprovider_apps SELECT\n\
         provider_sessions DELETE,INSERT,SELECT,UPDATE\nsession_devices DELETE,INSERT,SELECT,UPDATE\n\
-        session_imports DELETE,INSERT,SELECT,UPDATE\nsession_quarantine DELETE,INSERT,SELECT\nstorage_version SELECT\ntenants SELECT\nusers SELECT";
+        session_imports DELETE,INSERT,SELECT,UPDATE\nsession_quarantine DELETE,INSERT,SELECT\nsigning_keys INSERT,SELECT\n\
+        storage_version SELECT\ntenants SELECT\nusers SELECT";
     assert_eq!(sorted_groups(&app.await), expected);
 
     let columns = database.tamper(
@@ -103,7 +106,8 @@ async fn nobody_holds_more_than_was_granted() {
     );
     assert_eq!(
         sorted_groups(&columns.await),
-        "api_keys SELECT tenant_id,key_id,name,user_id,expires_at,revoked_at\n\
+        "api_keys SELECT tenant_id,key_id,name,mode,scopes,toolsets,read_only,user_id,allowed_networks,expires_at,\
+        revoked_at,last_used_at,created_at\n\
         linked_accounts UPDATE status,updated_at\nplaylist_versions UPDATE provider_version,cause,call_id"
     );
 

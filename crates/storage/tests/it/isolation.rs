@@ -1,23 +1,25 @@
 //! Two tenants side by side: whatever one does, it neither sees nor changes the other's rows.
 
 use sqlx::{Connection as _, PgConnection, Row as _};
-use stagedoor_domain::{Clock as _, Preferences, TenantContext};
+use stagedoor_domain::{Clock as _, TenantContext};
+use stagedoor_storage::preferences::Document;
 use stagedoor_storage::provider_apps::{self, OpenedProviderApp, ProviderAppMode};
 use stagedoor_storage::provision::{self, provider_app_id};
 use stagedoor_storage::session_imports::{ImportOutcome, SessionImport};
 use stagedoor_storage::{
-    StoreError, TenantTransaction, api_keys, limit_violations, link_attempts, linked_accounts, preferences,
-    provider_sessions, session_devices, session_imports, tenants, users,
+    StoreError, TenantTransaction, api_keys, consents, limit_violations, link_attempts, linked_accounts,
+    preferences, provider_sessions, session_devices, session_imports, tenants, users,
 };
 
 use crate::attempts::attempt;
+use crate::consents::decision;
 use crate::idempotency::begin_one;
 use crate::jobs::queued;
 use crate::support::{Database, Inhabited, account_of, tokens};
 use crate::versions::store_one;
 use crate::violations::violation;
 
-const TENANT_TABLES: [&str; 22] = [
+const TENANT_TABLES: &[&str] = &[
     "tenants",
     "users",
     "api_keys",
@@ -30,6 +32,7 @@ const TENANT_TABLES: [&str; 22] = [
     "session_devices",
     "session_imports",
     "preferences",
+    "consents",
     "limit_violations",
     "playlist_versions",
     "playlist_chunks",
@@ -40,6 +43,8 @@ const TENANT_TABLES: [&str; 22] = [
     "audit_payloads",
     "audit_chain_heads",
     "audit_checkpoints",
+    "privacy_requests",
+    "erasure_tombstones",
 ];
 
 #[tokio::test]
@@ -117,7 +122,7 @@ async fn random_statements_of_two_tenants_meet_no_foreign_row() {
         let mut transaction = connection.begin().await.unwrap();
         set_tenant(&mut transaction, &me.context).await;
         match random(4) {
-            0 => own += read(&mut transaction, TENANT_TABLES[1 + random(21)], me).await,
+            0 => own += read(&mut transaction, TENANT_TABLES[1 + random(TENANT_TABLES.len() - 1)], me).await,
             1 => {
                 let (table, column) = [
                     ("users", "created_at"),
@@ -182,7 +187,7 @@ async fn without_a_tenant_there_is_nothing() {
     let names: i64 =
         sqlx::query_scalar("SELECT count(name) FROM api_keys").fetch_one(&mut connection).await.unwrap();
     assert_eq!(names, 0);
-    for column in ["digest", "scopes", "*"] {
+    for column in ["digest", "pepper_version", "*"] {
         let sql = format!("SELECT {column} FROM api_keys");
         let keys = sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_all(&mut connection).await;
         assert!(
@@ -216,7 +221,7 @@ async fn the_gateways_role_cannot_rewrite_the_audit_trail() {
 }
 
 /// A row in each table that linking and using an account writes.
-async fn furnish(database: &Database, one: &Inhabited) {
+pub(crate) async fn furnish(database: &Database, one: &Inhabited) {
     let (vault, now) = (&database.vault, database.clock.now());
     let import = SessionImport {
         source_digest: [1; 32],
@@ -232,7 +237,8 @@ async fn furnish(database: &Database, one: &Inhabited) {
     };
     assert!(vault.store().with_tenant(&one.context, rows).await.unwrap());
     let none = preferences::load(vault, &one.context, one.user).await.unwrap();
-    preferences::store(vault, &one.context, one.user, &none, &Preferences::default()).await.unwrap();
+    preferences::store(vault, &one.context, one.user, &none, Document::new()).await.unwrap();
+    consents::decide(vault, &one.context, decision(one.user, true, 0)).await.unwrap();
     let damage = "UPDATE provider_sessions SET access_token = 'x' WHERE account_id = ";
     database.tamper(&format!("{damage}'{}'", one.account)).await;
     assert!(provider_sessions::quarantine(vault, &one.context, one.account, "test").await.unwrap());
@@ -291,7 +297,10 @@ async fn what_belongs_to_an_account_of_another_tenant_is_out_of_reach() {
 
     let theirs = preferences::load(vault, &bob.context, ada.user).await.unwrap();
     assert_eq!(theirs.revision, 0, "a person of another tenant is a stranger");
-    let foreign = preferences::store(vault, &bob.context, ada.user, &theirs, &Preferences::default()).await;
+    let foreign = preferences::store(vault, &bob.context, ada.user, &theirs, Document::new()).await;
+    assert!(matches!(foreign, Err(StoreError::Missing("person"))), "{foreign:?}");
+    assert!(consents::current(vault, &bob.context, ada.user).await.unwrap().is_empty());
+    let foreign = consents::decide(vault, &bob.context, decision(ada.user, true, 0)).await;
     assert!(matches!(foreign, Err(StoreError::Missing("person"))), "{foreign:?}");
 
     // A link that names another tenant's account cannot be made at all.
@@ -303,7 +312,7 @@ async fn what_belongs_to_an_account_of_another_tenant_is_out_of_reach() {
     assert_eq!(database.tamper(rows).await, "2", "ada's are as they were");
 }
 
-async fn set_tenant(connection: &mut PgConnection, context: &TenantContext) {
+pub(crate) async fn set_tenant(connection: &mut PgConnection, context: &TenantContext) {
     sqlx::query("SELECT set_config('stagedoor.tenant_id', $1, true)")
         .bind(context.tenant_id().to_string())
         .execute(connection)

@@ -3,14 +3,20 @@
 
 mod attempts;
 mod catalogue;
+mod consents;
 mod devices;
+mod erasure;
+mod erasure_races;
 mod idempotency;
 mod isolation;
 mod job_claims;
 mod jobs;
 mod keys;
 mod linking;
+mod personal_data;
+mod persons;
 mod preferences;
+mod privacy_requests;
 mod quarantine;
 mod reach;
 mod refresh;
@@ -20,6 +26,9 @@ mod sign_in;
 #[path = "../support/mod.rs"]
 mod support;
 mod tenant_changes;
+mod tenant_erasure;
 mod upgrade;
+mod version_faults;
+mod version_memory;
 mod versions;
 mod violations;

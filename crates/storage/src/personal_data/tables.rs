@@ -1,0 +1,163 @@
+//! The tables themselves, those about people in the order in which they are erased: what hangs on another row goes
+//! before it.
+
+use super::Erased::{Emptied, InBatches, WithTheKey};
+use super::Holds::{Kept, NoPerson, People};
+use super::{Erased, Holds, Personal, Table};
+
+const TOKEN: &str = "a secret of the service that the account is at; with it anyone could act as the person";
+const LINK_SECRET: &str = "a secret of the link's page, of no meaning once the link is over";
+const INDEX: &str = "a keyed hash of contents that the copy contains, by which equal ones are found";
+const DEVICE: &str = "a keyed hash that only this gateway can compare, and that nothing can be read from";
+
+/// Every table of the database but the migrations' own list and the partitions.
+pub const TABLES: &[Table] = &[
+    // About people, in the order of erasure.
+    table(
+        "playlist_chunks",
+        "The entries of your playlists, as the gateway has seen them",
+        people(InBatches, &["entries"], &[]),
+    ),
+    table(
+        "playlist_versions",
+        "Earlier versions of your playlists",
+        people(InBatches, &["head"], &[("fingerprint", INDEX)]),
+    ),
+    table("job_parts", "Contents of long-running work", people(InBatches, &["content"], &[])),
+    table(
+        "jobs",
+        "Long-running work that was begun for you",
+        people(InBatches, &["message", "document"], &[]),
+    ),
+    table(
+        "idempotency_keys",
+        "Changes that were made for you with a key against doing them twice, and what they answered",
+        people(
+            InBatches,
+            &["note", "answer"],
+            &[
+                ("key_digest", "a hash of the key that the agent chose"),
+                ("request_digest", "a hash of the call's arguments"),
+            ],
+        ),
+    ),
+    table(
+        "limit_violations",
+        "Calls that were refused because there were too many",
+        people(InBatches, &[], &[]),
+    ),
+    table(
+        "provider_sessions",
+        "The grants that you gave for your linked accounts",
+        people(InBatches, &[], &[("access_token", TOKEN), ("refresh_token", TOKEN)]),
+    ),
+    table(
+        "session_quarantine",
+        "Grants that were set aside because they could not be opened",
+        people(InBatches, &[], &[("access_token", TOKEN), ("refresh_token", TOKEN)]),
+    ),
+    table(
+        "session_devices",
+        "Devices that have used your linked accounts",
+        people(InBatches, &[], &[("fingerprint", DEVICE)]),
+    ),
+    table(
+        "session_imports",
+        "Grants that were imported from other programs",
+        people(InBatches, &[], &[("source_digest", "a keyed hash of the tokens that were imported")]),
+    ),
+    table(
+        "link_attempts",
+        "Your tries to link an account",
+        people(
+            InBatches,
+            &[],
+            &[
+                ("page_hash", LINK_SECRET),
+                ("state_hash", LINK_SECRET),
+                ("browser_hash", LINK_SECRET),
+                ("verifier", LINK_SECRET),
+                ("device", DEVICE),
+            ],
+        ),
+    ),
+    table("preferences", "What you prefer", people(InBatches, &["document"], &[])),
+    table("consents", "What you have consented to, with the proofs", people(InBatches, &["proof"], &[])),
+    table("linked_accounts", "Your linked accounts", people(InBatches, &[], &[])),
+    table(
+        "api_keys",
+        "The keys that act for you",
+        people(
+            InBatches,
+            &[],
+            &[
+                ("digest", "what a presented key is checked against"),
+                ("pepper_version", "part of what a presented key is checked against"),
+            ],
+        ),
+    ),
+    table("audit_payloads", "The audit trail of what was done for you", people(Emptied, &["sealed"], &[])),
+    table(
+        "privacy_requests",
+        "Your requests for a copy or for erasure",
+        people(
+            InBatches,
+            &[],
+            &[
+                ("page_hash", "the hash of the secret in the address of the request's page"),
+                ("subject_digest", "a digest of the person's id, which the copy contains"),
+            ],
+        ),
+    ),
+    table(
+        "data_keys",
+        "The keys that your data is sealed with",
+        people(WithTheKey, &[], &[("wrapped_key", "a key; what it seals is in the copy, opened")]),
+    ),
+    table("users", "You, as this service knows you", people(WithTheKey, &[], &[])),
+    // Kept.
+    table(
+        "audit_records",
+        "The chain of the audit trail",
+        Kept(
+            "hashes, times and random numbers, which prove that the trail was not altered; what they stand for is erased",
+        ),
+    ),
+    table(
+        "audit_chain_heads",
+        "The ends of the audit trail's chains",
+        Kept("one hash for each tenant and day"),
+    ),
+    table(
+        "audit_checkpoint_heads",
+        "The end of the line of signatures of the audit trail",
+        Kept("one hash and two counts for each tenant"),
+    ),
+    table("audit_checkpoints", "Signatures of the audit trail", Kept("signatures of hashes")),
+    table(
+        "erasure_tombstones",
+        "That someone was erased",
+        Kept("a digest of random numbers and a time, so that a restored backup is erased again"),
+    ),
+    // About no person.
+    table("tenants", "Tenants", NoPerson("a tenant's name and settings")),
+    table(
+        "provider_apps",
+        "The tenant's clients at the services",
+        NoPerson("a tenant's own clients and their secrets"),
+    ),
+    table("signing_keys", "The keys that a tenant signs with", NoPerson("a tenant's own keys")),
+    table("storage_version", "The version of what is stored", NoPerson("one row for the whole installation")),
+];
+
+const fn table(name: &'static str, title: &'static str, holds: Holds) -> Table {
+    Table { name, title, holds }
+}
+
+const fn people(
+    erased: Erased,
+    opened: &'static [&'static str],
+    withheld: &'static [(&'static str, &'static str)],
+) -> Holds {
+    People(Personal { erased, opened, withheld })
+}
