@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 use stagedoor_crypto::digest::commitment;
-use stagedoor_crypto::{KeyOwner, SealContext};
+use stagedoor_crypto::{DataKey, KeyOwner, SealContext};
 use stagedoor_domain::ids::uuid_v7;
 use stagedoor_domain::{TenantContext, TenantId, UserId};
-use stagedoor_storage::audit::{AuditBundle, NewAuditRecord};
+use stagedoor_storage::audit::{AuditBundle, ChainSize, NewAuditRecord};
 use stagedoor_storage::{KeyVault, StoreError, audit};
 use uuid::Uuid;
 
 use crate::event::Event;
 use crate::payload::{self, ClientCodes};
+use crate::sizes::Sizes;
 
 pub(crate) const SALT: usize = 32;
 const LENGTH: usize = 4;
@@ -46,11 +47,11 @@ impl Batch {
     pub(crate) async fn prepare(vault: &KeyVault, events: &[Event]) -> Result<Self, StoreError> {
         let first = events.first().expect("a batch has an event");
         let context = first.context.clone();
-        let tenant_key = vault.tenant_key(&context).await?;
+        let tenant_key = key_of(vault, &context, KeyOwner::Tenant).await?;
         let mut salts = vec![0; events.len() * SALT];
         vault.entropy().fill(&mut salts);
 
-        let mut codes = ClientCodes::default();
+        let mut codes = ClientCodes::of_month(first.at);
         let mut open: Vec<OpenBundle> = Vec::new();
         let mut bundle_of: HashMap<Option<UserId>, usize> = HashMap::new();
         let mut records = Vec::with_capacity(events.len());
@@ -60,7 +61,8 @@ impl Batch {
                 open.push(OpenBundle::new(uuid_v7(vault.clock(), vault.entropy()), user));
                 open.len() - 1
             });
-            let payload = payload::write(event, &tenant_key, &mut codes);
+            let payload = tenant_key.as_ref().map(|key| payload::write(event, key, &mut codes));
+            let payload = payload.unwrap_or_default();
             let salt: &[u8; SALT] = salt.try_into().expect("chunks are as long as a salt");
             records.push(NewAuditRecord {
                 kind: event.kind.number(),
@@ -75,31 +77,50 @@ impl Batch {
 
         let mut bundles = Vec::with_capacity(open.len());
         for bundle in open {
-            let owner = bundle.user.map_or(KeyOwner::Tenant, KeyOwner::Subject);
-            let key = match owner {
-                KeyOwner::Tenant => Arc::clone(&tenant_key),
-                KeyOwner::Subject(_) => vault.active_key(&context, owner).await?,
+            let key = match bundle.user {
+                Some(user) => key_of(vault, &context, KeyOwner::Subject(user)).await?,
+                None => tenant_key.clone(),
             };
-            let sealed = key.seal(&place(context.tenant_id(), bundle.id), &bundle.plaintext, vault.entropy());
-            bundles.push(AuditBundle { id: bundle.id, user: bundle.user, records: bundle.records, sealed });
+            let place = place(context.tenant_id(), bundle.id);
+            let (user, sealed) = match key.filter(|_| tenant_key.is_some()) {
+                Some(key) => (bundle.user, key.seal(&place, &bundle.plaintext, vault.entropy())),
+                // That something happened is recorded; what, and whose it was, is not.
+                None => (None, Vec::new()),
+            };
+            bundles.push(AuditBundle { id: bundle.id, user, records: bundle.records, sealed });
         }
         Ok(Self { context, day: first.at.date_naive(), bundles, records })
     }
 
-    /// Appends the batch, making the day's partition if it is not there yet.
-    pub(crate) async fn append(&self, vault: &KeyVault) -> Result<(), StoreError> {
-        match self.try_append(vault).await {
+    /// Appends the batch, making the day's partition if it is not there yet, and tells `sizes` what the day takes then.
+    pub(crate) async fn append(&self, vault: &KeyVault, sizes: &Sizes) -> Result<(), StoreError> {
+        let size = match self.try_append(vault).await {
             Err(StoreError::NoAuditPartition) => {
                 vault.store().ensure_audit_partitions(self.day, 1).await?;
-                self.try_append(vault).await
+                self.try_append(vault).await?
             }
-            outcome => outcome,
-        }
+            outcome => outcome?,
+        };
+        sizes.learn(&self.context, self.day, size.bytes);
+        Ok(())
     }
 
-    async fn try_append(&self, vault: &KeyVault) -> Result<(), StoreError> {
+    async fn try_append(&self, vault: &KeyVault) -> Result<ChainSize, StoreError> {
         let append = async |tx: &mut _| audit::append(tx, self.day, &self.bundles, &self.records).await;
-        vault.store().with_tenant(&self.context, append).await.map(drop)
+        vault.store().with_tenant(&self.context, append).await
+    }
+}
+
+/// The owner's key; `None` for a person or a tenant who was erased meanwhile and will never have one again.
+async fn key_of(
+    vault: &KeyVault,
+    context: &TenantContext,
+    owner: KeyOwner,
+) -> Result<Option<Arc<DataKey>>, StoreError> {
+    match vault.active_key(context, owner).await {
+        Ok(key) => Ok(Some(key)),
+        Err(StoreError::Missing("person")) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

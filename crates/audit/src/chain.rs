@@ -1,146 +1,106 @@
-//! The chain's arithmetic, made a second time and apart from the database's, and the check of a whole day.
-//! Hash of a record: SHA-256(previous 32 | seq 8 | microseconds since 1970 8 | type 2 | commitment 32), big endian.
+//! The chain's arithmetic, made a second time and apart from the database's: what links of one day must look like, fed
+//! in their order. Hash of a record: SHA-256(previous 32 | seq 8 | microseconds since 1970 8 | type 2 | commitment 32),
+//! numbers big endian. No I/O here; who reads stored chains is `stored`, who reads files is `export`.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate};
 use stagedoor_crypto::digest::{commitment, sha256};
-use stagedoor_domain::{TenantContext, TenantId};
-use stagedoor_storage::audit::{self, StoredAuditRecord};
-use stagedoor_storage::{KeyVault, StoreError};
+use stagedoor_domain::TenantId;
+use uuid::Uuid;
 
-use crate::reader::{AuditView, PayloadView, read_records};
+use crate::bundle::SALT;
+use crate::report::FaultKind;
 
-const PAGE: i64 = 1_000;
-
-/// What is wrong with a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FaultKind {
-    /// Sequence numbers are missing or doubled before it.
-    Gap,
-    /// It does not follow from the link before it.
-    PreviousHash,
-    /// Its hash is not that of its columns.
-    Hash,
-    /// Its payload is not the one that was committed to.
-    Payload,
-    /// The chain's head is not its last link: records at the end are missing, or were added.
-    Head,
+/// A record's columns that the chain is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Link<'a> {
+    pub(crate) seq: i64,
+    pub(crate) kind: i16,
+    /// In microseconds since 1970.
+    pub(crate) at: i64,
+    pub(crate) previous_hash: &'a [u8],
+    pub(crate) hash: &'a [u8],
+    pub(crate) commitment: &'a [u8],
+    pub(crate) payload: LinkPayload<'a>,
 }
 
-/// One fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChainFault {
-    /// The link; for the head, the length that it claims.
-    pub seq: i64,
-    /// What is wrong.
-    pub kind: FaultKind,
+/// What a link's payload says, as far as it is there.
+#[derive(Debug, Clone)]
+pub(crate) enum LinkPayload<'a> {
+    Open { salt: [u8; SALT], text: &'a [u8], call: Uuid },
+    Erased,
+    Unreadable,
 }
 
-/// What a check found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ChainReport {
-    /// Links.
-    pub records: u64,
-    /// Those whose payload was erased, which is no fault.
-    pub erased: u64,
-    /// Every fault, in order.
-    pub faults: Vec<ChainFault>,
-}
-
-/// Checks the tenant's chain of `day` from its first link to its head, and every payload that still opens.
-pub async fn verify_chain(
-    vault: &KeyVault,
-    context: &TenantContext,
+/// How far the check of one chain has come.
+#[derive(Debug, Clone)]
+pub(crate) struct ChainCheck {
     day: NaiveDate,
-) -> Result<ChainReport, StoreError> {
-    // The head first: records that are appended meanwhile lie behind it and are left out.
-    let mut head = head_of(vault, context, day).await?;
-    let mut report = ChainReport::default();
-    let mut hash = genesis(context.tenant_id(), day).to_vec();
-    let mut seq = 0;
-    loop {
-        let page = read_records(vault, context, day, seq, PAGE).await?;
-        let last = page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX);
-        for view in page {
-            if head.is_none() && report.records == 0 {
-                // The chain may have begun since.
-                head = head_of(vault, context, day).await?;
-            }
-            if head.as_ref().is_some_and(|head| view.record.seq > head.seq) {
-                // Either appended since, or never covered by the head; only a head that moved on tells.
-                let now = head_of(vault, context, day).await?;
-                if now.is_none_or(|now| now.seq < view.record.seq) {
-                    report.faults.push(ChainFault { seq: view.record.seq, kind: FaultKind::Head });
-                }
-                return Ok(close(report, head, seq, &hash));
-            }
-            check_link(&mut report, &view, seq, &hash);
-            seq = view.record.seq;
-            hash = view.record.hash;
-        }
-        if last {
-            return Ok(close(report, head, seq, &hash));
-        }
+    seq: i64,
+    hash: Vec<u8>,
+}
+
+impl ChainCheck {
+    /// At the beginning of the tenant's chain of `day`.
+    pub(crate) fn new(tenant: TenantId, day: NaiveDate) -> Self {
+        Self { day, seq: 0, hash: genesis(tenant, day).to_vec() }
+    }
+
+    /// What is wrong with the next link. The one after it is held against it, whatever was wrong.
+    pub(crate) fn link(&mut self, link: &Link<'_>) -> Vec<FaultKind> {
+        let checks = [
+            (link.seq == self.seq + 1, FaultKind::Gap),
+            (link.previous_hash == self.hash, FaultKind::PreviousHash),
+            (link.hash == link_hash(link), FaultKind::Hash),
+            (day_of(link.at) == Some(self.day), FaultKind::Foreign),
+            (payload_fits(link), FaultKind::Payload),
+        ];
+        self.seq = link.seq;
+        self.hash = link.hash.to_vec();
+        checks.into_iter().filter(|(holds, _)| !holds).map(|(_, kind)| kind).collect()
+    }
+
+    /// Whether the chain, as far as it was read, ends with this link.
+    pub(crate) fn ends_with(&self, seq: i64, hash: &[u8]) -> bool {
+        self.seq == seq && self.hash == hash
+    }
+
+    pub(crate) fn day(&self) -> NaiveDate {
+        self.day
+    }
+
+    pub(crate) fn seq(&self) -> i64 {
+        self.seq
     }
 }
 
-async fn head_of(
-    vault: &KeyVault,
-    context: &TenantContext,
-    day: NaiveDate,
-) -> Result<Option<audit::ChainHead>, StoreError> {
-    vault.store().with_tenant(context, async |tx| audit::head(tx, day).await).await
-}
-
-fn close(mut report: ChainReport, head: Option<audit::ChainHead>, seq: i64, hash: &[u8]) -> ChainReport {
-    let agrees = match &head {
-        Some(head) => head.seq == seq && head.hash == hash,
-        None => seq == 0,
-    };
-    if !agrees {
-        report.faults.push(ChainFault { seq: head.map_or(0, |head| head.seq), kind: FaultKind::Head });
-    }
-    report
-}
-
-fn check_link(report: &mut ChainReport, view: &AuditView, previous_seq: i64, previous_hash: &[u8]) {
-    let record = &view.record;
-    let mut fault = |holds: bool, kind: FaultKind| {
-        if !holds {
-            report.faults.push(ChainFault { seq: record.seq, kind });
-        }
-    };
-    fault(record.seq == previous_seq + 1, FaultKind::Gap);
-    fault(record.previous_hash == previous_hash, FaultKind::PreviousHash);
-    fault(record.hash == link_hash(record), FaultKind::Hash);
-    fault(payload_fits(view), FaultKind::Payload);
-    report.records += 1;
-    report.erased += u64::from(view.payload == PayloadView::Erased);
-}
-
-/// The payload is the one committed to, and the columns beside the chain say what it says.
-fn payload_fits(view: &AuditView) -> bool {
-    match &view.payload {
-        PayloadView::Erased => true,
-        PayloadView::Altered => false,
-        PayloadView::Open { salt, text } => {
-            let call = view.json().and_then(|json| json["event_id"].as_str().map(str::to_owned));
-            commitment(salt, text)[..] == view.record.commitment[..]
-                && call.is_some_and(|call| call == view.record.call_id.to_string())
-        }
-    }
-}
-
-/// What the first link of a chain follows.
-fn genesis(tenant: TenantId, day: NaiveDate) -> [u8; 32] {
+/// What the first link of a chain follows: SHA-256(`stagedoor/audit-chain/1` | tenant 16 | day as YYYY-MM-DD).
+pub(crate) fn genesis(tenant: TenantId, day: NaiveDate) -> [u8; 32] {
     sha256(&[b"stagedoor/audit-chain/1", tenant.0.as_bytes(), day.format("%Y-%m-%d").to_string().as_bytes()])
 }
 
-fn link_hash(record: &StoredAuditRecord) -> [u8; 32] {
+fn link_hash(link: &Link<'_>) -> [u8; 32] {
     sha256(&[
-        &record.previous_hash,
-        &record.seq.to_be_bytes(),
-        &record.occurred_at.timestamp_micros().to_be_bytes(),
-        &record.kind.to_be_bytes(),
-        &record.commitment,
+        link.previous_hash,
+        &link.seq.to_be_bytes(),
+        &link.at.to_be_bytes(),
+        &link.kind.to_be_bytes(),
+        link.commitment,
     ])
+}
+
+fn day_of(micros: i64) -> Option<NaiveDate> {
+    DateTime::from_timestamp_micros(micros).map(|at| at.date_naive())
+}
+
+/// The payload is the one committed to, and the column beside the chain says what it says.
+fn payload_fits(link: &Link<'_>) -> bool {
+    match &link.payload {
+        LinkPayload::Erased => true,
+        LinkPayload::Unreadable => false,
+        LinkPayload::Open { salt, text, call } => {
+            let json: Option<serde_json::Value> = serde_json::from_slice(text).ok();
+            let told = json.as_ref().and_then(|json| json["event_id"].as_str());
+            commitment(salt, text)[..] == *link.commitment && told == Some(call.to_string().as_str())
+        }
+    }
 }

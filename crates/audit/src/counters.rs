@@ -17,6 +17,10 @@ pub struct AuditCounts {
     pub retries: u64,
     /// Records that wait now because their chain could not be written; the one figure here that also falls.
     pub parked: u64,
+    /// Calls that were refused because their tenant's log of the day had reached its size.
+    pub log_full: u64,
+    /// Times that a tenant's log of a day reached four fifths of its size.
+    pub log_nearly_full: u64,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +42,7 @@ impl Counters {
             late_closings: read(&self.late_closings),
             retries: read(&self.retries),
             parked: parked as u64,
+            ..AuditCounts::default()
         }
     }
 }

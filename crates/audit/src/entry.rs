@@ -58,7 +58,7 @@ impl AuditEntry {
     /// Tells what the call is about, once that is known.
     pub fn set_resource(&mut self, resource: AuditResource) {
         if let State::Open(event) = &mut self.state {
-            event.resource = Some(resource);
+            event.resource = Some(resource.bounded());
         }
     }
 
@@ -85,7 +85,7 @@ impl AuditEntry {
             Ok(batch) => {
                 self.state = State::Closing(Message::Batch(batch));
                 let State::Closing(Message::Batch(batch)) = &self.state else { return };
-                Box::pin(batch.append(vault)).await
+                Box::pin(batch.append(vault, &self.log.shared.tallies.sizes)).await
             }
         };
         match outcome {

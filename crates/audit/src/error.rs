@@ -20,6 +20,12 @@ pub enum AuditError {
     /// The queue stayed full for as long as a call may wait, or as many of the tenant's records are parked as may be.
     #[error("the audit queue is full")]
     QueueFull,
+    /// The tenant's log of the day has reached its size: nothing of class B is recorded any more.
+    #[error("the tenant's audit log of the day has reached its size")]
+    LogFull {
+        /// Until the next day's log begins, at most an hour.
+        retry_after: Duration,
+    },
     /// The writer has stopped, as it does when the process ends.
     #[error("the audit writer has stopped")]
     Stopped,
@@ -33,6 +39,14 @@ impl AuditError {
         | Self::NotWritten(cause @ StoreError::KeyUnavailable { .. }) = self
         {
             return cause.public();
+        }
+        if let Self::LogFull { retry_after } = self {
+            return PublicError::new(
+                ErrorCode::AuditLogFull,
+                "This tenant's audit log has reached its size for today, so reads cannot be recorded and are not done.",
+            )
+            .hint("A new log begins at midnight UTC; an operator can raise audit.max_log_size_bytes.")
+            .retry_after(*retry_after);
         }
         PublicError::new(ErrorCode::AuditUnavailable, "The call cannot be recorded now, so it was not done.")
             .hint("Try again in a few seconds.")

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use stagedoor_domain::{CallId, ErrorCode, ItemRef, SessionId, TenantContext, ToolName};
+use stagedoor_domain::{CallId, ErrorCode, ItemRef, SessionId, TenantContext, ToolName, Toolset};
+
+/// The longest text of a record that comes from outside, in bytes: a resource's id, what a client calls itself.
+pub(crate) const LONGEST_TEXT: usize = 512;
 
 /// What was done or tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +43,18 @@ pub enum AuditAction {
     CachePrefetch,
     /// A replica took up a job and worked on it.
     Job,
+    /// The trail was searched, or checked, outside of a tool.
+    AuditRead,
+    /// A part of the trail left as a file.
+    AuditExport,
+    /// A person confirmed a privacy request on its page.
+    PrivacyConfirm,
+    /// A copy of a person's data, or a receipt, was handed out.
+    PrivacyDownload,
+    /// One step of a person's deletion.
+    ErasureStep,
+    /// One step of a whole tenant's deletion.
+    TenantErasure,
 }
 
 impl AuditAction {
@@ -61,20 +76,40 @@ impl AuditAction {
             Self::CacheRefresh => "cache_refresh",
             Self::CachePrefetch => "cache_prefetch",
             Self::Job => "job",
+            Self::AuditRead => "audit_read",
+            Self::AuditExport => "audit_export",
+            Self::PrivacyConfirm => "privacy_confirm",
+            Self::PrivacyDownload => "privacy_download",
+            Self::ErasureStep => "erasure_step",
+            Self::TenantErasure => "tenant_erasure",
         }
     }
 
-    /// Reads are class B; whatever changes something, or is about credentials, is class A.
+    /// Reads are class B; whatever changes something, or is about credentials, privacy or the trail itself, is class A.
     pub const fn class(self) -> AuditClass {
         match self {
+            Self::Tool(tool) if matches!(tool.toolset(), Toolset::Privacy | Toolset::Audit) => {
+                AuditClass::Synchronous
+            }
             Self::Tool(tool) if !tool.writes() => AuditClass::Deferred,
             Self::Request | Self::CacheRefresh | Self::CachePrefetch => AuditClass::Deferred,
             _ => AuditClass::Synchronous,
         }
     }
 
+    /// Why such a thing touches a person's data (SEED-T §5.2). Nothing is done for analytics or marketing now.
+    pub const fn category(self) -> GdprCategory {
+        match self {
+            Self::Tool(ToolName::PreferencesGet | ToolName::PreferencesSet) => GdprCategory::Preferences,
+            _ => GdprCategory::Necessary,
+        }
+    }
+
     pub(crate) const fn event_type(self) -> &'static str {
         match self {
+            Self::Tool(ToolName::AuditQuery | ToolName::ExportMyData | ToolName::DeleteMyData) => {
+                "data_access"
+            }
             Self::Tool(_) | Self::Request | Self::Job => "api_call",
             Self::Authenticate
             | Self::TokenRefresh
@@ -87,7 +122,13 @@ impl AuditAction {
             | Self::SessionRotate
             | Self::SessionImport
             | Self::CacheRefresh
-            | Self::CachePrefetch => "data_access",
+            | Self::CachePrefetch
+            | Self::AuditRead
+            | Self::AuditExport
+            | Self::PrivacyConfirm
+            | Self::PrivacyDownload
+            | Self::ErasureStep
+            | Self::TenantErasure => "data_access",
         }
     }
 }
@@ -136,6 +177,10 @@ impl AuditResource {
     pub fn item(item: &ItemRef) -> Self {
         Self { kind: item.kind().as_str(), id: item.to_string().into() }
     }
+
+    pub(crate) fn bounded(self) -> Self {
+        Self { id: bounded(self.id), ..self }
+    }
 }
 
 /// Where a call came from. Only keyed codes of both are stored (HMAC under the tenant's key), never the values.
@@ -165,9 +210,9 @@ pub struct AuditOpening {
 }
 
 impl AuditOpening {
-    /// A necessary action of its own class, about nothing in particular.
+    /// An action of its own class and category, about nothing in particular.
     pub fn new(action: AuditAction, client: AuditClient) -> Self {
-        Self { action, class: action.class(), resource: None, client, category: GdprCategory::Necessary }
+        Self { action, class: action.class(), resource: None, client, category: action.category() }
     }
 }
 
@@ -249,6 +294,40 @@ pub(crate) struct Event {
     pub(crate) category: GdprCategory,
     pub(crate) claimed: Option<Box<str>>,
     pub(crate) ending: Ending,
+}
+
+impl Event {
+    /// SEED-T's `event_type`. What failed by a fault of ours or of a service is an error, whatever it was about.
+    pub(crate) fn event_type(&self) -> &'static str {
+        match self.ending {
+            Ending::Done(AuditOutcome { error: Some(error), .. }) if error.http_status() >= 500 => "error",
+            _ => self.action.event_type(),
+        }
+    }
+
+    /// The event with its texts cut to [`LONGEST_TEXT`], so that the queue's places bound its memory.
+    pub(crate) fn bounded(mut self) -> Self {
+        self.resource = self.resource.map(AuditResource::bounded);
+        self.claimed = self.claimed.map(bounded);
+        for text in [&mut self.client.user_agent, &mut self.client.software].into_iter().flatten() {
+            if let Some(shorter) = cut(text) {
+                *text = shorter.into();
+            }
+        }
+        self
+    }
+}
+
+fn bounded(text: Box<str>) -> Box<str> {
+    match cut(&text) {
+        Some(shorter) => shorter.into(),
+        None => text,
+    }
+}
+
+/// What is left of a text that is too long.
+fn cut(text: &str) -> Option<&str> {
+    (text.len() > LONGEST_TEXT).then(|| &text[..text.floor_char_boundary(LONGEST_TEXT)])
 }
 
 /// How far a call has come.

@@ -5,24 +5,43 @@
 mod backlog;
 mod bundle;
 mod chain;
+mod check;
+mod checkpoint;
 mod counters;
+mod days;
 mod entry;
 mod error;
 mod event;
+mod export;
+mod hex;
 mod log;
 mod parked;
 mod payload;
+mod query;
 mod reader;
+mod report;
+mod sizes;
+mod stored;
+mod verify;
 mod worker;
 
-pub use chain::{ChainFault, ChainReport, FaultKind, verify_chain};
+pub use checkpoint::{
+    ArchiveError, Checkpoint, CheckpointArchive, CheckpointCounts, Checkpointer, SealError,
+};
 pub use counters::AuditCounts;
+pub use days::DayRange;
 pub use entry::AuditEntry;
 pub use error::AuditError;
 pub use event::{
     AuditAction, AuditClass, AuditClient, AuditOpening, AuditOutcome, AuditResource, GdprCategory,
     RecordKind, Refusal,
 };
+pub use export::{ExportError, ExportSummary, export, verify_export};
 pub use log::{AuditLog, AuditOptions};
+pub use query::{
+    AuditCursor, AuditFilter, AuditMatch, AuditOrder, AuditPage, InvalidCursor, LARGEST_PAGE, query,
+};
 pub use reader::{AuditView, PayloadView, read_records};
+pub use report::{AuditFault, FaultKind, VerificationReport};
+pub use verify::{ChainFault, ChainReport, VerifyError, verify_chain, verify_stored};
 pub use worker::AuditWorker;

@@ -18,6 +18,7 @@ use crate::event::{
     AuditClass, AuditOpening, AuditOutcome, Ending, Event, GdprCategory, RecordKind, Refusal,
 };
 use crate::parked::Parked;
+use crate::sizes::Sizes;
 use crate::worker::AuditWorker;
 
 /// How records are batched.
@@ -38,6 +39,10 @@ pub struct AuditOptions {
     pub enqueue_timeout: Duration,
     /// How long the writer keeps trying once the process ends, and the longest that a flush is waited for.
     pub drain_timeout: Duration,
+    /// Bytes of records of one tenant and UTC day, as the database counts them. Once a day has reached it, class B
+    /// calls of the tenant are refused until the next day; class A goes on. 0 knows no such size; a tenant's own
+    /// setting goes first.
+    pub max_log_size: u64,
 }
 
 impl Default for AuditOptions {
@@ -50,6 +55,7 @@ impl Default for AuditOptions {
             batch: 4_096,
             enqueue_timeout: Duration::from_millis(250),
             drain_timeout: Duration::from_secs(5),
+            max_log_size: 1 << 30,
         }
     }
 }
@@ -75,6 +81,7 @@ pub(crate) struct Shared {
 pub(crate) struct Tallies {
     pub(crate) counters: Arc<Counters>,
     pub(crate) parked: Arc<Parked>,
+    pub(crate) sizes: Arc<Sizes>,
 }
 
 impl AuditLog {
@@ -85,6 +92,7 @@ impl AuditLog {
         let tallies = Tallies {
             counters: Arc::default(),
             parked: Arc::new(Parked::new(options.tenant_capacity, options.queue_capacity)),
+            sizes: Arc::new(Sizes::new(options.max_log_size)),
         };
         let shared = Arc::new(Shared { vault, options, tallies, queue, flushes });
         let worker = AuditWorker::new(&shared, received, flush_requests);
@@ -102,6 +110,7 @@ impl AuditLog {
         if !self.shared.options.enabled {
             return Ok(AuditEntry::unrecorded(self.clone()));
         }
+        self.check_size(context, &opening)?;
         let place = self.place(context.tenant_id()).await?;
         let owner = context.user().map_or(KeyOwner::Tenant, KeyOwner::Subject);
         self.shared.vault.ensure_open(context, owner).await.map_err(AuditError::NotSealable)?;
@@ -116,7 +125,8 @@ impl AuditLog {
             category: opening.category,
             claimed: None,
             ending: Ending::Pending,
-        };
+        }
+        .bounded();
         if opening.class == AuditClass::Synchronous {
             Box::pin(self.write_now(&event)).await?;
         }
@@ -149,7 +159,8 @@ impl AuditLog {
                 duration: Duration::ZERO,
                 cached: false,
             }),
-        };
+        }
+        .bounded();
         self.enqueue(place, Message::Event(Box::new(event)));
         Ok(())
     }
@@ -167,7 +178,9 @@ impl AuditLog {
 
     /// Totals since the start, and how many records are parked now.
     pub fn counts(&self) -> AuditCounts {
-        self.shared.tallies.counters.snapshot(self.shared.tallies.parked.total())
+        let tallies = &self.shared.tallies;
+        let (log_nearly_full, log_full) = tallies.sizes.counts();
+        AuditCounts { log_nearly_full, log_full, ..tallies.counters.snapshot(tallies.parked.total()) }
     }
 
     pub(crate) fn now(&self) -> DateTime<Utc> {
@@ -187,9 +200,19 @@ impl AuditLog {
         let vault = &self.shared.vault;
         let batch =
             Batch::prepare(vault, std::slice::from_ref(event)).await.map_err(AuditError::NotWritten)?;
-        batch.append(vault).await.map_err(AuditError::NotWritten)?;
+        batch.append(vault, &self.shared.tallies.sizes).await.map_err(AuditError::NotWritten)?;
         add(&self.shared.tallies.counters.written, 1);
         Ok(())
+    }
+
+    /// Reads stop before evidence does: what is or would have been class A is never refused for the log's size.
+    fn check_size(&self, context: &TenantContext, opening: &AuditOpening) -> Result<(), AuditError> {
+        let classes = [opening.class, opening.action.class()];
+        if classes.contains(&AuditClass::Synchronous) {
+            return Ok(());
+        }
+        let wait = self.shared.tallies.sizes.wait(context.tenant(), self.now());
+        wait.map_or(Ok(()), |retry_after| Err(AuditError::LogFull { retry_after }))
     }
 
     async fn place(&self, tenant: TenantId) -> Result<mpsc::OwnedPermit<Message>, AuditError> {

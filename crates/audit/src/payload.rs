@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 use stagedoor_crypto::DataKey;
 use uuid::Uuid;
 
-use crate::event::{Ending, Event};
+use crate::event::{AuditClient, Ending, Event};
+use crate::hex;
 
 #[derive(Serialize)]
 struct Payload<'a> {
@@ -39,39 +40,74 @@ struct Resource<'a> {
 struct Details<'a> {
     ip_address: Option<&'a str>,
     user_agent: Option<&'a str>,
+    software: Option<&'a str>,
     outcome: &'static str,
     response_code: Option<u16>,
     processing_time_ms: Option<f64>,
     cached: Option<bool>,
 }
 
-/// Codes of addresses and user agents under one tenant's key, kept for one batch, in which few clients repeat.
-#[derive(Default)]
+/// Codes of addresses, user agents and programs under one tenant's key, kept for one batch, in which few clients repeat.
+/// Each calendar month (UTC) has codes of its own, so that those of two months cannot be joined.
 pub(crate) struct ClientCodes {
+    month: String,
     addresses: HashMap<IpAddr, String>,
-    user_agents: HashMap<Arc<str>, String>,
+    texts: HashMap<(Text, Arc<str>), String>,
 }
 
-impl ClientCodes {
-    fn learn(&mut self, tenant_key: &DataKey, event: &Event) {
-        if let Some(address) = event.client.address {
-            self.addresses
-                .entry(address)
-                .or_insert_with(|| code(tenant_key, "audit.client_address", address.to_string().as_bytes()));
-        }
-        if let Some(user_agent) = &event.client.user_agent
-            && !self.user_agents.contains_key(user_agent)
-        {
-            let code = code(tenant_key, "audit.user_agent", user_agent.as_bytes());
-            self.user_agents.insert(user_agent.clone(), code);
+/// What a code is of, besides addresses.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Text {
+    UserAgent,
+    Software,
+}
+
+impl Text {
+    const fn column(self) -> &'static str {
+        match self {
+            Self::UserAgent => "audit.user_agent",
+            Self::Software => "audit.software",
         }
     }
 }
 
+impl ClientCodes {
+    /// The codes of records of the month that `at` is in.
+    pub(crate) fn of_month(at: DateTime<Utc>) -> Self {
+        Self { month: at.format("%Y-%m").to_string(), addresses: HashMap::new(), texts: HashMap::new() }
+    }
+
+    fn learn(&mut self, tenant_key: &DataKey, event: &Event) {
+        let month = &self.month;
+        if let Some(address) = event.client.address {
+            let value = address.to_string();
+            self.addresses
+                .entry(address)
+                .or_insert_with(|| code(tenant_key, "audit.client_address", month, value.as_bytes()));
+        }
+        for (kind, text) in event.client.texts() {
+            self.texts
+                .entry((kind, text.clone()))
+                .or_insert_with(|| code(tenant_key, kind.column(), month, text.as_bytes()));
+        }
+    }
+
+    fn text(&self, kind: Text, text: Option<&Arc<str>>) -> Option<&str> {
+        text.map(|text| self.texts[&(kind, text.clone())].as_str())
+    }
+}
+
+impl AuditClient {
+    fn texts(&self) -> impl Iterator<Item = (Text, &Arc<str>)> {
+        let agent = self.user_agent.iter().map(|text| (Text::UserAgent, text));
+        agent.chain(self.software.iter().map(|text| (Text::Software, text)))
+    }
+}
+
 /// 128 bits of a blind index, in hexadecimal.
-fn code(tenant_key: &DataKey, column: &str, value: &[u8]) -> String {
-    let index = tenant_key.blind_index(column, value);
-    format!("{:032x}", u128::from_be_bytes(std::array::from_fn(|position| index[position])))
+fn code(tenant_key: &DataKey, column: &str, month: &str, value: &[u8]) -> String {
+    let index = tenant_key.blind_index(&format!("{column}/{month}"), value);
+    hex::encode(&index[..16])
 }
 
 /// The text of `event`.
@@ -90,14 +126,14 @@ pub(crate) fn write(event: &Event, tenant_key: &DataKey, codes: &mut ClientCodes
     let label = event.context.principal().label();
     let refused = event.kind == crate::event::RecordKind::Refusal;
     let payload = Payload {
-        version: 1,
+        version: 2,
         event_id: event.context.call().0,
         record: event.kind.as_str(),
         timestamp: event.at.to_rfc3339_opts(SecondsFormat::Micros, true),
         user_id: event.context.user().map(|user| user.0),
         session_id: event.session.map(|session| session.0),
         principal: if refused { event.claimed.as_deref().unwrap_or("unknown") } else { &label },
-        event_type: event.action.event_type(),
+        event_type: event.event_type(),
         action: event.action.as_str(),
         resource: event
             .resource
@@ -105,7 +141,8 @@ pub(crate) fn write(event: &Event, tenant_key: &DataKey, codes: &mut ClientCodes
             .map(|resource| Resource { r#type: resource.kind, id: &resource.id }),
         details: Details {
             ip_address: event.client.address.map(|address| codes.addresses[&address].as_str()),
-            user_agent: event.client.user_agent.as_ref().map(|agent| codes.user_agents[agent].as_str()),
+            user_agent: codes.text(Text::UserAgent, event.client.user_agent.as_ref()),
+            software: codes.text(Text::Software, event.client.software.as_ref()),
             outcome,
             response_code,
             processing_time_ms: duration.map(|duration| duration.as_secs_f64() * 1_000.0),

@@ -1,15 +1,20 @@
 //! Reading records back with their payloads, where these still open.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
+use stagedoor_crypto::KeyOwner;
+use stagedoor_crypto::envelope::key_id;
 use stagedoor_domain::TenantContext;
-use stagedoor_storage::audit::{self, StoredAuditRecord};
-use stagedoor_storage::{KeyVault, StoreError};
+use stagedoor_storage::audit::{self, AuditBundle, StoredAuditRecord};
+use stagedoor_storage::{KeyVault, StoreError, data_keys};
 use uuid::Uuid;
 
 use crate::bundle::{self, SALT};
+
+/// Bundles that are loaded at a time.
+const AT_ONCE: usize = 64;
 
 /// A record and what it says.
 #[derive(Debug, Clone)]
@@ -56,20 +61,33 @@ pub async fn read_records(
 ) -> Result<Vec<AuditView>, StoreError> {
     let records =
         vault.store().with_tenant(context, async |tx| audit::records(tx, day, after, limit).await).await?;
+    open_records(vault, context, day, records).await
+}
+
+/// Opens what records of the tenant's chain of `day` say.
+pub(crate) async fn open_records(
+    vault: &KeyVault,
+    context: &TenantContext,
+    day: NaiveDate,
+    records: Vec<StoredAuditRecord>,
+) -> Result<Vec<AuditView>, StoreError> {
+    let mut seen = HashSet::new();
+    let ids: Vec<Uuid> =
+        records.iter().map(|record| record.bundle_id).filter(|id| seen.insert(*id)).collect();
     let mut opened: HashMap<Uuid, Arc<Bundle>> = HashMap::new();
-    let mut views = Vec::with_capacity(records.len());
-    for record in records {
-        let bundle = if let Some(bundle) = opened.get(&record.bundle_id) {
-            bundle.clone()
-        } else {
-            let bundle = Arc::new(Bundle::open(vault, context, day, record.bundle_id).await?);
-            opened.insert(record.bundle_id, bundle.clone());
-            bundle
-        };
-        let payload = bundle.payload(record.bundle_position);
-        views.push(AuditView { record, payload });
+    for ids in ids.chunks(AT_ONCE) {
+        let load = async |tx: &mut _| audit::bundles(tx, day, ids).await;
+        for stored in vault.store().with_tenant::<_, StoreError>(context, load).await? {
+            let id = stored.id;
+            opened.insert(id, Arc::new(Bundle::open(vault, context, stored).await?));
+        }
     }
-    Ok(views)
+    let view = |record: StoredAuditRecord| {
+        let bundle = opened.get(&record.bundle_id);
+        let payload = bundle.map_or(PayloadView::Erased, |bundle| bundle.payload(record.bundle_position));
+        AuditView { record, payload }
+    };
+    Ok(records.into_iter().map(view).collect())
 }
 
 enum Bundle {
@@ -82,25 +100,39 @@ impl Bundle {
     async fn open(
         vault: &KeyVault,
         context: &TenantContext,
-        day: NaiveDate,
-        id: Uuid,
+        stored: AuditBundle,
     ) -> Result<Self, StoreError> {
-        let Some(stored) =
-            vault.store().with_tenant(context, async |tx| audit::bundle(tx, day, id).await).await?
-        else {
+        if stored.sealed.is_empty() {
             return Ok(Self::Erased);
-        };
-        let place = bundle::place(context.tenant_id(), id);
+        }
+        let place = bundle::place(context.tenant_id(), stored.id);
         match vault.open(context, &place, &stored.sealed, "a bundle of audit records").await {
             Ok(plaintext) => Ok(bundle::entries(&plaintext).map_or(Self::Altered, |entries| {
                 let open =
                     |(salt, text): (&[u8; SALT], &[u8])| PayloadView::Open { salt: *salt, text: text.into() };
                 Self::Entries(entries.into_iter().map(open).collect())
             })),
-            Err(StoreError::Missing(_)) => Ok(Self::Erased),
+            Err(StoreError::Missing(_)) => Self::without_key(vault, context, &stored).await,
             Err(StoreError::Unreadable { .. }) => Ok(Self::Altered),
             Err(error) => Err(error),
         }
+    }
+
+    /// A key that was destroyed took what it sealed with it; one that nobody knows, while its owner has another, was
+    /// never the bundle's.
+    async fn without_key(
+        vault: &KeyVault,
+        context: &TenantContext,
+        stored: &AuditBundle,
+    ) -> Result<Self, StoreError> {
+        let Ok(id) = key_id(&stored.sealed) else { return Ok(Self::Altered) };
+        let owner = stored.user.map_or(KeyOwner::Tenant, KeyOwner::Subject);
+        let look = async |tx: &mut _| {
+            let destroyed = data_keys::is_known(tx, id).await?;
+            Ok::<_, StoreError>(destroyed || data_keys::find_active(tx, owner).await?.is_none())
+        };
+        let erased = vault.store().with_tenant(context, look).await?;
+        Ok(if erased { Self::Erased } else { Self::Altered })
     }
 
     fn payload(&self, position: i32) -> PayloadView {

@@ -17,6 +17,7 @@ use crate::backlog::{Backlog, Chain, Job, Message, Work};
 use crate::bundle::Batch;
 use crate::counters::add;
 use crate::log::{Shared, Tallies};
+use crate::sizes::Sizes;
 
 const PARTITION_CHECK: Duration = Duration::from_hours(1);
 /// Yesterday, today and the next days: replicas' clocks differ, and a keeper may be late.
@@ -114,7 +115,7 @@ impl AuditWorker {
 
     fn start_jobs(&mut self) {
         while let Some(job) = self.backlog.next_job() {
-            self.steps.push(Box::pin(attempt(self.vault.clone(), job)));
+            self.steps.push(Box::pin(attempt(self.vault.clone(), self.tallies.sizes.clone(), job)));
         }
     }
 
@@ -219,7 +220,7 @@ impl AuditWorker {
     }
 }
 
-async fn attempt(vault: Arc<KeyVault>, mut job: Job) -> Step {
+async fn attempt(vault: Arc<KeyVault>, sizes: Arc<Sizes>, mut job: Job) -> Step {
     if let Work::Events(events) = &job.work {
         match Batch::prepare(&vault, events).await {
             Ok(batch) => job.work = Work::Batch(batch),
@@ -227,7 +228,7 @@ async fn attempt(vault: Arc<KeyVault>, mut job: Job) -> Step {
         }
     }
     let outcome = match &job.work {
-        Work::Batch(batch) => batch.append(&vault).await,
+        Work::Batch(batch) => batch.append(&vault, &sizes).await,
         Work::Events(_) => Ok(()),
     };
     Step::Tried(job, outcome)

@@ -2,8 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod chain;
+mod checkpoints;
+mod erased;
+mod exports;
 mod outage;
 mod recording;
+mod search;
+mod sizes;
 mod stuck;
 #[expect(dead_code, reason = "the tests of the store need more of it")]
 #[path = "../../../storage/tests/support/mod.rs"]

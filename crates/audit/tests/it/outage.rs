@@ -65,7 +65,7 @@ async fn a_commit_whose_answer_was_lost_is_not_written_twice() {
         let append = async |tx: &mut _| {
             append(tx, day, std::slice::from_ref(&bundle), std::slice::from_ref(&record)).await
         };
-        assert_eq!(database.vault.store().with_tenant(&ada.context, append).await.unwrap(), 1);
+        assert_eq!(database.vault.store().with_tenant(&ada.context, append).await.unwrap().length, 1);
     }
     assert_eq!(database.tamper("SELECT count(*) FROM audit_records").await, "1");
 }

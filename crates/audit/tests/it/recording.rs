@@ -70,12 +70,12 @@ async fn a_record_says_what_the_schema_promises_and_nothing_in_the_clear() {
 
     let view = views(&database, &context).await.remove(0);
     let json = view.json().unwrap();
-    let codes = [&json["details"]["ip_address"], &json["details"]["user_agent"]];
+    let codes = ["ip_address", "user_agent", "software"].map(|code| &json["details"][code]);
     assert!(codes.iter().all(|code| code.as_str().unwrap().len() == 32), "{codes:?}");
     assert_eq!(
         json,
         serde_json::json!({
-            "version": 1,
+            "version": 2,
             "event_id": context.call(),
             "record": "call",
             "timestamp": format!("{}T10:00:00.123456Z", crate::trail::today(&database)),
@@ -88,6 +88,7 @@ async fn a_record_says_what_the_schema_promises_and_nothing_in_the_clear() {
             "details": {
                 "ip_address": codes[0],
                 "user_agent": codes[1],
+                "software": codes[2],
                 "outcome": "ok",
                 "response_code": 200,
                 "processing_time_ms": 1.5,

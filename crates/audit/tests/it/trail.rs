@@ -56,7 +56,7 @@ pub(crate) fn opening(tool: ToolName) -> AuditOpening {
     let client = AuditClient {
         address: Some("203.0.113.7".parse().unwrap()),
         user_agent: Some("agent/1.0".into()),
-        ..AuditClient::default()
+        software: Some("assistant 2.0".into()),
     };
     AuditOpening::new(AuditAction::Tool(tool), client)
 }

@@ -1,0 +1,222 @@
+//! The check of a stored trail: chains, payloads, checkpoints, and what the archive has of these.
+
+use std::collections::BTreeSet;
+
+use chrono::NaiveDate;
+use stagedoor_crypto::VerifyingKey;
+use stagedoor_domain::TenantContext;
+use stagedoor_storage::{KeyVault, StoreError, audit, signing_keys};
+
+use crate::check::TrailCheck;
+use crate::checkpoint::{ArchiveError, Checkpoint, CheckpointArchive};
+use crate::days::DayRange;
+use crate::report::{AuditFault, FaultKind, VerificationReport};
+use crate::stored::{Item, Walk, link};
+
+/// Checkpoints of one query.
+const PAGE: i64 = 500;
+
+/// Why a trail could not be checked. That something is wrong with it is no such error.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The store.
+    #[error("the trail could not be read")]
+    Store(#[from] StoreError),
+    /// The archive.
+    #[error("the archive of checkpoints could not be read")]
+    Archive(#[from] ArchiveError),
+    /// The file.
+    #[error("the file could not be read")]
+    Read(#[from] std::io::Error),
+    /// The file.
+    #[error("the file is no export of an audit trail that this version knows")]
+    NotAnExport,
+    /// Nothing to check a signature with.
+    #[error("no public key was given")]
+    NoKeys,
+}
+
+/// One fault of one chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChainFault {
+    /// The link; for the head, the length that it claims.
+    pub seq: i64,
+    /// What is wrong.
+    pub kind: FaultKind,
+}
+
+/// What a check of one chain found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChainReport {
+    /// Links.
+    pub records: u64,
+    /// Those whose payload was erased, which is no fault.
+    pub erased: u64,
+    /// Every fault, in order.
+    pub faults: Vec<ChainFault>,
+}
+
+/// Checks the tenant's chain of `day` from its first link to its head, and every payload that still opens.
+pub async fn verify_chain(
+    vault: &KeyVault,
+    context: &TenantContext,
+    day: NaiveDate,
+) -> Result<ChainReport, StoreError> {
+    let keys = public_keys(vault, context).await?;
+    let report = check(vault, context, DayRange::of(day), &keys).await?;
+    let faults =
+        report.faults.iter().map(|fault| ChainFault { seq: fault.seq.unwrap_or(0), kind: fault.kind });
+    Ok(ChainReport { records: report.records, erased: report.erased, faults: faults.collect() })
+}
+
+/// Checks the tenant's stored trail of `days` from its first record to its heads: every link, every payload that still
+/// opens, every checkpoint, and that the archive has these and no others. Records that are appended meanwhile are
+/// left out.
+pub async fn verify_stored(
+    vault: &KeyVault,
+    context: &TenantContext,
+    days: DayRange,
+    archive: Option<&CheckpointArchive>,
+) -> Result<VerificationReport, VerifyError> {
+    let keys = public_keys(vault, context).await?;
+    // The archive first: what it has, the database had before.
+    let mut archived = Vec::new();
+    if let Some(archive) = archive {
+        for day in days.iter() {
+            let numbers = archive.numbers(context.tenant_id(), day).await?;
+            if !numbers.is_empty() {
+                archived.push((day, numbers));
+            }
+        }
+    }
+    let mut report = check(vault, context, days, &keys).await?;
+    if let Some(archive) = archive {
+        for (day, numbers) in archived {
+            compare(vault, context, archive, day, numbers, &mut report).await?;
+        }
+        lacking(vault, context, archive, days, &mut report).await?;
+    }
+    Ok(report)
+}
+
+/// The check without the archive.
+pub(crate) async fn check(
+    vault: &KeyVault,
+    context: &TenantContext,
+    days: DayRange,
+    keys: &[VerifyingKey],
+) -> Result<VerificationReport, StoreError> {
+    let walk = Walk::begin(vault, context, days).await?;
+    let span = walk.span();
+    let anchor = match span {
+        Some((first, _)) if first > 1 => stored_checkpoint(vault, context, first - 1).await?,
+        _ => None,
+    };
+    let anchor = anchor.map(|checkpoint| checkpoint.digest());
+    let mut check = TrailCheck::new(context.tenant_id(), days, keys, span, anchor);
+    walk.run(async |item: Item<'_>| {
+        match item {
+            Item::Record(day, view) => check.record(day, &link(view)),
+            Item::Checkpoint(checkpoint) => check.checkpoint(checkpoint),
+            Item::Head(day, seq, hash) => check.head(day, seq, hash),
+        }
+        Ok::<_, StoreError>(())
+    })
+    .await?;
+    Ok(check.end())
+}
+
+/// What the archive has of a day, held against the database: each must be there, and state what the chain says.
+async fn compare(
+    vault: &KeyVault,
+    context: &TenantContext,
+    archive: &CheckpointArchive,
+    day: NaiveDate,
+    mut archived: BTreeSet<i64>,
+    report: &mut VerificationReport,
+) -> Result<(), VerifyError> {
+    let tenant = context.tenant_id();
+    let last = archived.last().copied();
+    let (mut after, mut seen) = (0, PAGE);
+    while seen == PAGE {
+        let read = async |tx: &mut _| audit::checkpoints_of_day(tx, day, after, PAGE).await;
+        let page = vault.store().with_tenant::<_, StoreError>(context, read).await?;
+        seen = i64::try_from(page.len()).unwrap_or_default();
+        for stored in page {
+            after = stored.seq;
+            archived.remove(&stored.number);
+            // The last one stands for the others, which it follows from.
+            if Some(stored.number) == last
+                && archive.get(tenant, day, stored.number).await? != Some(Checkpoint::of(tenant, &stored))
+            {
+                report.tell(at(FaultKind::Archive, &Checkpoint::of(tenant, &stored)));
+            }
+        }
+    }
+    for number in archived {
+        let Some(checkpoint) = archive.get(tenant, day, number).await? else { continue };
+        report.tell(at(FaultKind::Archive, &checkpoint));
+        let seq = checkpoint.seq;
+        let read = async |tx: &mut _| audit::records(tx, day, seq - 1, 1).await;
+        let record = vault.store().with_tenant::<_, StoreError>(context, read).await?;
+        if !record.first().is_some_and(|record| record.seq == seq && record.hash == checkpoint.hash) {
+            report.tell(at(FaultKind::Checkpoint, &checkpoint));
+        }
+    }
+    Ok(())
+}
+
+/// Checkpoints that the archive must have by what is noted in the database, and has not.
+async fn lacking(
+    vault: &KeyVault,
+    context: &TenantContext,
+    archive: &CheckpointArchive,
+    days: DayRange,
+    report: &mut VerificationReport,
+) -> Result<(), VerifyError> {
+    let read = async |tx: &mut _| audit::checkpoint_head(tx).await;
+    let line = vault.store().with_tenant::<_, StoreError>(context, read).await?;
+    let Some(line) = line else { return Ok(()) };
+    for day in days.iter() {
+        let numbers = archive.numbers(context.tenant_id(), day).await?;
+        let (mut after, mut seen) = (0, PAGE);
+        while seen == PAGE {
+            let read = async |tx: &mut _| audit::checkpoints_of_day(tx, day, after, PAGE).await;
+            let page = vault.store().with_tenant::<_, StoreError>(context, read).await?;
+            seen = i64::try_from(page.len()).unwrap_or_default();
+            for stored in page {
+                after = stored.seq;
+                if stored.number <= line.archived && !numbers.contains(&stored.number) {
+                    report.tell(at(FaultKind::Archive, &Checkpoint::of(context.tenant_id(), &stored)));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn public_keys(vault: &KeyVault, context: &TenantContext) -> Result<Vec<VerifyingKey>, StoreError> {
+    let keys = vault.store().with_tenant(context, async |tx| signing_keys::public_keys(tx).await).await?;
+    Ok(keys.into_iter().map(|public| public.key).collect())
+}
+
+async fn stored_checkpoint(
+    vault: &KeyVault,
+    context: &TenantContext,
+    number: i64,
+) -> Result<Option<Checkpoint>, StoreError> {
+    let read = async |tx: &mut _| audit::checkpoints_after(tx, number - 1, 1).await;
+    let found = vault.store().with_tenant::<_, StoreError>(context, read).await?;
+    let found = found.first().filter(|stored| stored.number == number);
+    Ok(found.map(|stored| Checkpoint::of(context.tenant_id(), stored)))
+}
+
+fn at(kind: FaultKind, checkpoint: &Checkpoint) -> AuditFault {
+    AuditFault {
+        tenant: Some(checkpoint.tenant),
+        day: Some(checkpoint.day),
+        seq: Some(checkpoint.seq),
+        checkpoint: Some(checkpoint.number),
+        ..AuditFault::new(kind)
+    }
+}
