@@ -50,6 +50,8 @@ pub struct Ask<'a> {
     pub oldest: Option<Duration>,
     /// Whether an answer that is there counts.
     pub mode: Mode,
+    /// Whether it may be noted that this is asked for, for what is asked for most.
+    pub noted: bool,
 }
 
 /// Whether an answer that is there counts.

@@ -96,7 +96,7 @@ impl Cache {
             return self.bypass(ctx, ask.key, fetch).await;
         };
         if ask.mode == Mode::Reuse {
-            if ask.key.reader() == Reader::Tenant && self.shared_popular.is_some() {
+            if ask.noted && ask.key.reader() == Reader::Tenant && self.shared_popular.is_some() {
                 self.popular.note(ctx.tenant_id(), &text);
             }
             if let Some(cached) = self.hit(&ask, &text).await {

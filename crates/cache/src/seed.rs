@@ -51,7 +51,7 @@ impl Cache {
     async fn plant(&self, ctx: &TenantContext, seed: Seed) -> Option<(Arc<str>, Arc<Held>, Existing)> {
         let text: Arc<str> = seed.key.render(None).into();
         let before = self.level_one.get(&text).await;
-        let ask = Ask { key: &seed.key, ttl: seed.ttl, oldest: None, mode: Mode::Reuse };
+        let ask = Ask { key: &seed.key, ttl: seed.ttl, oldest: None, mode: Mode::Reuse, noted: false };
         let fresh = |held: &Arc<Held>| {
             matches!(self.windows.standing(&held.entry, self.level_one.age(held), &ask), Standing::Fresh(_))
         };

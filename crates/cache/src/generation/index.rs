@@ -71,14 +71,21 @@ impl EntryIndex {
     }
 }
 
-/// Removes entries, whichever slots they are in.
-pub(crate) async fn unlink(link: &RedisLink, entries: &[String]) -> Result<(), Unavailable> {
+/// Removes entries, whichever slots they are in. Answers how many there were.
+pub(crate) async fn unlink(link: &RedisLink, entries: &[String]) -> Result<u64, Unavailable> {
     if entries.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let mut unlink = redis::cmd("UNLINK");
     unlink.arg(entries);
-    link.run(|mut connection| async move { unlink.exec_async(&mut connection).await }).await
+    link.run(|mut connection| async move { unlink.query_async(&mut connection).await }).await
+}
+
+/// The keys that are there for a person besides entries: the generations, and the index of entries of each provider. All
+/// are in one slot.
+pub(crate) fn keys_of(person: Person) -> Vec<String> {
+    let indexes = Provider::ALL.iter().map(|provider| key(person, *provider));
+    std::iter::once(script::key(person)).chain(indexes).collect()
 }
 
 /// In the slot of the person's generations.

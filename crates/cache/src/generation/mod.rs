@@ -43,7 +43,7 @@ use self::shared::SharedGenerations;
 pub(crate) use self::change::Change;
 pub use self::change::{DataScope, PlaylistSlot};
 pub(crate) use self::gone::{Forget, Gone};
-pub(crate) use self::index::{EntryIndex, Noted, unlink};
+pub(crate) use self::index::{EntryIndex, Noted, keys_of, unlink};
 pub(crate) use self::shared::ReplicaId;
 
 /// How long a provider may take to show a write that it was told of, or that was on its way when we gave it up.

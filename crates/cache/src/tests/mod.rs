@@ -4,6 +4,7 @@ mod cluster;
 mod coalescing;
 mod faults;
 mod flights;
+mod forget;
 mod format;
 mod generations;
 mod levels;
@@ -204,7 +205,7 @@ fn entry(life: Duration, fingerprint: [u8; 32]) -> Entry {
 
 /// A question that an answer which is there may answer.
 fn reuse(key: &CacheKey) -> Ask<'_> {
-    Ask { key, ttl: BOUNDS, oldest: None, mode: Mode::Reuse }
+    Ask { key, ttl: BOUNDS, oldest: None, mode: Mode::Reuse, noted: true }
 }
 
 /// A question that only a new answer answers.

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::{MINUTE, Server, ask, catalogue, context, manual_clock, peek, playlists, server, user};
-use crate::{Cache, Level, WarmBudget, Warmed};
+use super::{
+    MINUTE, Server, ask, catalogue, context, manual_clock, peek, playlists, put, reuse, server, user,
+};
+use crate::{Ask, Cache, Level, WarmBudget, Warmed};
 
 const AMPLE: WarmBudget = WarmBudget { entries: 100, bytes: u64::MAX, time: Duration::from_secs(2) };
 
@@ -46,6 +48,22 @@ async fn a_new_replica_begins_with_what_is_asked_for_most() {
     assert_eq!(new.counters().redis_trips, trips + 1);
     assert_eq!(new.usage(&ctx).await.l1_bytes, warmed.bytes + new_bytes(&new).await);
     assert_eq!(new.warm(&ctx, AMPLE).await, Warmed::default(), "nothing is brought twice");
+}
+
+#[tokio::test]
+async fn what_may_not_be_noted_is_asked_for_by_nobody() {
+    let (server, clock, ctx) = (server().await, manual_clock(), context(1));
+    let cache = server.cache(&clock);
+    let key = catalogue(&ctx, "unseen");
+    for _ in 0..80 {
+        put(&cache, &ctx, Ask { noted: false, ..reuse(&key) }, "unseen").await;
+    }
+    asked(&cache).await;
+    let names = names(&server).await;
+    assert_eq!(names.len(), 3, "{names:?}");
+    let unseen = key.render(None);
+    assert!(names.iter().all(|(name, _)| !unseen.ends_with(name.as_str())), "{names:?}");
+    assert_eq!(peek(&cache, &ctx, &key).await.unwrap().level, Level::L1, "it is kept all the same");
 }
 
 /// What the entry weighs that came by a question.
