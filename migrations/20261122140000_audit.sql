@@ -38,7 +38,8 @@ GRANT SELECT ON audit_checkpoint_heads TO stagedoor_app, stagedoor_admin, staged
 -- commitment 32), numbers big endian; the first record's predecessor is SHA-256('stagedoor/audit-chain/1' | tenant 16 |
 -- day as YYYY-MM-DD). Returns the chain's length and what its records take in bytes: the envelopes, and for each record
 -- and each bundle about what the row and its indexes take. Bundles that are already there were written by an earlier
--- try whose answer got lost; then nothing is written again.
+-- try whose answer got lost; then nothing is written again. The bundle of a person who was erased meanwhile becomes what
+-- an erasure makes of the others: a row without person and contents. A missing row is therefore never an erasure.
 CREATE FUNCTION audit_append_sized(
     chain_day date,
     bundle_ids uuid[], bundle_users uuid[], bundle_records integer[], bundle_sealed bytea[],
@@ -56,6 +57,7 @@ DECLARE
     tenant uuid := NULLIF(current_setting('stagedoor.tenant_id', true), '')::uuid;
     head_hash bytea;
     first_seq bigint;
+    living uuid[];
     previous_hashes bytea[] := '{}';
     hashes bytea[] := '{}';
 BEGIN
@@ -77,6 +79,12 @@ BEGIN
         RETURN;
     END IF;
 
+    -- As a foreign key would: whoever erases a person waits for this append, or is waited for.
+    SELECT COALESCE(array_agg(there.user_id), '{}') INTO living FROM (
+        SELECT u.user_id FROM public.users u WHERE u.tenant_id = tenant AND u.user_id = ANY (bundle_users)
+        FOR KEY SHARE
+    ) there;
+
     first_seq := chain_length;
     FOR i IN 1 .. cardinality(record_types) LOOP
         previous_hashes := array_append(previous_hashes, head_hash);
@@ -89,7 +97,10 @@ BEGIN
     END LOOP;
 
     INSERT INTO public.audit_payloads (tenant_id, day, bundle_id, user_id, records, sealed)
-        SELECT tenant, chain_day, b.* FROM unnest(bundle_ids, bundle_users, bundle_records, bundle_sealed) AS b;
+        SELECT tenant, chain_day, b.id, CASE WHEN b.alive THEN b.user_id END, b.records,
+            CASE WHEN b.alive THEN b.sealed ELSE '' END
+        FROM (SELECT n.*, n.user_id IS NULL OR n.user_id = ANY (living) AS alive
+            FROM unnest(bundle_ids, bundle_users, bundle_records, bundle_sealed) AS n (id, user_id, records, sealed)) b;
     INSERT INTO public.audit_records (tenant_id, day, seq, type, occurred_at, previous_hash, hash, commitment,
             call_id, bundle_id, bundle_position)
         SELECT tenant, chain_day, first_seq + r.ordinality, r.type, r.occurred_at, r.previous_hash, r.hash,

@@ -484,21 +484,21 @@ RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
 AS $$
 DECLARE
+    -- A length is known without reading what it is of.
+    whose text := CASE WHEN person IS NULL THEN 'p.user_id IS NULL AND octet_length(p.sealed) > 0'
+        ELSE 'p.user_id = $2' END;
     left_over bigint := most;
     next_day date;
     emptied bigint;
 BEGIN
-    LOOP
-        SELECT p.day INTO next_day FROM public.audit_payloads p
-            WHERE p.tenant_id = tenant AND p.user_id IS NOT DISTINCT FROM person AND p.sealed <> ''::bytea
-            ORDER BY p.day LIMIT 1;
-        EXIT WHEN NOT FOUND OR left_over <= 0;
-        UPDATE public.audit_payloads p SET user_id = NULL, sealed = ''::bytea
-            WHERE p.tenant_id = tenant AND p.day = next_day AND p.bundle_id IN (
-                SELECT b.bundle_id FROM public.audit_payloads b
-                WHERE b.tenant_id = tenant AND b.day = next_day AND b.user_id IS NOT DISTINCT FROM person
-                    AND b.sealed <> ''::bytea
-                LIMIT left_over);
+    WHILE left_over > 0 LOOP
+        EXECUTE format('SELECT p.day FROM public.audit_payloads p WHERE p.tenant_id = $1 AND %s
+            ORDER BY p.day LIMIT 1', whose) INTO next_day USING tenant, person;
+        EXIT WHEN next_day IS NULL;
+        EXECUTE format('UPDATE public.audit_payloads e SET user_id = NULL, sealed = ''''::bytea
+            WHERE e.tenant_id = $1 AND e.day = $3 AND e.ctid = ANY (ARRAY(
+                SELECT p.ctid FROM public.audit_payloads p WHERE p.tenant_id = $1 AND p.day = $3 AND %s LIMIT $4))',
+            whose) USING tenant, person, next_day, left_over;
         GET DIAGNOSTICS emptied = ROW_COUNT;
         left_over := left_over - emptied;
     END LOOP;

@@ -272,7 +272,8 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::event::{AuditAction, AuditClient, Ending, GdprCategory, RecordKind};
+    use crate::action::{AuditAction, GdprCategory};
+    use crate::event::{AuditClient, Ending, RecordKind};
 
     const ROOM: usize = 100;
 

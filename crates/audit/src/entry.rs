@@ -8,10 +8,11 @@ use stagedoor_domain::SessionId;
 use stagedoor_domain::error::Chain;
 use tokio::sync::mpsc;
 
+use crate::action::AuditClass;
 use crate::backlog::Message;
 use crate::bundle::Batch;
 use crate::counters::add;
-use crate::event::{AuditClass, AuditOutcome, AuditResource, Ending, Event, RecordKind};
+use crate::event::{AuditOutcome, AuditResource, Ending, Event, RecordKind};
 use crate::log::AuditLog;
 
 /// The open record of one call; holds a place in the queue.

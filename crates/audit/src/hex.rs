@@ -40,3 +40,17 @@ pub(crate) fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
     }
     Some(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_has_one_text() {
+        assert_eq!(encode(&[0, 1, 0xab, 0xff]), "0001abff");
+        assert_eq!(decode("0001abff"), Some([0, 1, 0xab, 0xff]));
+        for wrong in ["", "0001ab", "0001abff00", "0001ABFF", "0001abfg", "0001abf"] {
+            assert_eq!(decode::<4>(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -2,6 +2,7 @@
 //! and day that stays valid when a person is erased (SECURITY §7). Tables and SQL are in `storage`.
 #![warn(missing_docs)]
 
+mod action;
 mod backlog;
 mod bundle;
 mod chain;
@@ -13,6 +14,8 @@ mod entry;
 mod error;
 mod event;
 mod export;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod hex;
 mod log;
 mod parked;
@@ -25,6 +28,7 @@ mod stored;
 mod verify;
 mod worker;
 
+pub use action::{AuditAction, AuditClass, GdprCategory};
 pub use checkpoint::{
     ArchiveError, Checkpoint, CheckpointArchive, CheckpointCounts, Checkpointer, SealError,
 };
@@ -32,10 +36,7 @@ pub use counters::AuditCounts;
 pub use days::DayRange;
 pub use entry::AuditEntry;
 pub use error::AuditError;
-pub use event::{
-    AuditAction, AuditClass, AuditClient, AuditOpening, AuditOutcome, AuditResource, GdprCategory,
-    RecordKind, Refusal,
-};
+pub use event::{AuditClient, AuditOpening, AuditOutcome, AuditResource, RecordKind, Refusal};
 pub use export::{ExportError, ExportSummary, export, verify_export};
 pub use log::{AuditLog, AuditOptions};
 pub use query::{

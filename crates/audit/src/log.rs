@@ -9,14 +9,13 @@ use stagedoor_domain::{Tenant, TenantContext, TenantId};
 use stagedoor_storage::KeyVault;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::action::{AuditClass, GdprCategory};
 use crate::backlog::Message;
 use crate::bundle::Batch;
 use crate::counters::{AuditCounts, Counters, add};
 use crate::entry::AuditEntry;
 use crate::error::AuditError;
-use crate::event::{
-    AuditClass, AuditOpening, AuditOutcome, Ending, Event, GdprCategory, RecordKind, Refusal,
-};
+use crate::event::{AuditOpening, AuditOutcome, Ending, Event, RecordKind, Refusal};
 use crate::parked::Parked;
 use crate::sizes::Sizes;
 use crate::worker::AuditWorker;

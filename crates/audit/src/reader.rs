@@ -35,9 +35,9 @@ pub enum PayloadView {
         /// The text.
         text: Box<[u8]>,
     },
-    /// The bundle or its key was erased, as happens with the person.
+    /// The bundle was emptied or its key destroyed, as happens with the person.
     Erased,
-    /// The bundle is there but was altered, or has no such record.
+    /// The bundle was altered, has no such record, or is not there.
     Altered,
 }
 
@@ -84,7 +84,8 @@ pub(crate) async fn open_records(
     }
     let view = |record: StoredAuditRecord| {
         let bundle = opened.get(&record.bundle_id);
-        let payload = bundle.map_or(PayloadView::Erased, |bundle| bundle.payload(record.bundle_position));
+        // An erased bundle is there and empty; one that is not there was taken away.
+        let payload = bundle.map_or(PayloadView::Altered, |bundle| bundle.payload(record.bundle_position));
         AuditView { record, payload }
     };
     Ok(records.into_iter().map(view).collect())

@@ -8,6 +8,8 @@ pub mod digest;
 mod entropy;
 pub mod envelope;
 pub mod fernet;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod kek;
 pub mod keys;
 #[cfg(any(test, feature = "proofs"))]

@@ -6,6 +6,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use crate::digest::hmac_sha256;
 use crate::kek::{KeyLoadError, parse_key_files};
 
 /// The peppers at hand, at least one.
@@ -22,6 +23,13 @@ impl Peppers {
             Ok((version, bytes))
         });
         keys.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// 32 bytes for `name` that nobody can foretell without the oldest pepper, and that stay the same as long as it is kept.
+    #[expect(clippy::missing_panics_doc, reason = "it cannot: there is at least one pepper by construction")]
+    pub fn derive(&self, purpose: &str, name: &str) -> [u8; 32] {
+        let (_, oldest) = self.0.first_key_value().expect("there is at least one by construction");
+        hmac_sha256(&hmac_sha256(&**oldest, purpose.as_bytes()), name.as_bytes())
     }
 
     pub(crate) fn newest(&self) -> (u16, &[u8; 32]) {

@@ -103,6 +103,21 @@ mod tests {
             .prop_map(|(before, kind, between, id)| format!("{before}{kind}{between}{id}"))
     }
 
+    /// What `fuzz/seeds` has for a target: made by hand, or once broke something.
+    fn seeds(target: &str) -> Vec<Vec<u8>> {
+        let folder = format!("{}/../../fuzz/seeds/{target}", env!("CARGO_MANIFEST_DIR"));
+        let seeds: Vec<_> = std::fs::read_dir(folder).unwrap().map(|seed| seed.unwrap().path()).collect();
+        assert!(!seeds.is_empty(), "{target}");
+        seeds.into_iter().map(|seed| std::fs::read(seed).unwrap()).collect()
+    }
+
+    #[test]
+    fn every_seed_holds() {
+        let text = |seed: Vec<u8>| String::from_utf8(seed).unwrap();
+        seeds("references").into_iter().map(text).for_each(|seed| super::reference(&seed));
+        seeds("texts").into_iter().map(text).for_each(|seed| super::text(&seed));
+    }
+
     proptest! {
         #[test]
         fn any_text_is_a_reference_or_a_refusal(text in prop_oneof![referring(), strange()]) {

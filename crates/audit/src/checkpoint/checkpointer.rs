@@ -2,8 +2,8 @@
 //! comes second adds nothing.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Days, NaiveDate, SubsecRound, TimeDelta, Utc};
@@ -15,7 +15,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{ArchiveError, Checkpoint, CheckpointArchive};
+use super::figures::Figures;
+use super::{ArchiveError, Checkpoint, CheckpointArchive, CheckpointCounts};
 
 /// Looks at the chains in one interval: a replica that comes late must not make a record wait for much longer.
 const LOOKS: u32 = 4;
@@ -40,36 +41,6 @@ struct Shared {
     figures: Figures,
 }
 
-#[derive(Default)]
-struct Figures {
-    looks: AtomicU64,
-    written: AtomicU64,
-    failures: AtomicU64,
-    archived: AtomicU64,
-    archive_failures: AtomicU64,
-    archive_lag: AtomicU64,
-    oldest_unsealed: Mutex<Option<DateTime<Utc>>>,
-    failing: AtomicBool,
-    archive_failing: AtomicBool,
-}
-
-/// Totals since the start, and how far behind it is now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct CheckpointCounts {
-    /// Checkpoints that this replica signed.
-    pub written: u64,
-    /// Chains that could not be sealed when it was their turn; they are tried again.
-    pub failures: u64,
-    /// Checkpoints that this replica brought to the archive.
-    pub archived: u64,
-    /// Times that the archive took none, or has another checkpoint of that number.
-    pub archive_failures: u64,
-    /// Checkpoints that the archive lacked at the last look.
-    pub archive_lag: u64,
-    /// The age of the oldest record that no checkpoint covered at the last look.
-    pub oldest_unsealed: Option<Duration>,
-}
-
 /// What is known of a chain before it is sealed.
 struct Standing {
     head: ChainHead,
@@ -92,7 +63,7 @@ impl Checkpointer {
             loop {
                 looks.tick().await;
                 let outcome = self.look().await;
-                self.note_store(outcome.as_ref().err());
+                self.shared.figures.note_store(outcome.as_ref().err());
             }
         };
         shutdown.run_until_cancelled(work).await;
@@ -116,7 +87,7 @@ impl Checkpointer {
             }
             after = last;
         }
-        *shared.figures.oldest_unsealed.lock().unwrap_or_else(PoisonError::into_inner) = oldest;
+        shared.figures.set_oldest_unsealed(oldest);
         match &shared.archive {
             Some(archive) => self.bring_to(archive).await,
             None => Ok(()),
@@ -148,17 +119,7 @@ impl Checkpointer {
 
     /// Totals since the start, and how far behind it is.
     pub fn counts(&self) -> CheckpointCounts {
-        let (figures, clock) = (&self.shared.figures, self.shared.vault.clock());
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let oldest = *figures.oldest_unsealed.lock().unwrap_or_else(PoisonError::into_inner);
-        CheckpointCounts {
-            written: read(&figures.written),
-            failures: read(&figures.failures),
-            archived: read(&figures.archived),
-            archive_failures: read(&figures.archive_failures),
-            archive_lag: read(&figures.archive_lag),
-            oldest_unsealed: oldest.map(|oldest| (clock.now() - oldest).to_std().unwrap_or_default()),
-        }
+        self.shared.figures.counts(self.shared.vault.clock().now())
     }
 
     /// The time of the chain's oldest record that is not sealed after that.
@@ -264,7 +225,7 @@ impl Checkpointer {
             after = last;
         }
         self.shared.figures.archive_lag.store(lag, Ordering::Relaxed);
-        self.note_archive(trouble.as_ref());
+        self.shared.figures.note_archive(trouble.as_ref());
         Ok(())
     }
 
@@ -311,29 +272,6 @@ impl Checkpointer {
         let call = CallId::generate(vault.clock(), vault.entropy());
         let living = tenant.filter(|tenant| tenant.status != TenantStatus::Deleted);
         Ok(living.map(|tenant| TenantContext::for_job(Arc::new(tenant), "audit-checkpoint", call)))
-    }
-
-    /// Logs when the store begins to fail and when it answers again, not each look between.
-    fn note_store(&self, error: Option<&StoreError>) {
-        if self.shared.figures.failing.swap(error.is_some(), Ordering::Relaxed) == error.is_some() {
-            return;
-        }
-        match error {
-            Some(error) => tracing::warn!(error = %Causes(error), "the audit trail's chains are not sealed"),
-            None => tracing::info!("the audit trail's chains are sealed again"),
-        }
-    }
-
-    fn note_archive(&self, error: Option<&ArchiveError>) {
-        if self.shared.figures.archive_failing.swap(error.is_some(), Ordering::Relaxed) == error.is_some() {
-            return;
-        }
-        match error {
-            Some(error) => {
-                tracing::error!(error = %Causes(error), "checkpoints do not reach the archive; they are kept");
-            }
-            None => tracing::info!("checkpoints reach the archive again"),
-        }
     }
 }
 

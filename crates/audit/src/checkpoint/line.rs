@@ -88,3 +88,79 @@ impl CheckpointLine {
         wrong
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use stagedoor_crypto::{SigningKey, SystemEntropy};
+    use uuid::Uuid;
+
+    use super::*;
+
+    const TENANT: TenantId = TenantId(Uuid::from_u128(1));
+
+    fn checkpoints(key: &SigningKey, count: i64) -> Vec<Checkpoint> {
+        let mut previous_digest = Checkpoint::genesis(TENANT);
+        let checkpoint = |number| {
+            let checkpoint = Checkpoint {
+                tenant: TENANT,
+                day: "2026-11-22".parse().unwrap(),
+                seq: number,
+                hash: [7; 32],
+                number,
+                previous_digest,
+                signed_at: 0,
+                key_id: key.id(),
+                signature: [0; 64],
+            };
+            let signed = checkpoint.signed(key);
+            previous_digest = signed.digest();
+            signed
+        };
+        (1..=count).map(checkpoint).collect()
+    }
+
+    fn missing(key: &SigningKey, span: (i64, i64), those: &[&Checkpoint]) -> Vec<i64> {
+        let mut line = CheckpointLine::new(TENANT, vec![key.verifying_key()], Some(span), None);
+        for one in those {
+            assert_eq!(line.add(one), []);
+        }
+        line.end()
+    }
+
+    #[test]
+    fn a_line_may_come_in_another_order_but_not_with_gaps() {
+        let key = SigningKey::generate(Uuid::from_u128(2), &SystemEntropy);
+        let all = checkpoints(&key, 5);
+        let [one, two, three, four, five] = &all[..] else { panic!("five") };
+        assert_eq!(missing(&key, (1, 5), &[one, two, three, four, five]), []);
+        assert_eq!(missing(&key, (1, 5), &[one, three, five, two, four]), []);
+        assert_eq!(missing(&key, (2, 4), &[four, three, two]), [], "what the second follows is not known");
+        assert_eq!(missing(&key, (1, 5), &[one, three, five, two]), [4]);
+        assert_eq!(missing(&key, (1, 5), &[two, three]), [1, 4, 5]);
+        assert_eq!(missing(&key, (1, 3), &[]), [1, 2, 3]);
+        let other = checkpoints(&key, 5);
+        assert_eq!(other[1], *two, "signatures are made without randomness");
+        let astray = Checkpoint { seq: 9, ..three.clone() }.signed(&key);
+        assert_eq!(missing(&key, (1, 5), &[one, two, &astray, four, five]), [4]);
+        assert_eq!(missing(&key, (1, i64::MAX), &[one]).len(), TOLD);
+    }
+
+    #[test]
+    fn what_is_doubled_foreign_or_unsigned_is_told() {
+        let key = SigningKey::generate(Uuid::from_u128(2), &SystemEntropy);
+        let all = checkpoints(&key, 2);
+        let mut line = CheckpointLine::new(TENANT, vec![key.verifying_key()], Some((1, 2)), None);
+        assert_eq!(line.add(&all[1]), []);
+        assert_eq!(line.add(&all[1]), [FaultKind::CheckpointChain]);
+        assert_eq!(
+            line.add(&Checkpoint { number: 3, ..all[1].clone() }.signed(&key)),
+            [FaultKind::CheckpointChain]
+        );
+        assert_eq!(line.add(&Checkpoint { seq: 3, ..all[0].clone() }), [FaultKind::Checkpoint]);
+        let foreign = Checkpoint { tenant: TenantId(Uuid::from_u128(9)), ..all[0].clone() };
+        assert_eq!(line.add(&foreign), [FaultKind::Foreign, FaultKind::Checkpoint]);
+        assert_eq!(line.add(&all[0]), []);
+        assert_eq!(line.add(&all[0]), [FaultKind::CheckpointChain]);
+        assert_eq!(line.end(), []);
+    }
+}

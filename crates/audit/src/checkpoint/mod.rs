@@ -6,6 +6,7 @@
 
 mod archive;
 mod checkpointer;
+mod figures;
 mod line;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -19,7 +20,8 @@ use uuid::Uuid;
 use crate::hex;
 
 pub use archive::{ArchiveError, CheckpointArchive};
-pub use checkpointer::{CheckpointCounts, Checkpointer, SealError};
+pub use checkpointer::{Checkpointer, SealError};
+pub use figures::CheckpointCounts;
 pub(crate) use line::CheckpointLine;
 
 /// One checkpoint, as files hold it.

@@ -29,7 +29,7 @@ async fn every_kind_of_tampering_is_found() {
         audit_payloads; INSERT INTO audit_payloads SELECT * FROM saved_payloads; DELETE FROM audit_chain_heads; \
         INSERT INTO audit_chain_heads SELECT * FROM saved_heads";
 
-    let tamperings: [(&str, &[(i64, FaultKind)]); 11] = [
+    let tamperings: [(&str, &[(i64, FaultKind)]); 13] = [
         (
             "UPDATE audit_records SET occurred_at = occurred_at + interval '1 microsecond' WHERE seq = 5",
             &[(5, Hash)],
@@ -44,6 +44,8 @@ async fn every_kind_of_tampering_is_found() {
         ("DELETE FROM audit_records WHERE seq > 10", &[(12, Head)]),
         ("DELETE FROM audit_records", &[(12, Head)]),
         ("DELETE FROM audit_chain_heads", &[(0, Head)]),
+        ("UPDATE audit_records SET bundle_id = gen_random_uuid() WHERE seq = 5", &[(5, Payload)]),
+        ("DELETE FROM audit_payloads", &[(1, Payload), (12, Payload)]),
     ];
     for (tampering, expected) in tamperings {
         database.tamper(tampering).await;

@@ -43,7 +43,7 @@ async fn exported() -> Exported {
     }
     database
         .tamper(&format!(
-            "DELETE FROM audit_payloads WHERE user_id = '{eve}'; DELETE FROM users WHERE user_id = '{eve}'"
+            "UPDATE audit_payloads SET user_id = NULL, sealed = '' WHERE user_id = '{eve}'; DELETE FROM users WHERE user_id = '{eve}'"
         ))
         .await;
     let days = DayRange::new(first, today(&database)).unwrap();

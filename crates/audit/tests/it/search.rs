@@ -127,7 +127,7 @@ async fn what_was_erased_is_shown_as_erased_and_another_tenant_finds_nothing() {
 
     let eve = place.eve;
     let erase = format!(
-        "DELETE FROM audit_payloads WHERE user_id = '{eve}'; DELETE FROM users WHERE user_id = '{eve}'"
+        "UPDATE audit_payloads SET user_id = NULL, sealed = '' WHERE user_id = '{eve}'; DELETE FROM users WHERE user_id = '{eve}'"
     );
     place.database.tamper(&erase).await;
     let page = ask(&place, &everything, AuditOrder::NewestFirst, None, LARGEST_PAGE).await;

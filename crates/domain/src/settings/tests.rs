@@ -28,6 +28,7 @@ fn what_is_written_is_read_again_without_a_word() {
         cache_ttl_seconds: [(CacheClass::Track, 60), (CacheClass::Search, 0)].into(),
         devices: DevicePolicy { new_device: PolicyAction::Refuse, concurrent: 2, ..DevicePolicy::default() },
         policy_gates: [(Provider::Spotify, [(PolicyGate::Transfer, true)].into())].into(),
+        audit: AuditSettings { max_log_size_bytes: Some(7) },
         preferences: PreferencesLayer {
             audio_quality: Some(AudioQuality::Lossless),
             search_defaults: SearchLayer { limit: Some(50), include_explicit: Some(false) },
@@ -69,7 +70,7 @@ fn a_slip_takes_nothing_else_with_it() {
         "devices.max: this version knows no such member; known: new_device, too_many, concurrent, window_seconds",
         "devices.too_many: it is \"forbid\"; wanted: one of allow, warn, refuse",
         "limit: this version knows no such member; known: limits, tenant_limits, penalties, concurrent_calls, \
-         cache_ttl_seconds, devices, policy_gates, preferences, privacy",
+         cache_ttl_seconds, devices, policy_gates, audit, preferences, privacy",
         "limits.playlist: it is null; wanted: a list such as [{\"capacity\": 100, \"window_seconds\": 60}], or [] for \
          no limit",
         "limits.serch: this version knows no such class; known: api, search, playlist, auth",

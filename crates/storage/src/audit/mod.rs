@@ -28,7 +28,7 @@ pub struct AuditBundle {
     pub user: Option<UserId>,
     /// How many records it holds.
     pub records: u32,
-    /// The envelope.
+    /// The envelope; empty once it was erased.
     pub sealed: Vec<u8>,
 }
 
@@ -192,7 +192,7 @@ struct Row {
     sealed: Vec<u8>,
 }
 
-/// Those of the bundles `ids` that were not erased.
+/// Those of the bundles `ids` that are there; erased ones are, and empty.
 pub async fn bundles(
     transaction: &mut TenantTransaction,
     day: NaiveDate,
