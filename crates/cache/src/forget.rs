@@ -41,7 +41,6 @@ impl Cache {
         }
         self.bump_preferences(ctx, user).await.map_err(NotForgotten::Untold)?;
         let person = Person::of(ctx, user);
-        self.generations.forget(person);
         self.level_one.settle().await;
         if self.level_two.is_none() {
             return Ok(0);

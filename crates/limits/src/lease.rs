@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stagedoor_domain::policy::LimitClass;
-use stagedoor_domain::{Clock, TenantContext};
+use stagedoor_domain::tenant::PrincipalKind;
+use stagedoor_domain::{Clock, TenantContext, TenantId};
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
@@ -164,6 +165,11 @@ impl Leases {
                 slots.blocked_until = now + penalty.remaining;
             }
         });
+    }
+
+    /// Drops the leases of some principals of a tenant.
+    pub(crate) fn forget(&self, tenant: TenantId, principals: &[PrincipalKind]) {
+        self.slots.forget(tenant, principals);
     }
 
     fn with<T>(&self, ctx: &TenantContext, work: impl FnOnce(&mut Slots, Duration) -> T) -> T {

@@ -10,6 +10,7 @@
 
 pub mod attempts;
 mod decision;
+mod forget;
 mod gcra;
 mod lease;
 mod limiter;

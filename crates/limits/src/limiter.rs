@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use stagedoor_domain::policy::LimitClass;
-use stagedoor_domain::{Clock, Entropy, LimitScope, TenantContext};
+use stagedoor_domain::tenant::PrincipalKind;
+use stagedoor_domain::{Clock, Entropy, LimitScope, TenantContext, TenantId};
 use stagedoor_redis_link::{RedisLink, Unavailable};
 
 use crate::decision::{Backend, Decision, Look, buckets};
@@ -139,6 +140,17 @@ impl Limiter {
             return looked(plans.all(), &taken);
         }
         self.look_here(ctx, shared.outage.replicas())
+    }
+
+    pub(crate) fn forget_here(&self, tenant: TenantId, principals: &[PrincipalKind]) {
+        self.local.forget(tenant, principals);
+        if let Some(shared) = &self.shared {
+            shared.leases.forget(tenant, principals);
+        }
+    }
+
+    pub(crate) fn link(&self) -> Option<&RedisLink> {
+        self.shared.as_ref().map(|shared| &*shared.link)
     }
 
     #[cfg(test)]

@@ -128,6 +128,11 @@ impl LocalBuckets {
         }
     }
 
+    /// Forgets some principals of a tenant.
+    pub(crate) fn forget(&self, tenant: TenantId, principals: &[PrincipalKind]) {
+        self.kept.forget(tenant, principals);
+    }
+
     /// Forgets the buckets that have refilled.
     pub(crate) fn sweep(&self) {
         self.kept.sweep(self.clock.elapsed());

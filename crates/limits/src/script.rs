@@ -115,6 +115,9 @@ impl BucketScript {
     }
 }
 
+/// What the key of a principal's refusals has after that of its buckets.
+const REFUSALS: &str = ":refusals";
+
 /// The keys of one principal's calls, in one text.
 struct Keys {
     text: String,
@@ -131,7 +134,7 @@ impl Keys {
         tenant_key(&mut text, tenant);
         ends[1] = text.len();
         own_key(&mut text, tenant, &label);
-        text.push_str(":refusals");
+        text.push_str(REFUSALS);
         ends[2] = text.len();
         Self { text, ends }
     }
@@ -145,6 +148,14 @@ impl Keys {
 /// Adds the key of the buckets of the principal that `label` names.
 pub(crate) fn own_key(text: &mut String, tenant: TenantId, label: &str) {
     write!(text, "sd:{{{tenant}}}:limit:v2:{label}").expect("a String takes all that is written");
+}
+
+/// All keys of the principal that `label` names, which share a slot.
+pub(crate) fn own_keys(tenant: TenantId, label: &str) -> [String; 2] {
+    let mut own = String::with_capacity(120);
+    own_key(&mut own, tenant, label);
+    let refusals = format!("{own}{REFUSALS}");
+    [own, refusals]
 }
 
 /// Adds the key of the buckets that all principals share.

@@ -100,6 +100,18 @@ impl<T: Idle, P: Idle> Shards<T, P> {
         }
     }
 
+    /// Drops what is kept for some principals of a tenant, idle or not.
+    pub(crate) fn forget(&self, tenant: TenantId, principals: &[PrincipalKind]) {
+        let mut shard = self.shard(tenant);
+        let Some(entry) = shard.tenants.get_mut(&tenant) else { return };
+        let before = entry.principals.len();
+        for principal in principals {
+            entry.principals.remove(principal);
+        }
+        let gone = before - entry.principals.len();
+        shard.principals -= gone;
+    }
+
     /// Drops what is idle at `now`.
     pub(crate) fn sweep(&self, now: Duration) {
         for shard in &self.shards {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use redis::aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig};
 use redis::cluster::{ClusterClientBuilder, ClusterConfig};
 use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
 use redis::io::tcp::TcpSettings;
 use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{Client, Cmd, ConnectionInfo, IntoConnectionInfo, Pipeline, RedisFuture, RedisResult, Value};
@@ -54,6 +55,22 @@ impl Connection {
             .set_pipeline_buffer_size(1_024);
         let manager = ConnectionManager::new_lazy_with_config(Client::open(node)?, config)?;
         Ok(Self(Kind::Server(manager)))
+    }
+
+    /// Whether there are several nodes.
+    pub(crate) fn is_cluster(&self) -> bool {
+        matches!(self.0, Kind::Cluster(_))
+    }
+
+    /// Runs a command without keys on the primary that has `slot`; on the only server without one.
+    pub(crate) async fn at_node(&mut self, command: Cmd, slot: Option<u16>) -> RedisResult<Value> {
+        match (&mut self.0, slot) {
+            (Kind::Cluster(connection), Some(slot)) => {
+                let node = SingleNodeRoutingInfo::SpecificNode(Route::new(slot, SlotAddr::Master));
+                connection.route_command(command, RoutingInfo::SingleNode(node)).await
+            }
+            _ => self.req_packed_command(&command).await,
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod breaker;
 mod connection;
+mod scan;
 mod subscription;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use crate::breaker::{Breaker, Pass};
 use crate::subscription::Listening;
 
 pub use crate::connection::Connection;
+pub use crate::scan::ScanPlace;
 pub use crate::subscription::{Message, NotSubscribed, Subscription};
 
 /// Where Redis is and how long a command may take.

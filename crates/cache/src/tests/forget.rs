@@ -39,9 +39,9 @@ async fn naming(server: &Server, text: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn nothing_that_names_the_person_is_left_on_any_replica_or_in_redis() {
-    let (server, ctx, clock) = (server().await, context(1), manual_clock());
+    let (server, ctx, clock) = (server().await, context(8), manual_clock());
     let (one, two) = (running(server.cache(&clock)), running(server.cache(&clock)));
-    let other_tenant = context(2);
+    let other_tenant = context(9);
     for cache in [&one, &two] {
         for key in [playlists(&ctx, 1), elsewhere(&ctx, 1), playlists(&ctx, 2), catalogue(&ctx, "miles")] {
             ask(cache, &ctx, &key, "answer").await;
@@ -78,7 +78,7 @@ async fn nothing_that_names_the_person_is_left_on_any_replica_or_in_redis() {
 
 #[tokio::test]
 async fn a_fetch_that_ends_after_the_person_is_forgotten_leaves_nothing() {
-    let (server, ctx, clock) = (server().await, context(1), manual_clock());
+    let (server, ctx, clock) = (server().await, context(8), manual_clock());
     for cache in [local(&clock), server.cache(&clock)] {
         let key = playlists(&ctx, 1);
         let fetch = async {
@@ -115,7 +115,7 @@ async fn every_node_of_a_cluster_is_searched() {
     let clock = manual_clock() as Arc<dyn Clock>;
     let cache =
         running(Cache::new(&options, Some(Arc::new(TestSealer)), clock, Arc::new(SystemEntropy)).unwrap());
-    let ctx = context(1);
+    let ctx = context(8);
     let link = &cache.level_two.as_ref().unwrap().link;
     assert_eq!(link.scan_places().await.unwrap().len(), 3);
     for number in 0..60 {

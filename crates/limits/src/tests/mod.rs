@@ -3,6 +3,7 @@
 mod attempts;
 mod cluster;
 mod faults;
+mod forget;
 mod leases;
 mod outages;
 mod pauses;
