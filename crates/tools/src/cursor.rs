@@ -5,8 +5,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use stagedoor_crypto::{SealContext, digest};
-use stagedoor_domain::{ErrorCode, PublicError, TenantContext, ToolName};
+use stagedoor_crypto::{DataKey, SealContext, digest};
+use stagedoor_domain::{Entropy, ErrorCode, PublicError, TenantContext, TenantId, ToolName};
 use uuid::Uuid;
 
 use crate::desk::{Desk, internal};
@@ -30,11 +30,9 @@ pub(crate) async fn seal(
     binding: &str,
     page: &str,
 ) -> Result<String, PublicError> {
-    let content = Content { page: page.into(), expires_at: desk.clock.now() + LIFE };
-    let plaintext = serde_json::to_vec(&content).map_err(|error| internal(&error))?;
     let key = desk.tenant_key(ctx).await?;
-    let envelope = key.seal(&context(ctx, tool, binding), &plaintext, desk.entropy.as_ref());
-    Ok(URL_SAFE_NO_PAD.encode(envelope))
+    sealed(&key, &context(ctx.tenant_id(), tool, binding), desk.clock.now(), page, desk.entropy.as_ref())
+        .map_err(|error| internal(&error))
 }
 
 /// The provider's page behind a cursor.
@@ -46,30 +44,47 @@ pub(crate) async fn open(
     cursor: &str,
 ) -> Result<String, PublicError> {
     origin.pages_on(cursor);
-    let envelope = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| invalid("was not given out here"))?;
     let key = desk.tenant_key(ctx).await?;
+    opened(&key, &context(ctx.tenant_id(), tool, binding), desk.clock.now(), cursor)
+}
+
+/// The text of a cursor.
+pub(crate) fn sealed(
+    key: &DataKey,
+    context: &SealContext,
+    now: DateTime<Utc>,
+    page: &str,
+    entropy: &dyn Entropy,
+) -> Result<String, serde_json::Error> {
+    let plaintext = serde_json::to_vec(&Content { page: page.into(), expires_at: now + LIFE })?;
+    Ok(URL_SAFE_NO_PAD.encode(key.seal(context, &plaintext, entropy)))
+}
+
+/// What the text of a cursor holds.
+pub(crate) fn opened(
+    key: &DataKey,
+    context: &SealContext,
+    now: DateTime<Utc>,
+    cursor: &str,
+) -> Result<String, PublicError> {
+    let envelope = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| invalid("was not given out here"))?;
     let plaintext = key
-        .open(&context(ctx, tool, binding), &envelope)
+        .open(context, &envelope)
         .map_err(|_| invalid("was given out for another query, another tenant, or not by this server"))?;
     let content: Content<'_> =
         serde_json::from_slice(&plaintext).map_err(|_| invalid("is of a form that is no longer known"))?;
-    if content.expires_at < desk.clock.now() {
+    if content.expires_at < now {
         return Err(invalid("is more than a day old"));
     }
     Ok(content.page.into_owned())
 }
 
-fn context(ctx: &TenantContext, tool: ToolName, binding: &str) -> SealContext {
+/// The place that a cursor is bound to.
+pub(crate) fn context(tenant: TenantId, tool: ToolName, binding: &str) -> SealContext {
     let hash = digest::sha256(&[binding.as_bytes()]);
     let mut row = [0_u8; 16];
     row.copy_from_slice(&hash[..16]);
-    SealContext {
-        tenant: ctx.tenant_id(),
-        table: "cursor",
-        column: tool.as_str(),
-        row: Uuid::from_bytes(row),
-        revision: 0,
-    }
+    SealContext { tenant, table: "cursor", column: tool.as_str(), row: Uuid::from_bytes(row), revision: 0 }
 }
 
 pub(crate) fn invalid(why: &str) -> PublicError {

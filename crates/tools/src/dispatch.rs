@@ -22,10 +22,11 @@ use crate::jobs::{JobView, Progress, owned};
 use crate::linking::tool::Step;
 use crate::linking::{Linking, LinkingOptions, unlink};
 use crate::origin::{Origin, Purpose};
+use crate::privacy::Privacy;
 use crate::reuse::Produced;
 use crate::{
-    accounts, discovery, items, library, listening, mixes, playback, playlists, preferences, profile,
-    resolve, search, search_all, transfer, usage,
+    accounts, audit_query, consents, discovery, items, library, listening, mixes, playback, playlists, preferences,
+    profile, resolve, search, search_all, transfer, usage,
 };
 
 /// A tool call.
@@ -149,6 +150,7 @@ pub struct Dispatcher {
     desk: Arc<Desk>,
     audit: AuditLog,
     linking: Arc<Linking>,
+    privacy: Arc<Privacy>,
     stop: CancellationToken,
 }
 
@@ -156,13 +158,19 @@ impl Dispatcher {
     /// A dispatcher over a desk, recording into `audit`.
     pub fn new(desk: Desk, audit: AuditLog, linking: LinkingOptions) -> Self {
         let (desk, stop) = (Arc::new(desk), linking.stop.clone());
+        let privacy = Privacy::new(Arc::clone(&desk), linking.public_url.clone());
         let linking = Linking::new(Arc::clone(&desk), linking);
-        Self { desk, audit, linking, stop }
+        Self { desk, audit, linking, privacy, stop }
     }
 
     /// What the pages of a link work with.
     pub fn linking(&self) -> &Arc<Linking> {
         &self.linking
+    }
+
+    /// What the page of a privacy request works with, and what deletes.
+    pub fn privacy(&self) -> &Arc<Privacy> {
+        &self.privacy
     }
 
     /// What the tools work with.
@@ -361,17 +369,20 @@ impl Dispatcher {
             ToolName::JobCancel => Box::pin(owned::cancel(desk, ctx, origin, arguments::read(given)?)).await,
             // They may ask or begin something instead of answering: `link`, `transfer`.
             ToolName::AccountLink | ToolName::PlaylistTransfer => Err(PublicError::internal()),
-            ToolName::PreferencesGet => Box::pin(preferences::get(desk, ctx, arguments::read(given)?)).await,
+            ToolName::PreferencesGet => {
+                Box::pin(preferences::get(desk, ctx, origin, arguments::read(given)?)).await
+            }
             ToolName::PreferencesSet => {
                 Box::pin(preferences::set(desk, ctx, origin, arguments::read(given)?)).await
             }
-            // TEMPORARY until their owners add arms.
-            ToolName::ConsentGet
-            | ToolName::ConsentSet
-            | ToolName::ExportMyData
-            | ToolName::DeleteMyData
-            | ToolName::PrivacyRequests
-            | ToolName::AuditQuery => Err(PublicError::internal()),
+            ToolName::ConsentGet => Box::pin(consents::get(desk, ctx, arguments::read(given)?)).await,
+            ToolName::ConsentSet => Box::pin(consents::set(desk, ctx, origin, arguments::read(given)?)).await,
+            ToolName::ExportMyData => Box::pin(self.privacy.export(ctx, origin, arguments::read(given)?)).await,
+            ToolName::DeleteMyData => Box::pin(self.privacy.delete(ctx, origin, arguments::read(given)?)).await,
+            ToolName::PrivacyRequests => Box::pin(self.privacy.requests(ctx, arguments::read(given)?)).await,
+            ToolName::AuditQuery => {
+                Box::pin(audit_query::run(desk, ctx, origin, arguments::read(given)?)).await
+            }
             ToolName::UsageStatus => usage::status(desk, ctx, origin, arguments::read(given)?).await,
         }
     }

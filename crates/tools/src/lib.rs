@@ -5,7 +5,9 @@
 mod access;
 mod accounts;
 mod arguments;
+mod audit_query;
 mod beside;
+mod consents;
 mod counts;
 mod cursor;
 pub mod descriptors;
@@ -17,6 +19,8 @@ mod exchange;
 mod fingerprint;
 mod flights;
 mod foresight;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod gates;
 pub mod import;
 mod items;
@@ -35,7 +39,9 @@ mod passing;
 mod personal;
 mod playback;
 mod playlists;
+mod preferred;
 mod preferences;
+mod privacy;
 mod profile;
 mod records;
 mod references;
@@ -51,6 +57,7 @@ mod settling;
 mod trail;
 mod transfer;
 mod usage;
+mod wishes;
 
 pub use beside::{Beside, BesideCounts, BesideOptions};
 pub use counts::{RefreshOutcome, SessionCounts};
@@ -60,6 +67,9 @@ pub use jobs::{JobKind, JobState, JobView, Jobs, Progress};
 pub use linking::tool::limit_class;
 pub use linking::{
     Completion, Consent, Departure, LinkedPage, Linking, LinkingOptions, ProviderAnswer, WantedScope,
+};
+pub use privacy::{
+    ErasureSeen, Holding, PersonalData, Privacy, PrivacyKind, PrivacyOffer, PrivacyPage,
 };
 pub use refresh::Spawn;
 pub use sessions::SessionsInUse;

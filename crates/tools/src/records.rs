@@ -8,15 +8,15 @@ use chrono::{DateTime, Utc};
 use moka::future::Cache;
 use stagedoor_cache::{Cache as Answers, DataScope};
 use stagedoor_domain::error::Chain;
-use stagedoor_domain::policy::CachePreferences;
 use stagedoor_domain::{ErrorCode, Provider, PublicError, TenantContext, TenantId, UserId};
 use stagedoor_providers::{ProviderApp, SpotifyMode, grant_end};
 use stagedoor_storage::linked_accounts::{self, AccountStatus, LinkedAccount};
 use stagedoor_storage::provider_apps::{self, OpenedProviderApp, ProviderAppMode};
-use stagedoor_storage::{KeyVault, StoreError, preferences};
+use stagedoor_storage::{KeyVault, StoreError};
 use url::Url;
 
 use crate::accounts::Account;
+use crate::wishes::Wishes;
 
 /// How long a row is remembered.
 const REMEMBERED_FOR: Duration = Duration::from_secs(30);
@@ -31,7 +31,7 @@ pub(crate) struct Records {
     answers: Arc<Answers>,
     accounts: Cache<(TenantId, UserId), Remembered>,
     apps: Cache<TenantId, Arc<[Arc<ProviderApp>]>>,
-    wishes: Cache<Wisher, CachePreferences>,
+    wishes: Cache<Wisher, Arc<Wishes>>,
     last_wishes: Cache<(TenantId, UserId), LastWish>,
 }
 
@@ -40,10 +40,10 @@ pub(crate) struct Records {
 type Wisher = (TenantId, UserId, Option<u64>);
 
 /// What a person wanted when it was last read, and the generation that their preferences had before.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct LastWish {
     generation: Option<u64>,
-    wish: CachePreferences,
+    wishes: Arc<Wishes>,
 }
 
 /// A person's accounts, and the generations that they had before they were read, in the order of `Provider::ALL`.
@@ -146,38 +146,27 @@ impl Records {
         }
     }
 
-    /// What a person wants of the cache, as it was last set on any replica. While generations are out of reach, it may
-    /// be as old as anything here. While the store is, it is what was last known, or nothing from the cache.
-    pub(crate) async fn cache_preferences(&self, ctx: &TenantContext, user: UserId) -> CachePreferences {
+    /// What a person wants and has agreed to, as it was last set on any replica. While generations are out of reach, it
+    /// may be as old as anything here. While the store is, it is what was last known, or as careful as can be.
+    pub(crate) async fn wishes(&self, ctx: &TenantContext, user: UserId) -> Arc<Wishes> {
         let generation = self.answers.preferences_generation(ctx, user).await;
         let wisher = (ctx.tenant_id(), user, generation);
         if let Some(known) = self.wishes.get(&wisher).await {
             return known;
         }
         let owner = (ctx.tenant_id(), user);
-        let found = Box::pin(self.wishes.try_get_with(wisher, self.load_wishes(ctx, user))).await;
-        let Ok(wish) = found else {
+        let load = async { Wishes::load(&self.vault, ctx, user).await.map(Arc::new) };
+        let Ok(wishes) = Box::pin(self.wishes.try_get_with(wisher, load)).await else {
             return without_the_store(self.last_wishes.get(&owner).await, generation);
         };
-        self.last_wishes.insert(owner, LastWish { generation, wish }).await;
-        wish
+        self.last_wishes.insert(owner, LastWish { generation, wishes: Arc::clone(&wishes) }).await;
+        wishes
     }
 
     /// Forgets what a person wanted while generations were out of reach.
-    pub(crate) async fn forget_preferences(&self, ctx: &TenantContext, user: UserId) {
+    pub(crate) async fn forget_wishes(&self, ctx: &TenantContext, user: UserId) {
         self.wishes.invalidate(&(ctx.tenant_id(), user, None)).await;
         self.last_wishes.invalidate(&(ctx.tenant_id(), user)).await;
-    }
-
-    async fn load_wishes(&self, ctx: &TenantContext, user: UserId) -> Result<CachePreferences, PublicError> {
-        match preferences::load(&self.vault, ctx, user).await {
-            Ok(stored) => Ok(stored.preferences.cache_preferences),
-            Err(error) if error.is_transient() => Err(store_failure(&error)),
-            Err(error) => {
-                store_failure(&error);
-                Ok(NOTHING_FROM_THE_CACHE)
-            }
-        }
     }
 
     /// The tenant's clients at the services.
@@ -201,15 +190,11 @@ impl Records {
     }
 }
 
-/// Fetching anew fits whatever a person wants.
-const NOTHING_FROM_THE_CACHE: CachePreferences =
-    CachePreferences { enable_cache: false, cache_duration: None };
-
 /// What a person wants by what is known while the store is away: what was last read, unless it has changed since.
-fn without_the_store(last: Option<LastWish>, generation: Option<u64>) -> CachePreferences {
+fn without_the_store(last: Option<LastWish>, generation: Option<u64>) -> Arc<Wishes> {
     match last {
-        Some(last) if generation.is_none() || generation == last.generation => last.wish,
-        _ => NOTHING_FROM_THE_CACHE,
+        Some(last) if generation.is_none() || generation == last.generation => last.wishes,
+        _ => Arc::new(Wishes::careful()),
     }
 }
 
@@ -279,14 +264,13 @@ mod tests {
 
     #[test]
     fn without_the_store_the_last_wish_counts_unless_it_has_changed() {
-        let wanted = CachePreferences { enable_cache: true, cache_duration: Some(60) };
-        let last = |generation| Some(LastWish { generation, wish: wanted });
+        let (wanted, careful) = (Arc::new(Wishes::default()), Arc::new(Wishes::careful()));
+        let last = |generation| Some(LastWish { generation, wishes: Arc::clone(&wanted) });
         assert_eq!(without_the_store(last(Some(7)), Some(7)), wanted);
         assert_eq!(without_the_store(last(Some(7)), None), wanted, "nobody can say that it has changed");
-        assert!(!without_the_store(last(Some(7)), Some(8)).enable_cache, "it may be off by now");
-        assert!(!without_the_store(last(None), Some(8)).enable_cache, "it may have changed in between");
-        assert!(
-            !without_the_store(None, Some(7)).enable_cache && !without_the_store(None, None).enable_cache
-        );
+        assert_eq!(without_the_store(last(Some(7)), Some(8)), careful, "it may be off by now");
+        assert_eq!(without_the_store(last(None), Some(8)), careful, "it may have changed in between");
+        assert_eq!(without_the_store(None, Some(7)), careful);
+        assert_eq!(without_the_store(None, None), careful);
     }
 }

@@ -9,6 +9,7 @@ use crate::arguments::invalid;
 use crate::desk::Desk;
 use crate::origin::Origin;
 use crate::passing::{InPassing, Passing};
+use crate::preferred::Preferred;
 use crate::reuse::{Produced, Question, catalogue_key};
 
 /// What to resolve.
@@ -54,6 +55,8 @@ impl InPassing for ResolveOutput {
 struct Parameters<'a> {
     reference: &'a str,
     country: Option<&'a str>,
+    #[serde(flatten)]
+    preferred: Preferred,
 }
 
 pub(crate) async fn run(
@@ -76,10 +79,21 @@ pub(crate) async fn run(
     };
     let country = desk.country(ctx, provider).await?;
     let text = reference.to_string();
-    let parameters = Parameters { reference: &text, country: country.as_deref() };
+    let preferred = match &reference {
+        // What is explicit is shown to whoever asks for it by its code.
+        Reference::Isrc(_) | Reference::Upc(_) => {
+            Preferred::of(&desk.preferences(ctx).await, &[provider]).of_quality()
+        }
+        Reference::Item(_) => Preferred::default(),
+    };
+    let parameters = Parameters { reference: &text, country: country.as_deref(), preferred };
     let key = &catalogue_key(ctx, ToolName::Resolve, provider, &parameters)?;
     let question = Question { tool: ToolName::Resolve, key, country: country.as_deref() };
-    let look_up = || look_up(desk, ctx, origin, provider, country.as_deref(), &reference);
+    let look_up = || async {
+        let mut found = look_up(desk, ctx, origin, provider, country.as_deref(), &reference).await?;
+        preferred.offered_first(&mut found.tracks, &mut found.albums);
+        Ok(found)
+    };
     desk.cached(ctx, origin, question, look_up).await
 }
 

@@ -61,6 +61,8 @@ pub(crate) struct Question<'a> {
 struct Terms {
     ttl: TtlBounds,
     oldest: Option<Duration>,
+    /// Whether it may be counted what is asked for.
+    counted: bool,
 }
 
 /// An answer, or what went wrong.
@@ -126,8 +128,8 @@ impl Desk {
             forgivable
         };
         let cached = match terms {
-            Some(Terms { ttl, oldest }) => {
-                let ask = Ask { key, ttl, oldest, mode: origin.purpose().mode() };
+            Some(Terms { ttl, oldest, counted }) => {
+                let ask = Ask { key, ttl, oldest, mode: origin.purpose().mode(), noted: counted };
                 let verdicts = Verdicts { forgivable, own: |refusal: &Refusal| refusal.queued };
                 self.cache.get_or_fetch(ctx, ask, fetch, verdicts).await
             }
@@ -152,17 +154,18 @@ impl Desk {
 
     /// How long an answer of the tool is kept for the caller until more is known of how it changes; `None` if it is not.
     pub(crate) async fn life(&self, ctx: &TenantContext, tool: ToolName) -> Option<Duration> {
-        let Terms { ttl, oldest } = self.terms(ctx, tool).await?;
+        let Terms { ttl, oldest, .. } = self.terms(ctx, tool).await?;
         Some(oldest.map_or(ttl.first, |oldest| ttl.first.min(oldest)))
     }
 
     async fn terms(&self, ctx: &TenantContext, tool: ToolName) -> Option<Terms> {
         let settings = &ctx.tenant().settings;
         let ttl = settings.cache_ttl(tool.cache_class()).filter(|_| self.reuses_answers())?;
-        let Some(user) = ctx.user() else { return Some(Terms { ttl, oldest: None }) };
-        let wish = self.records.cache_preferences(ctx, user).await;
+        let wishes = self.wishes(ctx).await;
+        let wish = wishes.preferences(ctx).cache_preferences;
         let oldest = wish.cache_duration.map(|seconds| Duration::from_secs(seconds.into()));
-        wish.enable_cache.then_some(Terms { ttl, oldest })
+        let counted = ctx.user().is_none() || wishes.counts_usage(ctx);
+        wish.enable_cache.then_some(Terms { ttl, oldest, counted })
     }
 
     /// An answer that is not reused.

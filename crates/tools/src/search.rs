@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stagedoor_domain::music::{Album, Artist, Page, Playlist, Track};
+use stagedoor_domain::preferences::SearchLayer;
 use stagedoor_domain::reference::EntityKindSet;
 use stagedoor_domain::text::{folded, joined};
 use stagedoor_domain::{EntityKind, Provider, PublicError, TenantContext, ToolName};
@@ -15,6 +16,7 @@ use crate::cursor;
 use crate::desk::Desk;
 use crate::origin::Origin;
 use crate::passing::{InPassing, Passing};
+use crate::preferred::Preferred;
 use crate::reuse::{Produced, Question, catalogue_key};
 
 /// What to search for.
@@ -26,7 +28,7 @@ pub(crate) struct SearchArguments {
     provider: Option<Provider>,
     /// Default track.
     kinds: Option<Vec<Kind>>,
-    /// Of each kind, 1-50, default 10.
+    /// Of each kind, 1-50; default as preferred, else 20.
     limit: Option<u32>,
     /// With the same query, for the next page of that kind.
     cursor: Option<String>,
@@ -115,6 +117,8 @@ struct Parameters<'a> {
     limit: u32,
     page: Option<&'a str>,
     country: Option<&'a str>,
+    #[serde(flatten)]
+    preferred: Preferred,
 }
 
 pub(crate) async fn run(
@@ -125,8 +129,10 @@ pub(crate) async fn run(
 ) -> Produced {
     let query = &*joined(text("query", &arguments.query, 250)?);
     let folded = &*same_question(query);
-    let limit = bounded("limit", arguments.limit, 10, 50)?;
+    let preferences = desk.preferences(ctx).await;
+    let limit = bounded("limit", arguments.limit, preferences.search_defaults.limit, SearchLayer::MOST)?;
     let provider = desk.choose_provider(ctx, arguments.provider).await?;
+    let preferred = Preferred::of(&preferences, &[provider]);
     let mut kinds = wanted(arguments.kinds.as_deref())?;
     let binding = format!("{provider} {folded}");
     let page = match &arguments.cursor {
@@ -147,16 +153,18 @@ pub(crate) async fn run(
         limit,
         page: page.as_deref(),
         country: country.as_deref(),
+        preferred,
     };
     let key = &catalogue_key(ctx, ToolName::Search, provider, &parameters)?;
     let question = Question { tool: ToolName::Search, key, country: country.as_deref() };
     desk.cached(ctx, origin, question, || async {
         let query = SearchQuery { text: query, kinds, limit, page: page.as_deref() };
-        let found = desk
+        let mut found = desk
             .catalogue(ctx, origin, provider, country.as_deref(), |music, access| async move {
                 music.search(ctx, &access.borrow(), &query).await
             })
             .await?;
+        found.warnings.extend(preferred.sift(&mut found.tracks.items, &mut found.albums.items));
         let sealer = Sealer { desk, ctx, binding: &binding, asked: kinds, page: page.is_some() };
         Ok(SearchOutput {
             provider,

@@ -14,8 +14,12 @@ use crate::desk::Desk;
 use crate::gates;
 use crate::origin::Origin;
 use crate::passing::InPassing;
+use crate::preferred::Preferred;
 use crate::reuse::{Produced, Question, catalogue_key};
 use crate::search::{Kind, same_question, wanted};
+
+/// The most items of a kind that each service is asked for.
+const MOST: u32 = 20;
 
 /// What to search for.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -24,7 +28,7 @@ pub(crate) struct SearchAllArguments {
     query: String,
     /// Default tracks.
     kinds: Option<Vec<Kind>>,
-    /// Of each kind and service, 1-20, default 5.
+    /// Of each kind and service, 1-20; default as preferred.
     limit: Option<u32>,
 }
 
@@ -83,6 +87,8 @@ struct Parameters<'a> {
     kinds: u64,
     limit: u32,
     services: &'a [(Provider, Option<String>)],
+    #[serde(flatten)]
+    preferred: Preferred,
 }
 
 pub(crate) async fn run(
@@ -93,10 +99,13 @@ pub(crate) async fn run(
 ) -> Produced {
     let query = &*joined(text("query", &arguments.query, 250)?);
     let folded = &*same_question(query);
-    let limit = bounded("limit", arguments.limit, 5, 20)?;
+    let preferences = desk.preferences(ctx).await;
+    let limit = bounded("limit", arguments.limit, preferences.search_defaults.limit.min(MOST), MOST)?;
     let kinds = wanted(arguments.kinds.as_deref())?;
     let services = &*services(desk, ctx).await?;
-    let parameters = Parameters { query: folded, kinds: kinds.bits(), limit, services };
+    let asked: Vec<Provider> = services.iter().map(|(provider, _)| *provider).collect();
+    let preferred = Preferred::of(&preferences, &asked);
+    let parameters = Parameters { query: folded, kinds: kinds.bits(), limit, services, preferred };
     let (tool, first) = (ToolName::SearchAll, services[0].0);
     let key = &catalogue_key(ctx, tool, first, &parameters)?;
     desk.cached(ctx, origin, Question { tool, key, country: None }, || async {
@@ -111,7 +120,8 @@ pub(crate) async fn run(
         if let Some(error) = all_failed(&found) {
             return Err(error);
         }
-        let shown = services.iter().zip(found).map(|((provider, _), found)| shown(*provider, found));
+        let shown =
+            services.iter().zip(found).map(|((provider, _), found)| shown(*provider, preferred, found));
         Ok(SearchAllOutput { services: shown.collect(), cached_at: desk.now_text() })
     })
     .await
@@ -140,11 +150,12 @@ fn all_failed<T>(found: &[Result<T, PublicError>]) -> Option<PublicError> {
     failures.first().filter(|_| failures.len() == found.len()).map(|first| (*first).clone())
 }
 
-fn shown(provider: Provider, found: Result<SearchResults, PublicError>) -> Found {
-    let (found, failure) = match found {
+fn shown(provider: Provider, preferred: Preferred, found: Result<SearchResults, PublicError>) -> Found {
+    let (mut found, failure) = match found {
         Ok(found) => (found, None),
         Err(error) => (SearchResults::empty(), Some(Failure { code: error.code, message: error.message })),
     };
+    found.warnings.extend(preferred.sift(&mut found.tracks.items, &mut found.albums.items));
     Found {
         provider,
         tracks: found.tracks.items,

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use stagedoor_domain::music::{
     Album, AlbumSummary, Artist, ArtistSummary, Item, Playlist, PlaylistItem, Track,
 };
-use stagedoor_domain::{EntityKind, Provider};
+use stagedoor_domain::{AudioQuality, EntityKind, Provider};
 
 use super::document::{Identifier, Included, Resource};
 use super::duration::milliseconds;
@@ -20,6 +20,7 @@ struct TrackAttributes {
     /// ISO 8601.
     duration: Option<String>,
     explicit: Option<bool>,
+    media_tags: Option<Vec<String>>,
     external_links: Option<Vec<ExternalLink>>,
 }
 
@@ -31,6 +32,8 @@ struct AlbumAttributes {
     barcode_id: Option<String>,
     number_of_items: Option<u32>,
     release_date: Option<String>,
+    explicit: Option<bool>,
+    media_tags: Option<Vec<String>>,
     external_links: Option<Vec<ExternalLink>>,
 }
 
@@ -79,9 +82,21 @@ pub(super) fn track(resource: &Resource, included: &Included<'_>) -> Option<Trac
         isrc: attributes.isrc.and_then(|code| text::isrc(&code)),
         duration_ms: attributes.duration.as_deref().and_then(milliseconds).unwrap_or_default(),
         explicit: attributes.explicit.unwrap_or_default(),
+        audio_quality: best_quality(attributes.media_tags.as_deref()),
         track_number: None,
         url: link(attributes.external_links),
     })
+}
+
+/// The best quality that the tags tell of. What they say besides, such as Dolby Atmos, is another mix and no quality.
+fn best_quality(tags: Option<&[String]>) -> Option<AudioQuality> {
+    let quality = |tag: &String| match tag.as_str() {
+        "LOSSLESS" => Some(AudioQuality::Lossless),
+        "HIRES_LOSSLESS" => Some(AudioQuality::HiResLossless),
+        _ => None,
+    };
+    // Tidal has everything in HIGH; where it tells and names nothing better, that is the best.
+    tags.map(|tags| tags.iter().filter_map(quality).max().unwrap_or(AudioQuality::High))
 }
 
 /// The track that an identifier points at.
@@ -111,6 +126,8 @@ pub(super) fn album(resource: &Resource, included: &Included<'_>) -> Option<Albu
         release_date: attributes.release_date.and_then(|date| text::word(&date)),
         upc: attributes.barcode_id.and_then(|code| text::upc(&code)),
         track_count: attributes.number_of_items,
+        explicit: attributes.explicit,
+        audio_quality: best_quality(attributes.media_tags.as_deref()),
         tracks: Vec::new(),
         url: link(attributes.external_links),
     })
@@ -269,6 +286,16 @@ mod tests {
     fn a_version_that_the_title_has_is_not_said_twice() {
         assert_eq!(title("Song (Live)", Some("Live")).as_deref(), Some("Song (Live)"));
         assert_eq!(title("Song", Some(" ")).as_deref(), Some("Song"));
+    }
+
+    #[test]
+    fn the_best_of_the_qualities_is_told_and_what_is_none_is_not() {
+        let best =
+            |tags: &[&str]| best_quality(Some(&tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>()));
+        assert_eq!(best(&["HIRES_LOSSLESS", "LOSSLESS"]), Some(AudioQuality::HiResLossless));
+        assert_eq!(best(&["LOSSLESS", "DOLBY_ATMOS"]), Some(AudioQuality::Lossless));
+        assert_eq!(best(&["DOLBY_ATMOS"]), Some(AudioQuality::High));
+        assert_eq!(best_quality(None), None, "it was not told");
     }
 
     #[test]

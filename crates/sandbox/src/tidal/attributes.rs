@@ -19,7 +19,7 @@ pub(super) fn track(track: &Track, album: &Album) -> Value {
         "popularity": f64::from(track.popularity) / 100.0,
         "accessType": "PUBLIC",
         "availability": ["STREAM", "DJ"],
-        "mediaTags": ["LOSSLESS", "HIRES_LOSSLESS"],
+        "mediaTags": media_tags(album),
         "toneTags": [],
         "spotlighted": false,
         "bpm": f64::from(track.beats_per_minute),
@@ -33,6 +33,11 @@ pub(super) fn track(track: &Track, album: &Album) -> Value {
         attributes["version"] = json!(version);
     }
     attributes
+}
+
+/// Old records were never made in more than the quality of a disc.
+fn media_tags(album: &Album) -> &'static [&'static str] {
+    if year(album) < "1995" { &["LOSSLESS"] } else { &["LOSSLESS", "HIRES_LOSSLESS"] }
 }
 
 pub(super) fn album(album: &Album, catalogue: &Catalogue) -> Value {
@@ -55,7 +60,7 @@ pub(super) fn album(album: &Album, catalogue: &Catalogue) -> Value {
         "releaseDate": full_date(&album.release_date),
         "accessType": "PUBLIC",
         "availability": ["STREAM", "DJ"],
-        "mediaTags": ["LOSSLESS", "HIRES_LOSSLESS"],
+        "mediaTags": media_tags(album),
         "copyright": { "text": format!("{} {}", year(album), album.label) },
         "createdAt": format!("{}T00:00:00Z", full_date(&album.release_date)),
         "externalLinks": sharing("album", &album.id),

@@ -50,12 +50,15 @@ fn descriptor(name: ToolName) -> Descriptor {
         description,
         input_schema,
         output_schema,
-        idempotent: !name.writes() || name == ToolName::PreferencesSet,
+        idempotent: !name.writes() || matches!(name, ToolName::PreferencesSet | ToolName::ConsentSet),
         open_world: !matches!(
             name,
             ToolName::AccountsList
                 | ToolName::PreferencesGet
                 | ToolName::PreferencesSet
+                | ToolName::ConsentGet
+                | ToolName::ConsentSet
+                | ToolName::AuditQuery
                 | ToolName::UsageStatus
         ),
     }

@@ -6,6 +6,8 @@ use stagedoor_domain::music::{Album, Item, SavedItem, Track};
 use stagedoor_domain::playback::Played;
 
 use crate::accounts::{AccountsOutput, NoArguments};
+use crate::audit_query::{QueryArguments, QueryOutput};
+use crate::consents::{ConsentOutput, ConsentsOutput, SetArguments as SetConsentArguments};
 use crate::discovery::FromItemArguments;
 use crate::items::{AlbumOutput, ArtistOutput, ItemArguments, TrackOutput};
 use crate::jobs::JobOutput;
@@ -31,6 +33,7 @@ use crate::playlists::long::DedupeOutput;
 use crate::playlists::reads::{GetArguments, GetOutput, ListArguments, ListOutput};
 use crate::playlists::whole::{CreateArguments, CreateOutput, DeleteArguments, DeleteOutput};
 use crate::preferences::{PreferencesOutput, SetArguments};
+use crate::privacy::tool::{RequestOutput, RequestsOutput};
 use crate::profile::{ProfileArguments, ProfileOutput};
 use crate::resolve::{ResolveArguments, ResolveOutput};
 use crate::schema;
@@ -124,13 +127,15 @@ pub(super) fn of(name: ToolName) -> (Map<String, Value>, Map<String, Value>) {
         }
         ToolName::JobGet => (schema::of_input::<GetJobArguments>(), schema::of_output::<JobOutput>()),
         ToolName::JobCancel => (schema::of_input::<CancelArguments>(), schema::of_output::<JobOutput>()),
-        // TEMPORARY until their owners add arms.
-        ToolName::ConsentGet
-        | ToolName::ConsentSet
-        | ToolName::ExportMyData
-        | ToolName::DeleteMyData
-        | ToolName::PrivacyRequests
-        | ToolName::AuditQuery => (schema::of_input::<NoArguments>(), schema::of_output::<UsageOutput>()),
+        ToolName::ConsentGet => (schema::of_input::<NoArguments>(), schema::of_output::<ConsentsOutput>()),
+        ToolName::ConsentSet => {
+            (schema::of_input::<SetConsentArguments>(), schema::of_output::<ConsentOutput>())
+        }
+        ToolName::ExportMyData | ToolName::DeleteMyData => {
+            (schema::of_input::<NoArguments>(), schema::of_output::<RequestOutput>())
+        }
+        ToolName::PrivacyRequests => (schema::of_input::<NoArguments>(), schema::of_output::<RequestsOutput>()),
+        ToolName::AuditQuery => (schema::of_input::<QueryArguments>(), schema::of_output::<QueryOutput>()),
         ToolName::UsageStatus => (schema::of_input::<NoArguments>(), schema::of_output::<UsageOutput>()),
     }
 }

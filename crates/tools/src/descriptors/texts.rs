@@ -108,13 +108,29 @@ pub(super) fn of(name: ToolName) -> (&'static str, &'static str) {
         ),
         ToolName::JobGet => ("Get job", "How far a job is, and its report."),
         ToolName::JobCancel => ("Cancel job", "Stop a job after its current step. What was done stays."),
-        // TEMPORARY until their owners write them.
-        ToolName::ConsentGet => ("Get consents", "What the person has consented to."),
-        ToolName::ConsentSet => ("Set consent", "Record that the person consents, or withdraws."),
-        ToolName::ExportMyData => ("Export my data", "A copy of everything that is kept about the person."),
-        ToolName::DeleteMyData => ("Delete my data", "Delete everything that is kept about the person."),
-        ToolName::PrivacyRequests => ("List privacy requests", "The person's requests and how far they are."),
-        ToolName::AuditQuery => ("Query audit trail", "Who did what and when in this tenant."),
+        ToolName::ConsentGet => {
+            ("Get consents", "What the person has consented to, by purpose, and the policy that it is about.")
+        }
+        ToolName::ConsentSet => (
+            "Set consent",
+            "Keep the person's own decision on a purpose: show them what it allows and the policy, call only when they \
+             decide. Taking back needs no version.",
+        ),
+        ToolName::ExportMyData => (
+            "Export my data",
+            "Ask for a copy of everything that is kept about the person. Answers with a page for the person, who downloads it there once.",
+        ),
+        ToolName::DeleteMyData => (
+            "Delete my data",
+            "Ask for the deletion of everything that is kept about the person, only when they ask. Answers with a page where they confirm; it cannot be undone.",
+        ),
+        ToolName::PrivacyRequests => {
+            ("List privacy requests", "The person's requests for a copy or for deletion, and how far each is.")
+        }
+        ToolName::AuditQuery => (
+            "Query audit trail",
+            "Who did what in this tenant, when, and how it ended; for its administrators. Newest first.",
+        ),
         ToolName::UsageStatus => {
             ("Show usage", "What this key may do, calls left, what was refused, what the cache saved.")
         }

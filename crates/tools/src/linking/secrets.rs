@@ -9,14 +9,14 @@ use stagedoor_crypto::digest;
 use stagedoor_domain::Entropy;
 
 /// 32 random bytes as text (base64url).
-pub(super) fn secret(entropy: &dyn Entropy) -> SecretString {
+pub(crate) fn secret(entropy: &dyn Entropy) -> SecretString {
     let mut bytes = Zeroizing::new([0_u8; 32]);
     entropy.fill(bytes.as_mut_slice());
     SecretString::from(URL_SAFE_NO_PAD.encode(bytes.as_slice()))
 }
 
 /// What is stored of such a text.
-pub(super) fn hash(secret: &SecretString) -> [u8; 32] {
+pub(crate) fn hash(secret: &SecretString) -> [u8; 32] {
     digest::sha256(&[secret.expose_secret().as_bytes()])
 }
 

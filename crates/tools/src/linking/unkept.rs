@@ -11,7 +11,7 @@ use stagedoor_providers::Revocation;
 use stagedoor_storage::link_attempts::{self, EXCHANGE_GRACE, LinkAttempt};
 
 use super::Linking;
-use super::unlink::asked_to_revoke;
+use super::revocation::asked_to_revoke;
 use crate::desk::Desk;
 
 /// How often the database is asked whether the grant may be in use, a second apart.

@@ -1,30 +1,27 @@
-//! `account_unlink`: ends the grant at the provider where it can be ended, and deletes what came from the account.
+//! `account_unlink`: ends the grant at the provider where it can be ended (`revocation`), and deletes what came from the
+//! account.
 
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use stagedoor_domain::{ErrorCode, Provider, PublicError, TenantContext};
-use stagedoor_providers::Revocation;
 use stagedoor_storage::linked_accounts::{self, Unlinked};
-use stagedoor_storage::provider_sessions::{self, OpenedSession, RefreshClaim};
+use stagedoor_storage::provider_sessions;
 use stagedoor_storage::{StoreError, TenantTransaction};
 use tokio::time::Instant;
 
+use super::revocation::{Ending, Seen, end_there, remove_page};
 use crate::accounts::{self, Account};
 use crate::arguments::invalid;
-use crate::desk::{Desk, acting_for, report};
+use crate::desk::{Desk, acting_for};
 use crate::origin::Origin;
 use crate::records::store_failure;
-use crate::refresh::LEASE;
 use crate::reuse::Produced;
 use crate::trail::of_account;
 
 /// How long it is waited for someone who is renewing the grant.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is looked meanwhile whether they are done.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How often a grant is ended anew that was renewed or replaced between its end there and here.
 const ATTEMPTS: usize = 5;
 
@@ -75,27 +72,6 @@ struct Deleted {
     imports: u64,
 }
 
-/// What became of the grant at the provider.
-enum Ending {
-    Revoked,
-    /// What was revoked may have been renewed by someone whose answer was not waited for any longer.
-    Unconfirmed,
-    Unsupported(Option<&'static str>),
-    Failed,
-    NoGrant,
-}
-
-/// Which grant was ended at the provider.
-#[derive(Clone, Copy)]
-enum Seen {
-    /// There was none.
-    Nothing,
-    /// It did not open.
-    Closed,
-    /// The one of this revision.
-    At(i64),
-}
-
 /// What came of deleting it here.
 enum Local {
     /// It is deleted; `None` if it was gone.
@@ -136,7 +112,9 @@ async fn end(
 ) -> Result<(Ending, Option<Unlinked>), PublicError> {
     let until = Instant::now() + PATIENCE;
     for _ in 0..ATTEMPTS {
-        let Some((ending, seen)) = end_there(desk, ctx, origin, account, until).await? else { continue };
+        let Some((ending, seen)) = end_there(desk, ctx, origin.client(), account, until).await? else {
+            continue;
+        };
         match end_here(desk, ctx, account, seen).await.map_err(|error| store_failure(&error))? {
             Local::Done(unlinked) => return Ok((ending, unlinked)),
             Local::Moved => {}
@@ -189,66 +167,6 @@ async fn choose(
     }
 }
 
-/// Ends the grant at the provider, once nobody is renewing it. Whatever goes wrong there, the account is unlinked here.
-/// `None` if the grant was renewed or replaced meanwhile.
-async fn end_there(
-    desk: &Desk,
-    ctx: &TenantContext,
-    origin: &Origin,
-    account: &Account,
-    until: Instant,
-) -> Result<Option<(Ending, Seen)>, PublicError> {
-    // What does not open was logged, and set aside if it is damaged.
-    let session = match desk.opener.find(ctx, origin.client(), account).await {
-        Ok(Some(session)) => session,
-        Ok(None) => return Ok(Some((Ending::NoGrant, Seen::Nothing))),
-        Err(_) => return Ok(Some((Ending::Failed, Seen::Closed))),
-    };
-    let settled = match claim(desk, ctx, &session, until).await {
-        Ok(Some(settled)) => settled,
-        Ok(None) => return Ok(None),
-        Err(error) => return Err(store_failure(&error)),
-    };
-    let token = session.refresh_token.as_ref().unwrap_or(&session.access_token);
-    let ending = match asked_to_revoke(desk, ctx, account.provider, token).await {
-        Some(Revocation::Revoked) if settled => Ending::Revoked,
-        Some(Revocation::Revoked) => Ending::Unconfirmed,
-        Some(Revocation::Unsupported { remove_at }) => Ending::Unsupported(remove_at),
-        None => Ending::Failed,
-    };
-    Ok(Some((ending, Seen::At(session.revision))))
-}
-
-/// Keeps everyone from renewing the session. Whether it is known that nobody has: `false` if someone was not waited
-/// for any longer, or never said what came of it. `None` if it was renewed or replaced.
-async fn claim(
-    desk: &Desk,
-    ctx: &TenantContext,
-    session: &OpenedSession,
-    until: Instant,
-) -> Result<Option<bool>, StoreError> {
-    loop {
-        match provider_sessions::claim_refresh(desk.vault(), ctx, session, LEASE).await? {
-            RefreshClaim::Won { took_over, .. } => return Ok(Some(!took_over)),
-            RefreshClaim::Moved => return Ok(None),
-            RefreshClaim::Busy { .. } if Instant::now() < until => tokio::time::sleep(LOOK_AGAIN).await,
-            RefreshClaim::Busy { .. } => return Ok(Some(false)),
-        }
-    }
-}
-
-/// What the provider says to the wish to end a grant; `None` if it could not be asked.
-pub(super) async fn asked_to_revoke(
-    desk: &Desk,
-    ctx: &TenantContext,
-    provider: Provider,
-    token: &SecretString,
-) -> Option<Revocation> {
-    let app = desk.app(ctx, provider).await.ok()?;
-    let revoked = desk.music(provider).revoke(ctx, &app, token).await;
-    revoked.inspect_err(|error| drop(report(error))).ok()
-}
-
 fn answer(account: &Account, ending: &Ending, unlinked: &Unlinked) -> UnlinkOutput {
     let name = account.provider.title();
     let (revocation, next) = match ending {
@@ -298,13 +216,5 @@ fn answer(account: &Account, ending: &Ending, unlinked: &Unlinked) -> UnlinkOutp
         },
         revocation,
         next,
-    }
-}
-
-/// Where a person removes an app, as far as it is known without asking the provider.
-fn remove_page(provider: Provider) -> &'static str {
-    match provider {
-        Provider::Spotify => ": https://www.spotify.com/account/apps/",
-        Provider::Tidal => "",
     }
 }

@@ -182,6 +182,7 @@ impl TrackObject {
             isrc: self.external_ids.and_then(|ids| ids.isrc).and_then(|code| text::isrc(&code)),
             duration_ms: self.duration_ms.unwrap_or_default(),
             explicit: self.explicit.unwrap_or_default(),
+            audio_quality: None,
             track_number: self.track_number.filter(|number| *number > 0),
             url: link(self.external_urls),
         })
@@ -203,6 +204,8 @@ impl AlbumObject {
             release_date: self.release_date.and_then(|date| text::word(&date)),
             upc: self.external_ids.and_then(|ids| ids.upc.or(ids.ean)).and_then(|code| text::upc(&code)),
             track_count: self.total_tracks,
+            explicit: None,
+            audio_quality: None,
             tracks: tracks.into_iter().map(|track| Track { album: Some(summary.clone()), ..track }).collect(),
             url: link(self.external_urls),
         })

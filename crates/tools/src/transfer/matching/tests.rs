@@ -20,6 +20,7 @@ pub(super) fn track(id: &str, title: &str, artists: &[&str], seconds: u64) -> Tr
         isrc: None,
         duration_ms: seconds * 1_000,
         explicit: false,
+        audio_quality: None,
         track_number: None,
         url: None,
     }
