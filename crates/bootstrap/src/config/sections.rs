@@ -105,6 +105,9 @@ pub struct StorageConfig {
     pub database_url: SecretUrl,
     /// The owner's connection, for migrations only, such as `postgres://stagedoor_owner:…@db:5432/stagedoor`. A secret.
     pub owner_database_url: Option<SecretUrl>,
+    /// Provisioning's connection, for commands that delete tenants only, such as
+    /// `postgres://stagedoor_admin:…@db:5432/stagedoor`. A secret.
+    pub admin_database_url: Option<SecretUrl>,
     /// Connections of one process.
     #[schemars(range(min = 1, max = 1000))]
     pub max_connections: u32,
@@ -123,6 +126,7 @@ impl Default for StorageConfig {
         Self {
             database_url: SecretUrl::default(),
             owner_database_url: None,
+            admin_database_url: None,
             max_connections: 10,
             acquire_timeout_ms: 250,
             statement_cache: 100,
@@ -142,13 +146,37 @@ pub struct AuditConfig {
     /// Records of reads that wait in memory; a full queue slows calls down, then refuses them.
     #[schemars(range(min = 16, max = 1_000_000))]
     pub queue_capacity: usize,
+    /// Bytes of records of one tenant and UTC day; at that size its reads are refused until the next day, while what
+    /// changes something goes on. 0 knows no such size; a tenant's own `audit.max_log_size_bytes` goes first.
+    pub max_log_size_bytes: u64,
+    /// Seconds between signed checkpoints of a chain that grew.
+    #[schemars(range(min = 1, max = 3_600))]
+    pub checkpoint_interval_seconds: u32,
+    /// The object store that keeps checkpoints apart from the database, such as `s3://bucket/audit`, `gs://…`, `az://…`
+    /// or `file:///var/lib/stagedoor/checkpoints`; without it they are in the database only.
+    #[schemars(with = "Option<String>", url)]
+    pub checkpoint_url: Option<Url>,
 }
 
 milliseconds!(AuditConfig { flush_interval = flush_interval_ms });
 
+impl AuditConfig {
+    /// `checkpoint_interval_seconds` as a duration.
+    pub fn checkpoint_interval(&self) -> Duration {
+        Duration::from_secs(self.checkpoint_interval_seconds.into())
+    }
+}
+
 impl Default for AuditConfig {
     fn default() -> Self {
-        Self { enabled: true, flush_interval_ms: 100, queue_capacity: 8_192 }
+        Self {
+            enabled: true,
+            flush_interval_ms: 100,
+            queue_capacity: 8_192,
+            max_log_size_bytes: 1_073_741_824,
+            checkpoint_interval_seconds: 60,
+            checkpoint_url: None,
+        }
     }
 }
 

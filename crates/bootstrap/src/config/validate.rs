@@ -19,6 +19,7 @@ pub(super) fn problems(config: &Config, schema: &ConfigSchema) -> Vec<ConfigErro
     problems.redis("cache", cache.redis_url.as_ref(), cache.redis_cluster);
     problems.redis("rate_limiting", limits.redis_url.as_ref(), limits.redis_cluster);
     problems.both_redis();
+    problems.audit();
     problems.telemetry();
     problems.found
 }
@@ -89,10 +90,13 @@ impl Problems<'_> {
         } else if !has_scheme(storage.database_url.expose(), &["postgres", "postgresql"]) {
             self.add("storage.database_url", "it is no address of a PostgreSQL database", advice);
         }
-        if let Some(address) = &storage.owner_database_url
-            && !has_scheme(address.expose(), &["postgres", "postgresql"])
-        {
-            self.add("storage.owner_database_url", "it is no address of a PostgreSQL database", advice);
+        for (key, address) in [
+            ("storage.owner_database_url", &storage.owner_database_url),
+            ("storage.admin_database_url", &storage.admin_database_url),
+        ] {
+            if address.as_ref().is_some_and(|url| !has_scheme(url.expose(), &["postgres", "postgresql"])) {
+                self.add(key, "it is no address of a PostgreSQL database", advice);
+            }
         }
     }
 
@@ -199,6 +203,24 @@ impl Problems<'_> {
                 self.add("rate_limiting.redis_url", problem, advice);
             }
             _ => {}
+        }
+    }
+
+    fn audit(&mut self) {
+        let Some(url) = &self.config.audit.checkpoint_url else { return };
+        let known = match url.scheme() {
+            "file" => url.host_str().is_none_or(str::is_empty) && url.path() != "/",
+            "s3" | "gs" | "az" => url.host_str().is_some_and(|bucket| !bucket.is_empty()),
+            _ => false,
+        };
+        let bare = url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none();
+        if !known || !bare {
+            let advice = "wanted: a folder or a bucket, such as `file:///var/lib/stagedoor/checkpoints` or \
+                          `s3://bucket/audit`, without credentials, which the environment gives";
+            self.add("audit.checkpoint_url", "it is no place for checkpoints", advice);
         }
     }
 

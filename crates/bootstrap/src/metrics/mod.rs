@@ -24,9 +24,13 @@ const CALL_BUCKETS: &[f64] = &[
 pub struct Metrics {
     /// HTTP requests on the public port.
     pub http_requests: Counters<HttpOutcome>,
-    /// Tool calls.
+    /// Tool calls, whoever made them.
+    pub calls: Counters<CallOutcome>,
+    /// How long they took.
+    pub call_duration: Durations<CallOutcome>,
+    /// Tool calls by tool: of keys that act for no person, and of people who let their use be counted.
     pub tool_calls: CounterGrid<ToolName, CallOutcome>,
-    /// How long tool calls took.
+    /// How long these took.
     pub tool_call_duration: Durations<ToolName>,
     /// Requests to providers.
     pub provider_requests: CounterGrid<Provider, ProviderOutcome>,
@@ -49,11 +53,22 @@ impl Metrics {
         let r = &mut registry;
         let metrics = Self {
             http_requests: Counters::register(r, "http_requests", "HTTP requests on the public port"),
-            tool_calls: CounterGrid::register(r, "tool_calls", "Tool calls"),
+            calls: Counters::register(r, "calls", "Tool calls, whoever made them"),
+            call_duration: Durations::register(
+                r,
+                "call_duration",
+                "Duration of tool calls, whoever made them",
+                CALL_BUCKETS,
+            ),
+            tool_calls: CounterGrid::register(
+                r,
+                "tool_calls",
+                "Tool calls whose use may be counted, by tool",
+            ),
             tool_call_duration: Durations::register(
                 r,
                 "tool_call_duration",
-                "Duration of tool calls",
+                "Duration of tool calls whose use may be counted, by tool",
                 CALL_BUCKETS,
             ),
             provider_requests: CounterGrid::register(r, "provider_requests", "Requests to providers"),

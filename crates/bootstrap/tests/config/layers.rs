@@ -53,8 +53,11 @@ fn a_configuration_is_shown_with_origins_and_loads_again() {
     let shown = setting.load().show().replace(&setting.folder.path().display().to_string(), "/etc/stagedoor");
     assert_snapshot!(shown, @r#"
     audit:
+      checkpoint_interval_seconds: 60  # default
+      checkpoint_url: null  # default
       enabled: true  # default
       flush_interval_ms: 100  # default
+      max_log_size_bytes: 1073741824  # default
       queue_capacity: 8192  # default
     cache:
       command_timeout_ms: 50  # default
@@ -113,6 +116,7 @@ fn a_configuration_is_shown_with_origins_and_loads_again() {
       trusted_proxies: []  # default
     storage:
       acquire_timeout_ms: 250  # default
+      admin_database_url: null  # default
       database_url: "postgres://stagedoor_app:***@db/stagedoor"  # /etc/stagedoor/stagedoor.yaml
       max_connections: 10  # default
       owner_database_url: null  # default

@@ -4,6 +4,7 @@
 use stagedoor_bootstrap::Config;
 use stagedoor_bootstrap::config::LoadOptions;
 
+mod audit;
 mod encryption;
 mod layers;
 mod redis;
