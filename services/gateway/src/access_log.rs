@@ -65,7 +65,13 @@ pub async fn layer(State(state): State<Arc<AppState>>, request: Request, next: N
     presence.answered = true;
     let duration = state.clock.elapsed().saturating_sub(started);
     state.metrics.http_requests.count(HttpOutcome::of_status(response.status().as_u16()));
-    write(&method, &response, duration);
+    let record = response.extensions().get::<Arc<RequestRecord>>();
+    // Looked up again, since the call may have been the one that decides it.
+    let named = match record {
+        Some(record) => state.dispatcher.desk().counts_usage(&record.ctx).await,
+        None => false,
+    };
+    write(&method, response.status(), record.map(|record| (&**record, named)), duration);
     response
 }
 
@@ -88,10 +94,16 @@ impl Drop for Presence<'_> {
     }
 }
 
-fn write(method: &http::Method, response: &Response, duration: Duration) {
-    let status = response.status().as_u16();
+/// Writes the line. Which key and which tool it was stands in it only if that may be counted of the person.
+fn write(
+    method: &http::Method,
+    status: http::StatusCode,
+    record: Option<(&RequestRecord, bool)>,
+    duration: Duration,
+) {
+    let status = status.as_u16();
     let duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-    let Some(record) = response.extensions().get::<Arc<RequestRecord>>() else {
+    let Some((record, named)) = record else {
         tracing::info!(target: "stagedoor::request", %method, status, duration_us, "request");
         return;
     };
@@ -103,8 +115,8 @@ fn write(method: &http::Method, response: &Response, duration: Duration) {
         duration_us,
         call = %record.ctx.call(),
         tenant = record.ctx.tenant().slug.as_str(),
-        principal = %record.ctx.principal().label(),
-        tool = report.map(|report| report.tool.as_str()),
+        principal = named.then(|| record.ctx.principal().label()),
+        tool = report.filter(|_| named).map(|report| report.tool.as_str()),
         page = page.map(|page| page.page),
         outcome = report.map(|report| report.outcome).or(page.map(|page| page.outcome)),
         source = report.and_then(|report| report.source),

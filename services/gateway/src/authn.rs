@@ -1,12 +1,11 @@
-//! Token → `Principal`: reads the bearer key, checks it against its stored digest, counts failures. Which
-//! tenant the URL names is part of the look-up, so a key of another tenant does not exist here.
+//! Key → `Principal`: checks a key against its stored digest, counts failures. Which tenant the URL names is part of
+//! the look-up, so a key of another tenant does not exist here. What a request's key is, `token_validator` reads.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
 use moka::future::Cache;
 use stagedoor_bootstrap::metrics::AuthFailure;
 use stagedoor_crypto::{ApiKeyDigest, Peppers, PlainApiKey};
@@ -19,6 +18,7 @@ use uuid::Uuid;
 
 use crate::problem::Problem;
 use crate::tenant_watch::TenantWatch;
+use crate::token_validator::TokenValidator;
 
 /// How long a key that was found is not looked up again (SECURITY §2).
 const FOUND_FOR: Duration = Duration::from_secs(30);
@@ -88,7 +88,7 @@ impl Authenticator {
     /// The tenant and principal of a request to the tenant that `slug` names.
     pub async fn sign_in(&self, slug: &str, headers: &HeaderMap, address: IpAddr) -> Result<SignIn, Refused> {
         // The checksum refuses made-up keys before anything is looked up.
-        let key = bearer(headers).map_err(|reason| Refused::of(None, reason))?;
+        let key = TokenValidator.validate(headers).map_err(|reason| Refused::of(None, reason))?;
         let Ok(slug) = slug.parse::<TenantSlug>() else {
             return Err(Refused::of(None, AuthFailure::Unknown));
         };
@@ -185,21 +185,6 @@ impl Refused {
             Self::Unavailable(error) => error.public().into(),
         }
     }
-}
-
-/// The key in `Authorization: Bearer …` (RFC 6750 §2.1), if its form and checksum are right.
-fn bearer(headers: &HeaderMap) -> Result<PlainApiKey, AuthFailure> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values.next().ok_or(AuthFailure::Missing)?;
-    if values.next().is_some() {
-        return Err(AuthFailure::Malformed);
-    }
-    let (scheme, token) =
-        value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or(AuthFailure::Malformed)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(AuthFailure::Malformed);
-    }
-    PlainApiKey::parse(token.trim()).map_err(|_| AuthFailure::Malformed)
 }
 
 struct Expiry;

@@ -1,4 +1,4 @@
-//! The command line: `serve`, `demo`, `config`, `migrate`, `import`, `keys`. Wires only.
+//! The command line: `serve`, `demo`, `config`, `migrate`, `import`, `audit`, `keys`. Wires only.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -12,8 +12,10 @@ use stagedoor_crypto::passphrase::MIN_ROUNDS;
 use stagedoor_crypto::{PassphraseSalt, SystemEntropy};
 use stagedoor_domain::SystemClock;
 use stagedoor_gateway::assembly;
+use stagedoor_gateway::audit_command;
 use stagedoor_gateway::demo;
 use stagedoor_gateway::import;
+use stagedoor_gateway::{privacy_command, tenant_command};
 
 /// Answers are built from many short-lived pieces; the system's allocator took a tenth of a call.
 #[global_allocator]
@@ -60,6 +62,21 @@ enum Command {
     Import {
         #[command(subcommand)]
         command: import::ImportCommand,
+    },
+    /// Search, take away and check the audit trail.
+    Audit {
+        #[command(subcommand)]
+        command: audit_command::AuditCommand,
+    },
+    /// See which requests of people for their data are open, and which are late.
+    Privacy {
+        #[command(subcommand)]
+        command: privacy_command::PrivacyCommand,
+    },
+    /// Delete a tenant.
+    Tenant {
+        #[command(subcommand)]
+        command: tenant_command::TenantCommand,
     },
 }
 
@@ -112,6 +129,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             print(&format!("{}\n", PassphraseSalt::generate(rounds, &SystemEntropy)?))
         }
         Command::Import { command } => return runtime()?.block_on(import::run(command)),
+        Command::Audit { command } => return Ok(runtime()?.block_on(audit_command::run(command))),
+        Command::Privacy { command } => return runtime()?.block_on(privacy_command::run(command)),
+        Command::Tenant { command } => return runtime()?.block_on(tenant_command::run(command)),
     };
     ended.map(|()| ExitCode::SUCCESS)
 }

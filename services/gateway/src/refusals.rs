@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use stagedoor_audit::{AuditAction, AuditClass, AuditClient, AuditLog, AuditOpening, AuditOutcome};
+use stagedoor_audit::{
+    AuditAction, AuditClass, AuditClient, AuditError, AuditLog, AuditOpening, AuditOutcome,
+};
 use stagedoor_domain::error::Chain;
 use stagedoor_domain::{PublicError, TenantContext};
 
@@ -25,6 +27,8 @@ pub async fn record(
             };
             entry.close(outcome).await;
         }
+        // Counted, and said once a day where the log filled up.
+        Err(AuditError::LogFull { .. }) => {}
         Err(error) => tracing::error!(error = %Chain(&error), "a refusal was not recorded"),
     }
 }

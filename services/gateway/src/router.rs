@@ -20,7 +20,7 @@ use crate::client::Client;
 use crate::narrowing::Narrowing;
 use crate::problem::Problem;
 use crate::state::AppState;
-use crate::{access_log, client, connect, health, mcp, tenancy};
+use crate::{access_log, client, connect, health, mcp, privacy, signing_keys, tenancy};
 
 /// What agents and people reach.
 pub fn public(state: &Arc<AppState>) -> Router {
@@ -34,6 +34,10 @@ pub fn public(state: &Arc<AppState>) -> Router {
         .route("/t/{tenant}/connect/{token}", connect::consent())
         .route("/t/{tenant}/connect/callback/{provider}", connect::callback())
         .route("/t/{tenant}/connect/done", connect::done())
+        // For people too: a copy of their data, or its deletion.
+        .route("/t/{tenant}/privacy/{token}", privacy::page())
+        // For anyone who holds something that the tenant signed.
+        .route("/t/{tenant}/.well-known/signing-keys", get(signing_keys::serve))
         .fallback(not_found)
         .with_state(Arc::clone(state));
     // From the outside in: the line about a request is written whatever becomes of it, then strangers are
@@ -158,7 +162,7 @@ async fn only_post() -> Response {
     response
 }
 
-async fn not_found() -> Problem {
+pub(crate) async fn not_found() -> Problem {
     let error = PublicError::new(ErrorCode::NotFound, "There is nothing at this path.").hint(
         "A tenant's endpoint is POST /t/{tenant}/mcp; /readonly and /x/{toolsets} behind it show less.",
     );

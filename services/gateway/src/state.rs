@@ -11,10 +11,11 @@ use crate::authn::Authenticator;
 use crate::background::Background;
 use crate::client::TrustedProxies;
 use crate::concurrency::Concurrency;
-use crate::connect::LinkPages;
 use crate::mcp::Endpoint;
+use crate::pages::Pages;
 use crate::quota::Quota;
 use crate::shield::{Doors, Shield};
+use crate::signing_keys::SigningKeys;
 use crate::violations::Violations;
 
 /// The gateway's state.
@@ -36,8 +37,10 @@ pub struct AppState {
     pub violations: Arc<Violations>,
     /// MCP and what it serves.
     pub mcp: Endpoint,
-    /// The pages on which people link accounts.
-    pub link_pages: LinkPages,
+    /// What the pages for people share.
+    pub pages: Pages,
+    /// The public keys of tenants, for anyone.
+    pub signing_keys: SigningKeys,
     /// The tools.
     pub dispatcher: Arc<Dispatcher>,
     /// The audit trail.

@@ -1,11 +1,12 @@
 //! `Principal` + path → `TenantContext`: the one place where a request gets its context, an agent's call as well as a
-//! person's visit to a link page, or a job of the gateway's own.
+//! person's visit to a page, or a job of the gateway's own.
 
 use std::sync::Arc;
 
 use stagedoor_domain::{CallId, Clock, Entropy, Principal, Tenant, TenantContext};
 
 use stagedoor_storage::link_attempts::LinkSignIn;
+use stagedoor_storage::privacy_requests::PrivacySignIn;
 
 use crate::authn::SignIn;
 use crate::narrowing::Narrowing;
@@ -52,4 +53,15 @@ pub fn establish_job_of(
 pub fn establish_link_page(sign_in: LinkSignIn, clock: &dyn Clock, entropy: &dyn Entropy) -> TenantContext {
     let call = CallId::generate(clock, entropy);
     TenantContext::for_link_page(Arc::new(sign_in.tenant), sign_in.attempt, sign_in.user, call)
+}
+
+/// The context of one visit to the page of a privacy request: whoever holds its address may answer it.
+#[expect(clippy::disallowed_methods, reason = "this is the place that the rule names")]
+pub fn establish_privacy_page(
+    sign_in: PrivacySignIn,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+) -> TenantContext {
+    let call = CallId::generate(clock, entropy);
+    TenantContext::for_privacy_page(Arc::new(sign_in.tenant), sign_in.request, sign_in.user, call)
 }

@@ -1,11 +1,12 @@
 //! From a valid configuration to a gateway that serves: opens the rooms in order and hands each what it needs.
 
+mod audit;
 mod parts;
 mod run;
 
 use std::sync::{Arc, OnceLock};
 
-use stagedoor_audit::{AuditLog, AuditOptions, AuditWorker};
+use stagedoor_audit::{AuditWorker, Checkpointer};
 use stagedoor_bootstrap::config::Config;
 use stagedoor_bootstrap::{Health, Metrics};
 use stagedoor_cache::Cache;
@@ -23,16 +24,19 @@ use crate::authn::Authenticator;
 use crate::background::Background;
 use crate::client::TrustedProxies;
 use crate::concurrency::Concurrency;
-use crate::connect::LinkPages;
 use crate::gauges::Gauges;
+use crate::input_sanitizer::InputSanitizer;
 use crate::job_worker::JobWorker;
 use crate::keys;
 use crate::mcp::Endpoint;
 use crate::mcp::music::{self, MusicSurface};
 use crate::mcp::render::ServerInfo;
 use crate::mcp::surface::Surface;
+use crate::pages::Pages;
+use crate::privacy::worker::{OpenRequests, PrivacyWorker};
 use crate::quota::Quota;
 use crate::server::Bounds;
+use crate::signing_keys::SigningKeys;
 use crate::state::AppState;
 use crate::tenant_watch::TenantWatch;
 use crate::violations::Violations;
@@ -52,9 +56,11 @@ pub struct Gateway {
     cache: Arc<Cache>,
     warm_up: Option<WarmUp>,
     jobs: Arc<JobWorker>,
+    deletions: Arc<PrivacyWorker>,
     replicas: Option<Replicas>,
     tenants: Arc<TenantWatch>,
     audit_writer: AuditWorker,
+    checkpointer: Checkpointer,
     stop_streams: CancellationToken,
     bounds: Bounds,
 }
@@ -76,6 +82,7 @@ pub async fn assemble(
 ) -> anyhow::Result<Gateway> {
     let store = open_store(config).await?;
     let (keys, peppers) = keys::open(&config.encryption, &clock, &*entropy).await?;
+    let peppers = Arc::new(peppers);
     let provider: Arc<dyn KekProvider> = Arc::<KeyRing>::clone(&keys);
     let vault = Arc::new(KeyVault::new(store.clone(), provider, Arc::clone(&clock), Arc::clone(&entropy)));
     let limits_link = limits_link(config, &clock)?;
@@ -86,23 +93,15 @@ pub async fn assemble(
         Arc::new(Concurrency::new(config.server.max_in_flight, config.server.tenant_share_percent));
     let tenants = Arc::new(TenantWatch::new(store.clone(), Arc::clone(&clock)));
     let violations = Arc::new(Violations::new(store.clone(), Arc::clone(&clock)));
-    if !config.audit.enabled {
-        tracing::warn!("audit.enabled is false: no call is recorded");
-    }
-    let (audit, audit_writer) = AuditLog::new(
-        Arc::clone(&vault),
-        AuditOptions {
-            enabled: config.audit.enabled,
-            flush_interval: config.audit.flush_interval(),
-            queue_capacity: config.audit.queue_capacity,
-            ..AuditOptions::default()
-        },
-    );
+    let (audit, audit_writer) = audit::log(config, &vault);
+    let checkpointer = audit::checkpointer(config, &vault)?;
     let sessions = Arc::new(SessionsInUse::new(Arc::clone(&cache), Arc::clone(&clock)));
     let beside = beside(config, &concurrency);
     // The providers count into the metrics, which show what the providers' broker counts.
     let brokers = Arc::new(OnceLock::new());
+    let requests = Arc::<OpenRequests>::default();
     let gauges = Gauges {
+        requests: Arc::clone(&requests),
         cache: Arc::clone(&cache),
         beside: Arc::clone(&beside),
         limiter: Arc::clone(&limiter),
@@ -111,6 +110,7 @@ pub async fn assemble(
         tenants: Arc::clone(&tenants),
         providers: Arc::clone(&brokers),
         audit: audit.clone(),
+        checkpointer: checkpointer.clone(),
         sessions: Arc::clone(&sessions),
         store: store.clone(),
         keys: Arc::clone(&keys),
@@ -137,9 +137,8 @@ pub async fn assemble(
         render: music::render,
     });
     let dispatcher = Arc::new(Dispatcher::new(desk, audit.clone(), linking(config, &stop_streams)));
-    let link_pages = LinkPages::new(
+    let pages = Pages::new(
         store.clone(),
-        Arc::clone(dispatcher.linking()),
         &config.server.public_url,
         config.server.body_timeout(),
         config.server.request_deadline(),
@@ -172,6 +171,15 @@ pub async fn assemble(
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     });
+    let deletions = Arc::new(PrivacyWorker {
+        store: store.clone(),
+        open: requests,
+        checkpointer: checkpointer.clone(),
+        privacy: Arc::clone(dispatcher.privacy()),
+        background: background.clone(),
+        clock: Arc::clone(&clock),
+        entropy: Arc::clone(&entropy),
+    });
     let proxies = TrustedProxies::new(config.server.trusted_proxies.clone());
     let state = AppState {
         doors: doors(config),
@@ -179,7 +187,7 @@ pub async fn assemble(
         proxies,
         authenticator: Authenticator::new(
             store.clone(),
-            Arc::new(peppers),
+            Arc::clone(&peppers),
             attempts,
             Arc::clone(&clock),
             Arc::clone(&tenants),
@@ -192,11 +200,12 @@ pub async fn assemble(
             server_info: ServerInfo::of_this_build(),
             body_limit: config.server.body_limit_bytes,
             body_timeout: config.server.body_timeout(),
-            max_depth: config.server.max_depth,
+            input: InputSanitizer::new(config.server.max_depth),
             deadline: config.server.request_deadline(),
             stop: stop_streams.clone(),
         },
-        link_pages,
+        pages,
+        signing_keys: SigningKeys::new(store.clone(), peppers),
         dispatcher,
         audit,
         background,
@@ -221,9 +230,11 @@ pub async fn assemble(
         cache,
         warm_up,
         jobs,
+        deletions,
         replicas,
         tenants,
         audit_writer,
+        checkpointer,
         stop_streams,
         bounds,
     })

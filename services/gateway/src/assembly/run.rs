@@ -75,7 +75,10 @@ impl Gateway {
         self.start_helpers(&tokens.finished);
         let farewells = self.start_sharing(&tokens.finished);
         tasks::spawn("audit", self.audit_writer.run(tokens.finished.clone()));
+        tasks::spawn("checkpoints", self.checkpointer.clone().run(tokens.begun.clone()));
         tasks::spawn("jobs", Arc::clone(&self.jobs).run(tokens.begun.clone()));
+        tasks::spawn("deletions", Arc::clone(&self.deletions).run(tokens.begun.clone()));
+        tasks::spawn("open requests", Arc::clone(&self.deletions).count(tokens.finished.clone()));
         let stop_streams = self.stop_streams.clone();
         let begun = tokens.begun.clone();
         tasks::spawn("end of streams", async move {

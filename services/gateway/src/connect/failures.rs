@@ -3,8 +3,8 @@
 use http::StatusCode;
 use stagedoor_domain::{ErrorCode, Provider, PublicError};
 
-use super::views::{MessageView, Removal, sentence};
 use super::visit::Step;
+use crate::pages::{MessageView, Removal, sentence};
 
 struct Words {
     heading: &'static str,

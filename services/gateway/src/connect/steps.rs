@@ -2,61 +2,46 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use stagedoor_crypto::digest;
 use stagedoor_domain::{ErrorCode, LinkAttemptId, Provider, PublicError};
 use stagedoor_tools::{Completion, LinkedPage, ProviderAnswer};
 
-use super::cookies::Purpose;
 use super::ending::Ending;
 use super::form::{self, Decision};
-use super::page::{Forms, set_cookie};
-use super::views::{ConsentView, LinkedView, MessageView};
+use super::views::{ConsentView, LinkedView, declined, nothing_left};
 use super::visit::{Handle, Visit};
+use crate::pages::{Forms, Purpose, set_cookie};
 
 /// Shows who asks for what. Looking changes nothing, so that a messenger's preview of the address does no harm.
 pub(super) async fn ask(visit: &Visit, token: &str) -> Result<Response, PublicError> {
     let (ctx, attempt) = visit.identify(Handle::Page(token)).await?;
-    let pages = visit.pages();
-    let consent = pages.linking.consent(ctx).await?;
-    let known =
-        visit.jar().get(visit.headers(), Purpose::Form(attempt)).filter(|value| form::is_token(value));
-    let form = known.map_or_else(|| URL_SAFE_NO_PAD.encode(visit.random()), str::to_owned);
-    let cookie = visit.jar().set(Purpose::Form(attempt), &form)?;
+    let consent = visit.linking().consent(ctx).await?;
+    let (form, cookie) = visit.form_token(attempt.0)?;
     let leads_to = consent.leaves_to.origin().ascii_serialization();
     let view = ConsentView::new(&consent, form);
-    let mut response = pages.manners.page(StatusCode::OK, &view, Forms::Through(&leads_to))?;
+    let mut response = visit.pages().manners.page(StatusCode::OK, &view, Forms::Through(&leads_to))?;
     set_cookie(&mut response, cookie);
     Ok(response)
 }
 
 /// Takes the person's answer. Only our own form counts: its origin, and a token of which the cookie is the other half.
 pub(super) async fn decide(visit: &Visit, token: &str, body: Body) -> Result<Response, PublicError> {
-    let pages = visit.pages();
-    form::check_origin(visit.headers(), &pages.origin)?;
+    visit.check_origin()?;
     let (ctx, attempt) = visit.identify(Handle::Page(token)).await?;
-    let form = form::read(visit.headers(), body, pages.body_timeout).await?;
-    let cookie =
-        visit.jar().get(visit.headers(), Purpose::Form(attempt)).filter(|value| form::is_token(value));
-    let halves_fit =
-        cookie.is_some_and(|own| digest::constant_time_eq(own.as_bytes(), form.token.as_bytes()));
-    if !halves_fit {
-        let message = "The form and this browser's cookie do not belong together.";
-        return Err(PublicError::new(ErrorCode::LinkStateInvalid, message));
-    }
-    match form.decision {
+    let fields = visit.read_form(attempt.0, body).await?;
+    let linking = visit.linking();
+    match fields.decision(Decision::read)? {
         Decision::Decline => {
-            pages.linking.decline(ctx, visit.audit_client()).await?;
+            linking.decline(ctx, visit.audit_client()).await?;
             end_with(visit, &Ending::Declined)
         }
         Decision::Agree => {
-            let departure = pages.linking.agree(ctx, visit.audit_client()).await?;
+            let departure = linking.agree(ctx, visit.audit_client()).await?;
             let cookie =
                 visit.jar().set(Purpose::Browser(attempt), departure.browser_secret.expose_secret())?;
-            let mut response = pages.manners.redirect(departure.url.as_str())?;
+            let mut response = visit.pages().manners.redirect(departure.url.as_str())?;
             set_cookie(&mut response, cookie);
             Ok(response)
         }
@@ -84,13 +69,13 @@ pub(super) async fn come_back(visit: &Visit, provider: &str) -> Result<Response,
         visit.note_consent(provider);
     }
     let LinkedPage { provider, account, missing_scopes: missing } =
-        match visit.pages().linking.finish(ctx, visit.audit_client(), answer).await? {
+        match visit.linking().finish(ctx, visit.audit_client(), answer).await? {
             Completion::Linked(page) => page,
             Completion::LinkedBefore => return linked_before(visit, attempt),
         };
     let mut response = end_with(visit, &Ending::Linked { link: attempt, provider, account, missing })?;
     set_cookie(&mut response, visit.jar().clear(Purpose::Browser(attempt))?);
-    set_cookie(&mut response, visit.jar().clear(Purpose::Form(attempt))?);
+    set_cookie(&mut response, visit.jar().clear(Purpose::Form(attempt.0))?);
     Ok(response)
 }
 
@@ -111,8 +96,8 @@ pub(super) fn done(visit: &Visit) -> Result<Response, PublicError> {
         Some(Ending::Linked { provider, account, missing, .. }) => {
             manners.page(StatusCode::OK, &LinkedView::new(provider, &account, missing), Forms::None)
         }
-        Some(Ending::Declined) => manners.page(StatusCode::OK, &MessageView::declined(), Forms::None),
-        None => manners.page(StatusCode::OK, &MessageView::nothing_left(), Forms::None),
+        Some(Ending::Declined) => manners.page(StatusCode::OK, &declined(), Forms::None),
+        None => manners.page(StatusCode::OK, &nothing_left(), Forms::None),
     }
 }
 

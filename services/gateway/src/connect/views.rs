@@ -7,10 +7,10 @@ use stagedoor_domain::text::clean;
 use stagedoor_tools::{Consent, WantedScope};
 use url::Url;
 
+use crate::pages::{MessageView, Removal, sentence};
+
 /// The longest name of a person, agent, tenant or account that is shown, in characters.
 const LONGEST_NAME: usize = 80;
-/// Longer sentences of others are cut.
-const LONGEST_SENTENCE: usize = 300;
 
 /// Asks the person.
 #[derive(Debug, Template)]
@@ -33,10 +33,8 @@ pub(super) struct ConsentView {
 impl ConsentView {
     /// The page for `consent`; `form` is the page's half of the token against forged forms.
     pub(super) fn new(consent: &Consent, form: String) -> Self {
-        let scope = |scope: &WantedScope| WantedScope {
-            name: name(&scope.name),
-            meaning: clean(&scope.meaning, LONGEST_SENTENCE),
-        };
+        let scope =
+            |scope: &WantedScope| WantedScope { name: name(&scope.name), meaning: sentence(&scope.meaning) };
         Self {
             provider: consent.provider.title(),
             agent: name(&consent.agent),
@@ -77,69 +75,22 @@ impl LinkedView {
     }
 }
 
-/// Tells anything else.
-#[derive(Debug, Template)]
-#[template(path = "connect/message.html")]
-pub(super) struct MessageView {
-    /// The page's title.
-    pub(super) heading: &'static str,
-    /// What happened.
-    pub(super) what: String,
-    /// Where to take away what was granted at the service, although nothing came of it here.
-    pub(super) remove_at: Option<Removal>,
-    /// What the person can do.
-    pub(super) now: &'static str,
-    /// Whether to load the page again may help.
-    pub(super) again: bool,
-    /// The stable code, for whoever is asked for help.
-    pub(super) code: Option<&'static str>,
-    /// The id under which the operator finds the log line.
-    pub(super) call: Option<String>,
+/// The page after a declined consent.
+pub(super) fn declined() -> MessageView {
+    MessageView::wanted(
+        "Nothing was linked",
+        "You declined. Nothing was stored, and the agent is told.",
+        "You can close this page. If you change your mind, ask the agent for a new link.",
+    )
 }
 
-impl MessageView {
-    /// The page after a declined consent.
-    pub(super) fn declined() -> Self {
-        Self::wanted(
-            "Nothing was linked",
-            "You declined. Nothing was stored, and the agent is told.",
-            "You can close this page. If you change your mind, ask the agent for a new link.",
-        )
-    }
-
-    /// The end page without anything to tell.
-    pub(super) fn nothing_left() -> Self {
-        Self::wanted(
-            "Nothing left to do here",
-            "This link is finished.",
-            "You can close this page. Ask the agent which accounts are linked, or for a new link.",
-        )
-    }
-
-    fn wanted(heading: &'static str, what: &'static str, now: &'static str) -> Self {
-        Self { heading, what: what.to_owned(), remove_at: None, now, again: false, code: None, call: None }
-    }
-}
-
-/// Where a person takes a permission away at a service.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Removal {
-    /// The service's name.
-    pub(super) provider: &'static str,
-    /// The page there.
-    pub(super) address: &'static str,
-}
-
-impl Removal {
-    /// `None` if the service has no such page that is known.
-    pub(super) fn at(provider: Provider) -> Option<Self> {
-        remove_at(provider).map(|address| Self { provider: provider.title(), address })
-    }
-}
-
-/// A sentence of ours or of others, fit to be shown.
-pub(super) fn sentence(text: &str) -> String {
-    clean(text, LONGEST_SENTENCE)
+/// The end page without anything to tell.
+pub(super) fn nothing_left() -> MessageView {
+    MessageView::wanted(
+        "Nothing left to do here",
+        "This link is finished.",
+        "You can close this page. Ask the agent which accounts are linked, or for a new link.",
+    )
 }
 
 fn name(text: &str) -> String {
@@ -151,9 +102,6 @@ fn host(url: &Url) -> String {
 }
 
 /// Where a person takes a permission away at the provider itself.
-const fn remove_at(provider: Provider) -> Option<&'static str> {
-    match provider {
-        Provider::Spotify => Some("https://www.spotify.com/account/apps/"),
-        Provider::Tidal => None,
-    }
+fn remove_at(provider: Provider) -> Option<&'static str> {
+    Removal::at(provider).map(|removal| removal.address)
 }

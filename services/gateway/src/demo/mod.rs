@@ -26,6 +26,8 @@ use secrets::Secrets;
 
 /// The database inside the private cluster.
 const DATABASE: &str = "stagedoor";
+/// The folder of the audit trail's checkpoints.
+const CHECKPOINTS: &str = "checkpoints";
 
 /// How to run the demo.
 #[derive(Debug, Args)]
@@ -67,6 +69,7 @@ pub async fn run(arguments: DemoArguments) -> anyhow::Result<()> {
     if arguments.reset {
         PrivatePostgres::erase(&data_dir).await.context("the data of earlier runs could not be erased")?;
         secrets::erase(&data_dir)?;
+        erase_checkpoints(&data_dir)?;
     }
     let listeners = bind(&mut config, &arguments).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -96,6 +99,7 @@ async fn serve(
     let (sandbox, sandbox_listener) = sandbox(data_dir, &clock).await?;
     let sandbox_url = Url::parse(&format!("http://{}", sandbox_listener.local_addr()?))?;
     point_at(config, postgres, &secrets);
+    keep_checkpoints(config, data_dir)?;
     config.validate()?;
     let music = provision::MusicServices {
         sandbox: &sandbox,
@@ -153,6 +157,25 @@ fn point_at(config: &mut Config, postgres: &PrivatePostgres, secrets: &Secrets) 
         ..EncryptionConfig::default()
     };
     config.providers.allow_plain_http_loopback = true;
+}
+
+fn erase_checkpoints(data_dir: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_dir_all(data_dir.join(CHECKPOINTS)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Checkpoints beside the database, as an object store would have them.
+fn keep_checkpoints(config: &mut Config, data_dir: &Path) -> anyhow::Result<()> {
+    if config.audit.checkpoint_url.is_some() {
+        return Ok(());
+    }
+    let folder = std::path::absolute(data_dir.join(CHECKPOINTS))?;
+    let cannot = || format!("{} cannot be made", folder.display());
+    std::fs::create_dir_all(&folder).with_context(cannot)?;
+    config.audit.checkpoint_url = Url::from_directory_path(&folder).ok();
+    Ok(())
 }
 
 async fn sandbox(data_dir: &Path, clock: &Arc<dyn Clock>) -> anyhow::Result<(Sandbox, TcpListener)> {

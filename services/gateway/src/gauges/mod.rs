@@ -1,6 +1,7 @@
 //! Figures that other rooms keep themselves, read when metrics are asked for. One file for each of the larger rooms;
 //! labels are closed sets.
 
+mod audit;
 mod cache;
 mod limits;
 mod providers;
@@ -14,7 +15,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMet
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use stagedoor_audit::AuditLog;
+use stagedoor_audit::{AuditLog, Checkpointer};
 use stagedoor_cache::Cache;
 use stagedoor_key_encryption::KeyRing;
 use stagedoor_limits::Limiter;
@@ -23,6 +24,7 @@ use stagedoor_storage::Store;
 use stagedoor_tools::{Beside, SessionsInUse};
 
 use crate::concurrency::Concurrency;
+use crate::privacy::worker::OpenRequests;
 use crate::tenant_watch::TenantWatch;
 use crate::violations::Violations;
 
@@ -45,6 +47,10 @@ pub struct Gauges {
     pub providers: Arc<OnceLock<Providers>>,
     /// The audit trail.
     pub audit: AuditLog,
+    /// Its checkpoints.
+    pub checkpointer: Checkpointer,
+    /// Requests of people for their data.
+    pub requests: Arc<OpenRequests>,
     /// Opened sessions.
     pub sessions: Arc<SessionsInUse>,
     /// The database.
@@ -61,6 +67,7 @@ impl Collector for Gauges {
         if let Some(providers) = self.providers.get() {
             providers::write(&mut page, providers)?;
         }
+        audit::write(&mut page, self)?;
         rooms::write(&mut page, self)
     }
 }

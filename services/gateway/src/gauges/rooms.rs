@@ -1,4 +1,4 @@
-//! The smaller rooms: audit queue, sessions, database connections, keys.
+//! The smaller rooms: sessions, database connections, keys.
 
 use std::fmt;
 
@@ -8,15 +8,10 @@ use stagedoor_tools::RefreshOutcome;
 use super::{Gauges, Page};
 
 pub(super) fn write(page: &mut Page<'_, '_>, gauges: &Gauges) -> fmt::Result {
-    let audit = gauges.audit.counts();
     let sessions = gauges.sessions.counts();
     let (open, idle) = gauges.store.connections();
+    let (requests_open, requests_late) = gauges.requests.counts();
     let counters = [
-        ("audit_queued", "Audit records handed to the queue", audit.queued),
-        ("audit_written", "Audit records in the store", audit.written),
-        ("audit_dropped", "Audit records lost", audit.dropped),
-        ("audit_late_closings", "Closing records that failed at once and were queued", audit.late_closings),
-        ("audit_retries", "Batches of audit records tried again", audit.retries),
         ("sessions_opened_cold", "Sessions opened from the database", sessions.opened_cold),
         ("sessions_opened_memory", "Uses of sessions in memory", sessions.opened_memory),
         ("session_rotations", "Sessions that got a new id and seal", sessions.rotations),
@@ -40,8 +35,9 @@ pub(super) fn write(page: &mut Page<'_, '_>, gauges: &Gauges) -> fmt::Result {
         refreshes.map(|(outcome, count)| ([("outcome", outcome.as_str())], count)),
     )?;
     let figures = [
-        ("audit_parked", "Audit records that the store did not take yet", audit.parked),
         ("sessions_in_memory", "Opened sessions in memory", sessions.in_memory),
+        ("privacy_requests_open", "Requests of people for their data that are not over", requests_open),
+        ("privacy_requests_late", "Those that should have been answered by now", requests_late),
         ("store_connections_open", "Database connections open", u64::from(open)),
         ("store_connections_idle", "Database connections idle", idle as u64),
         ("key_encryption_keys", "Key-encryption keys that unwrap", gauges.keys.ids().len() as u64),

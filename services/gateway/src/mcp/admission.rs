@@ -6,16 +6,17 @@ use std::sync::Arc;
 use axum::response::Response;
 use http::HeaderMap;
 use http::header::{HeaderValue, RETRY_AFTER};
+use rmcp::model::ErrorCode as RpcErrorCode;
 use stagedoor_audit::AuditAction;
 use stagedoor_domain::error::ceil_seconds;
-use stagedoor_domain::{LimitClass, PublicError, ToolName};
+use stagedoor_domain::{ErrorCode, LimitClass, PublicError, ToolName};
 
 use super::message::Request;
 use super::surface::{Caller, Reply, RpcError};
 use super::{finish, music};
 use crate::concurrency::Permit;
-use crate::refusals;
 use crate::state::AppState;
+use crate::{refusals, usage};
 
 /// A place for the request, which it holds until it ends, and what its answer's headers say of the limits; or the
 /// answer to one that is turned away.
@@ -50,6 +51,17 @@ pub(super) async fn admit_listener(
     }
 }
 
+/// The answer to a request whose parameters no tool is to see.
+pub(super) async fn unfit(
+    state: &Arc<AppState>,
+    caller: &Caller,
+    request: &Request<'_>,
+    error: PublicError,
+    extra: HeaderMap,
+) -> Response {
+    turned_away(state, caller, request, error, extra).await
+}
+
 /// Too many requests are under way: of the tenant, which is a violation of its limit, or in all.
 async fn no_place(
     state: &Arc<AppState>,
@@ -64,7 +76,7 @@ async fn no_place(
     turned_away(state, caller, request, error, HeaderMap::from_iter(wait)).await
 }
 
-/// A call that a limit refuses is an answer that the agent reads; any other request is an HTTP refusal.
+/// A call that is refused is an answer that the agent reads; any other request is an HTTP refusal.
 async fn turned_away(
     state: &Arc<AppState>,
     caller: &Caller,
@@ -74,14 +86,19 @@ async fn turned_away(
 ) -> Response {
     let tool = used_tool(request);
     if let Some(tool) = tool {
-        state.metrics.tool_calls.count(tool, music::outcome_class(Some(error.code)));
+        let ended = (music::outcome_class(Some(error.code)), None);
+        usage::count(&state.metrics, state.dispatcher.desk(), &caller.ctx, tool, ended).await;
     }
     let action = tool.map_or(AuditAction::Request, AuditAction::Tool);
     refusals::record(&state.audit, &caller.ctx, action, caller.audit_client(), &error).await;
     let reply = if request.method == "tools/call" {
         Reply::Result(music::failure(&error, caller.ctx.call()))
     } else {
-        Reply::Error(RpcError::new(rmcp::model::ErrorCode::INVALID_REQUEST, error))
+        let code = match error.code {
+            ErrorCode::InvalidArguments => RpcErrorCode::INVALID_PARAMS,
+            _ => RpcErrorCode::INVALID_REQUEST,
+        };
+        Reply::Error(RpcError::new(code, error))
     };
     finish(&state.mcp, request.id, caller, reply, extra)
 }

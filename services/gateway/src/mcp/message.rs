@@ -10,6 +10,7 @@ use stagedoor_domain::text::clean;
 use stagedoor_domain::{ErrorCode, PublicError};
 
 use super::surface::RpcError;
+use crate::input_sanitizer::InputSanitizer;
 use rmcp::model::ErrorCode as RpcErrorCode;
 
 /// What arrived.
@@ -145,17 +146,15 @@ impl Malformed<'_> {
     }
 }
 
-/// Reads one message. `max_depth` bounds nesting, so that nothing behind can be made to recurse further.
-pub(crate) fn read(body: &[u8], max_depth: usize) -> Result<Message<'_>, Malformed<'_>> {
-    let text = std::str::from_utf8(body).map_err(|error| {
-        let message = format!("The body is not UTF-8: byte {} is wrong.", error.valid_up_to());
-        Malformed::new(RpcErrorCode::PARSE_ERROR, PublicError::new(ErrorCode::MalformedJson, message))
+/// Reads one message, after `input` has looked at its bytes.
+pub(crate) fn read(body: &[u8], input: InputSanitizer) -> Result<Message<'_>, Malformed<'_>> {
+    let text = input.text(body).map_err(|public| {
+        let code = match public.code {
+            ErrorCode::MalformedJson => RpcErrorCode::PARSE_ERROR,
+            _ => RpcErrorCode::INVALID_REQUEST,
+        };
+        Malformed::new(code, public)
     })?;
-    if openings(body) > max_depth && depth(body) > max_depth {
-        let message = format!("The body is nested deeper than {max_depth} levels.");
-        let public = PublicError::new(ErrorCode::BodyTooDeep, message);
-        return Err(Malformed::new(RpcErrorCode::INVALID_REQUEST, public));
-    }
     if text.trim_start().starts_with('[') {
         let public =
             PublicError::new(ErrorCode::BatchUnsupported, "Batches are not part of MCP since 2025-06-18.")
@@ -227,43 +226,13 @@ fn is_valid_id(id: &RawValue) -> bool {
     text.len() <= 256 && (text[0] == b'"' || integer())
 }
 
-/// How many arrays and objects might begin; cheap to count, and nesting cannot be deeper than that.
-fn openings(body: &[u8]) -> usize {
-    body.iter().filter(|byte| matches!(byte, b'{' | b'[')).count()
-}
-
-/// How deep arrays and objects are nested, strings left out.
-fn depth(body: &[u8]) -> usize {
-    let (mut deepest, mut depth, mut in_string, mut escaped) = (0_usize, 0_usize, false, false);
-    for byte in body {
-        if in_string {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
-            }
-            continue;
-        }
-        match byte {
-            b'"' => in_string = true,
-            b'{' | b'[' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn code(body: &[u8]) -> &'static str {
-        read(body, 16).map_or_else(|malformed| malformed.error.public.code.as_str(), |_| "fine")
+        read(body, InputSanitizer::new(16))
+            .map_or_else(|malformed| malformed.error.public.code.as_str(), |_| "fine")
     }
 
     #[test]
@@ -294,11 +263,5 @@ mod tests {
         assert_eq!(software(r#"{"name":" "}"#), None);
         assert_eq!(software(r#"{"name":7}"#), None);
         assert_eq!(software("[]"), None);
-    }
-
-    #[test]
-    fn brackets_inside_strings_are_not_nesting() {
-        assert_eq!(depth(br#"{"a":"[[[[\"[[[["}"#), 1);
-        assert_eq!(depth(b"[[{}]]"), 3);
     }
 }

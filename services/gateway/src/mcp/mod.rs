@@ -5,6 +5,8 @@ mod admission;
 mod body;
 #[cfg(feature = "conformance-fixtures")]
 pub mod fixtures;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod headers;
 mod listen;
 mod message;
@@ -41,6 +43,7 @@ use tracing::Span;
 use crate::access_log::RequestRecord;
 use crate::client::Client;
 use crate::concurrency::Permit;
+use crate::input_sanitizer::{InputSanitizer, Verdict};
 use crate::state::AppState;
 
 /// Notifications that may wait for a slow reader before the call itself waits.
@@ -57,8 +60,8 @@ pub struct Endpoint {
     pub body_limit: usize,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
-    /// How deep a body may be nested.
-    pub max_depth: usize,
+    /// Checks what agents send.
+    pub input: InputSanitizer,
     /// How long a request may take.
     pub deadline: Duration,
     /// Ends the streams that would otherwise stay open.
@@ -97,7 +100,7 @@ async fn respond(state: &Arc<AppState>, seat: Seat, parts: &Parts, body: Body) -
             return response;
         }
     };
-    match message::read(&body, state.mcp.max_depth) {
+    match message::read(&body, state.mcp.input) {
         Ok(Message::Request(request)) => answer(state, seat, &parts.headers, &body, &request).await,
         Ok(Message::Notification { method }) => notification(&parts.headers, &method),
         Ok(Message::Response) => empty(StatusCode::ACCEPTED),
@@ -146,6 +149,33 @@ async fn answer(
         Ok(admitted) => admitted,
         Err(turned_away) => return *turned_away,
     };
+    let mended = match state.mcp.input.check(request.raw_params) {
+        Ok(Verdict::Fit) => return admitted(state, caller, headers, body, request, (permit, extra)).await,
+        Ok(Verdict::ToMend) => state.mcp.input.mended(body),
+        Err(error) => Err(error),
+    };
+    let body = match mended {
+        Ok(body) => body,
+        Err(error) => return admission::unfit(state, &caller, request, error, extra).await,
+    };
+    match message::read(&body, state.mcp.input) {
+        Ok(Message::Request(request)) => {
+            admitted(state, caller, headers, &body, &request, (permit, extra)).await
+        }
+        Ok(_) | Err(_) => unreachable!("a mended request stays one"),
+    }
+}
+
+/// Answers a request that may go on and can be read.
+async fn admitted(
+    state: &Arc<AppState>,
+    caller: Caller,
+    headers: &HeaderMap,
+    body: &Bytes,
+    request: &Request<'_>,
+    (permit, extra): (Permit, HeaderMap),
+) -> Response {
+    let revision = caller.revision;
     if revision.is_modern() && request.method == "subscriptions/listen" {
         return match admission::admit_listener(state, &caller, request, permit).await {
             Ok(permit) => listen(state, &caller, request, extra, permit),
@@ -224,7 +254,7 @@ async fn owned_answer(
     notifier: Notifier,
     _under_way: Permit,
 ) -> Rendered {
-    match message::read(&body, state.mcp.max_depth) {
+    match message::read(&body, state.mcp.input) {
         Ok(Message::Request(request)) => {
             let reply = methods::answer_in_time(&state.mcp, &caller, &request, &notifier).await;
             render::message(request.id, caller.revision, &state.mcp.server_info, reply)

@@ -3,6 +3,7 @@
 use http::HeaderMap;
 use rmcp::model::{ClientCapabilities, ErrorCode as RpcErrorCode};
 use serde_json::json;
+use stagedoor_domain::text::clean;
 use stagedoor_domain::{ErrorCode, PublicError};
 
 use super::headers::{handshake_agrees, mismatch, single};
@@ -103,6 +104,7 @@ fn invalid_meta(message: String) -> RpcError {
 
 fn unsupported(requested: &str) -> RpcError {
     let supported = Revision::SUPPORTED.map(Revision::as_str);
+    let requested = clean(requested, 40);
     let message = format!("Protocol version {requested:?} is not supported; {} are.", supported.join(", "));
     RpcError::new(
         RpcErrorCode::UNSUPPORTED_PROTOCOL_VERSION,

@@ -1,4 +1,4 @@
-//! A page as an HTTP answer: the headers that keep it to itself, the status, the style. Its words are in `views`.
+//! A page as an HTTP answer: the headers that keep it to itself, the status, the style. Its words are the room's that shows it.
 
 use std::fmt::Write;
 use std::sync::LazyLock;
@@ -17,7 +17,7 @@ use stagedoor_crypto::digest;
 use stagedoor_domain::PublicError;
 
 /// The style of every page; it stands in the page, and the policy names its digest.
-pub(super) const STYLE: &str = include_str!("../../templates/connect/style.css");
+pub(crate) const STYLE: &str = include_str!("../../templates/pages/style.css");
 
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -29,23 +29,25 @@ static STYLE_DIGEST: LazyLock<String> =
 
 /// How pages answer on this installation.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Manners {
+pub(crate) struct Manners {
     /// Whether the public address is `https`.
-    pub(super) secure: bool,
+    pub(crate) secure: bool,
 }
 
 /// Where a page's form may lead.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Forms<'a> {
+pub(crate) enum Forms<'a> {
     /// The page has none.
     None,
+    /// To this page itself, which answers at once or leads elsewhere on this site.
+    Here,
     /// To this page itself, which answers with a redirect to that origin; browsers hold redirects to the same rule.
     Through(&'a str),
 }
 
 impl Manners {
     /// A page.
-    pub(super) fn page(
+    pub(crate) fn page(
         self,
         status: StatusCode,
         view: &impl Template,
@@ -61,7 +63,7 @@ impl Manners {
         self.guard(headers);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
         headers.insert(CONTENT_SECURITY_POLICY, policy(forms));
-        if let Forms::Through(_) = forms {
+        if !matches!(forms, Forms::None) {
             // Under `no-referrer` a form's POST says `Origin: null` (Fetch, "append a request Origin header"), and
             // then it could not be told from another site's. Other sites still learn nothing.
             headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
@@ -70,7 +72,7 @@ impl Manners {
     }
 
     /// A redirect by GET.
-    pub(super) fn redirect(self, location: &str) -> Result<Response, PublicError> {
+    pub(crate) fn redirect(self, location: &str) -> Result<Response, PublicError> {
         let location = HeaderValue::try_from(location).map_err(|_| PublicError::internal())?;
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SEE_OTHER;
@@ -82,7 +84,7 @@ impl Manners {
     }
 
     /// What every answer of these pages carries: nobody keeps it, frames it, or learns its address from it.
-    fn guard(self, headers: &mut HeaderMap) {
+    pub(crate) fn guard(self, headers: &mut HeaderMap) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -96,7 +98,7 @@ impl Manners {
 }
 
 /// Adds a cookie to an answer.
-pub(super) fn set_cookie(response: &mut Response, cookie: HeaderValue) {
+pub(crate) fn set_cookie(response: &mut Response, cookie: HeaderValue) {
     response.headers_mut().append(SET_COOKIE, cookie);
 }
 
@@ -105,6 +107,7 @@ fn policy(forms: Forms<'_>) -> HeaderValue {
     let mut policy = format!("default-src 'none'; style-src 'sha256-{}'; form-action ", *STYLE_DIGEST);
     let _ = match forms {
         Forms::None => write!(policy, "'none'"),
+        Forms::Here => write!(policy, "'self'"),
         Forms::Through(origin) => write!(policy, "'self' {origin}"),
     };
     policy.push_str("; base-uri 'none'; frame-ancestors 'none'");
