@@ -5,14 +5,14 @@ use stagedoor_testkit::{Answer, Client, Era, Stage, TestGateway};
 
 use crate::music;
 
-const JSON: (&str, &str) = ("content-type", "application/json");
+pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
 
-fn headers(pairs: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+pub(crate) fn headers(pairs: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
     pairs.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
 }
 
 /// The verdict, after a look at the form that every refusal has.
-fn refused(answer: &Answer) -> String {
+pub(crate) fn refused(answer: &Answer) -> String {
     let json = answer.json();
     if answer.header("content-type") == Some("application/problem+json") {
         assert!(json["title"].is_string() && json["status"] == answer.status, "{json}");
@@ -24,7 +24,7 @@ fn refused(answer: &Answer) -> String {
     answer.verdict()
 }
 
-async fn still_serves(client: &Client) {
+pub(crate) async fn still_serves(client: &Client) {
     client.call("usage_status", json!({})).await;
 }
 

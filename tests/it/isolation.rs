@@ -199,7 +199,15 @@ fn foreign_calls(tool: ToolName, owner: &Inhabited<'_>, music: &Music, cursors: 
         | ToolName::SearchAll
         | ToolName::Resolve => Vec::new(),
         ToolName::PreferencesSet => vec![json!({ "preferences": {} })],
-        ToolName::AccountsList | ToolName::PreferencesGet | ToolName::UsageStatus => vec![json!({})],
+        ToolName::ConsentSet => vec![own()],
+        ToolName::AccountsList
+        | ToolName::PreferencesGet
+        | ToolName::ConsentGet
+        | ToolName::ExportMyData
+        | ToolName::DeleteMyData
+        | ToolName::PrivacyRequests
+        | ToolName::AuditQuery
+        | ToolName::UsageStatus => vec![json!({})],
     }
 }
 

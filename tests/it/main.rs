@@ -3,15 +3,19 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops, helpers included")]
 
 mod account_tools;
+mod audit_commands;
+mod audit_query;
 mod audit_trail;
 mod bad_input;
 mod cached_calls;
 mod concurrency;
+mod consents;
 mod dedupe_jobs;
 mod demo;
 mod error_codes;
 mod faults;
 mod freshness;
+mod hostile_texts;
 mod import;
 mod isolation;
 mod key_encryption;
@@ -25,10 +29,13 @@ mod narrowing;
 mod playback;
 mod playlist_again;
 mod playlist_memory;
+mod playlist_scene;
 mod playlist_writes;
 mod policy_gates;
 mod pooler;
 mod preferences;
+mod preferred_searches;
+mod privacy;
 mod prompts;
 mod proofs;
 mod protocol;

@@ -162,11 +162,19 @@ impl Music {
             ToolName::PreferencesSet => {
                 json!({ "preferences": { "cache_preferences": { "cache_duration": 600 } } })
             }
+            ToolName::ConsentSet => {
+                json!({ "purpose": "analytics", "granted": true, "policy_version": "1" })
+            }
             ToolName::MixesList
             | ToolName::RecentlyPlayed
             | ToolName::Devices
             | ToolName::AccountsList
             | ToolName::PreferencesGet
+            | ToolName::ConsentGet
+            | ToolName::ExportMyData
+            | ToolName::DeleteMyData
+            | ToolName::PrivacyRequests
+            | ToolName::AuditQuery
             | ToolName::UsageStatus => json!({}),
         }
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 use stagedoor_domain::Provider;
 use stagedoor_sandbox::{Effect, FaultRule};
 
-use crate::playlist_writes::{Scene, at_both, error};
+use crate::playlist_scene::{Scene, at_both, error};
 
 /// What a request meets that writes entries.
 fn fails(scene: &Scene<'_>, method: &str, effect: Effect) {

@@ -10,6 +10,7 @@ use stagedoor_sandbox::{Effect, FaultRule};
 use stagedoor_testkit::{Client, GatewayProcess, Stage, TestGateway};
 
 use crate::music::{self, known_tracks};
+use crate::playlist_scene::Scene;
 
 /// Added by a playlist's write.
 const fn adds(provider: Provider) -> &'static str {
@@ -259,5 +260,23 @@ async fn memory_is_sealed_and_goes_with_the_account() {
     assert_eq!(of(&of_ada[0].0, &of_ada[0].1).await, 0, "disconnecting deletes what came from the account");
     for (tenant, account) in of_ada[1..].iter().chain(&of_bob) {
         assert!(of(tenant, account).await >= 4, "and nothing else");
+    }
+}
+
+#[tokio::test]
+async fn a_playlist_that_is_read_whole_is_remembered_beside() {
+    let stage = Stage::start().await;
+    let gateway = TestGateway::start(&stage).await;
+    let ada = stage.inhabit("ada").await;
+    for provider in Provider::ALL {
+        let scene = Scene::set(&stage, &gateway, &ada, *provider).await;
+        scene.change_elsewhere(&[4, 5]);
+        scene.call("playlist_get", json!({})).await;
+        gateway.settle().await;
+        stage.sandbox().faults().push(FaultRule::new(*provider, Effect::status(503)));
+        let versions = scene.call("playlist_versions", json!({})).await;
+        stage.sandbox().faults().clear();
+        assert_eq!(versions["versions"][0]["cause"], "elsewhere", "{versions}");
+        assert_eq!(versions["versions"][0]["count"], 2, "{versions}");
     }
 }

@@ -1,113 +1,11 @@
 //! Changing playlists through the front door: each tool, what would be done, versions that are expected, keys that make
 //! a call happen once, failures half-way, undoing, and what was changed elsewhere. At both services.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use stagedoor_domain::Provider;
 use stagedoor_sandbox::{Effect, FaultRule};
-use stagedoor_testkit::{Answer, Client, Inhabited, Stage, TestGateway};
 
-use crate::music::{self, known_tracks};
-
-/// One person with a playlist at one service.
-pub(crate) struct Scene<'a> {
-    pub(crate) stage: &'a Stage,
-    pub(crate) client: Client,
-    pub(crate) provider: Provider,
-    /// Known tracks.
-    pub(crate) tracks: Vec<String>,
-    pub(crate) playlist: String,
-}
-
-impl<'a> Scene<'a> {
-    async fn set(stage: &'a Stage, gateway: &TestGateway, who: &Inhabited<'_>, provider: Provider) -> Self {
-        let client = music::client(gateway, who);
-        let known = known_tracks(stage, provider);
-        let tracks = known.iter().map(|track| format!("{provider}:track:{}", track.id)).collect();
-        let made = client.call("playlist_create", json!({ "name": "Road", "provider": provider })).await;
-        assert_eq!(made["version"], 1, "{made}");
-        let playlist = made["playlist"]["ref"].as_str().unwrap().to_owned();
-        Self { stage, client, provider, tracks, playlist }
-    }
-
-    /// Known tracks by number.
-    pub(crate) fn named(&self, numbers: &[usize]) -> Vec<String> {
-        numbers.iter().map(|number| self.tracks[*number].clone()).collect()
-    }
-
-    /// A key of its own at each service.
-    pub(crate) fn key(&self, name: &str) -> String {
-        format!("{name}-{}", self.provider)
-    }
-
-    /// What the service itself holds.
-    pub(crate) fn held(&self) -> Vec<String> {
-        let held = self.stage.sandbox().playlist_tracks(self.provider, self.id()).unwrap();
-        held.iter().map(|id| format!("{}:track:{id}", self.provider)).collect()
-    }
-
-    fn id(&self) -> &str {
-        self.playlist.rsplit(':').next().unwrap()
-    }
-
-    /// Changes the playlist as another application would.
-    pub(crate) fn change_elsewhere(&self, numbers: &[usize]) {
-        let tracks = self.named(numbers);
-        let ids: Vec<&str> = tracks.iter().map(|track| track.rsplit(':').next().unwrap()).collect();
-        assert!(self.stage.sandbox().change_playlist(self.provider, self.id(), &ids));
-    }
-
-    fn on_it(&self, arguments: &Value) -> Value {
-        let mut members = json!({ "ref": self.playlist });
-        members.as_object_mut().unwrap().extend(arguments.as_object().unwrap().clone());
-        members
-    }
-
-    pub(crate) async fn call(&self, tool: &str, arguments: Value) -> Value {
-        self.client.call(tool, self.on_it(&arguments)).await
-    }
-
-    pub(crate) async fn tool(&self, tool: &str, arguments: Value) -> Answer {
-        self.client.tool(tool, self.on_it(&arguments)).await
-    }
-
-    pub(crate) async fn add(&self, numbers: &[usize]) -> Value {
-        self.call("playlist_add", json!({ "tracks": self.named(numbers) })).await
-    }
-
-    /// The request that adds entries, once right and then as `rule` says.
-    pub(crate) fn second_batch(&self, effect: Effect, after_work: bool) {
-        let operation = match self.provider {
-            Provider::Spotify => "POST /playlists/{id}/items",
-            Provider::Tidal => "POST /playlists/{id}/relationships/items",
-        };
-        let rule = |effect| FaultRule::new(self.provider, effect).operation(operation);
-        self.stage.sandbox().faults().push(rule(Effect::Delay { milliseconds: 0 }).times(1));
-        let strikes = rule(effect);
-        self.stage.sandbox().faults().push(if after_work { strikes.after_work() } else { strikes });
-    }
-
-    /// How many requests wrote to a playlist.
-    pub(crate) fn writes(&self) -> u64 {
-        let requests = self.stage.sandbox().requests(self.provider);
-        let writes =
-            requests.iter().filter(|(name, _)| !name.starts_with("GET") && name.contains("/playlists"));
-        writes.map(|(_, count)| count).sum()
-    }
-}
-
-pub(crate) fn error(answer: &Answer) -> Value {
-    answer.result()["_meta"]["dev.stagedoor/error"].clone()
-}
-
-/// At both services, each with a playlist of its own.
-pub(crate) async fn at_both<F: AsyncFn(Scene<'_>)>(test: F) {
-    let stage = Stage::start().await;
-    let gateway = TestGateway::start(&stage).await;
-    let ada = stage.inhabit("ada").await;
-    for provider in Provider::ALL {
-        test(Scene::set(&stage, &gateway, &ada, *provider).await).await;
-    }
-}
+use crate::playlist_scene::{at_both, error};
 
 #[tokio::test]
 async fn each_tool_makes_the_service_hold_what_it_says() {
@@ -383,22 +281,4 @@ async fn what_was_changed_elsewhere_is_a_version_of_its_own() {
         assert_eq!(scene.held(), scene.named(&[0, 1]));
     })
     .await;
-}
-
-#[tokio::test]
-async fn a_playlist_that_is_read_whole_is_remembered_beside() {
-    let stage = Stage::start().await;
-    let gateway = TestGateway::start(&stage).await;
-    let ada = stage.inhabit("ada").await;
-    for provider in Provider::ALL {
-        let scene = Scene::set(&stage, &gateway, &ada, *provider).await;
-        scene.change_elsewhere(&[4, 5]);
-        scene.call("playlist_get", json!({})).await;
-        gateway.settle().await;
-        stage.sandbox().faults().push(FaultRule::new(*provider, Effect::status(503)));
-        let versions = scene.call("playlist_versions", json!({})).await;
-        stage.sandbox().faults().clear();
-        assert_eq!(versions["versions"][0]["cause"], "elsewhere", "{versions}");
-        assert_eq!(versions["versions"][0]["count"], 2, "{versions}");
-    }
 }

@@ -1,5 +1,5 @@
 //! What a person prefers: changed by merge patch, told by field where it is wrong, in effect at once on every replica,
-//! and for that person only.
+//! and for that person only, over what the tenant sets for all. What it does to searches is in `preferred_searches`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use stagedoor_domain::{Provider, Scope, ScopeSet};
 use stagedoor_testkit::{FaultProxy, FrozenClock, KeySpec, Stage, StageOptions, TestGateway, Weather};
 
+use crate::limits_hot_reload::until;
 use crate::music;
 
 const TRACK: &str = "GET /tracks/{id}";
@@ -32,16 +33,28 @@ async fn members_are_changed_one_by_one_and_wrong_ones_are_named() {
     let ada = stage.inhabit("ada").await;
     let client = music::client(&gateway, &ada);
     let unset = client.call("preferences_get", json!({})).await;
-    assert_eq!(
-        unset,
-        json!({ "preferences": { "cache_preferences": { "enable_cache": true } }, "revision": 0 })
-    );
+    let built_in = json!({
+        "audio_quality": "HIGH",
+        "search_defaults": { "limit": 20, "include_explicit": true },
+        "cache_preferences": { "enable_cache": true },
+        "privacy": { "enable_analytics": true, "share_usage_data": false },
+    });
+    assert_eq!((&unset["preferences"], &unset["revision"]), (&built_in, &json!(0)));
+    assert!(unset.get("updated_at").is_none());
 
     let set = client.call("preferences_set", cache(json!({ "cache_duration": 60 }))).await;
     assert_eq!((&set["revision"], set["updated_at"].is_string()), (&json!(1), true));
     let off = client.call("preferences_set", cache(json!({ "enable_cache": false }))).await;
-    let wanted = json!({ "cache_preferences": { "enable_cache": false, "cache_duration": 60 } });
-    assert_eq!((&off["preferences"], &off["revision"]), (&wanted, &json!(2)));
+    let wanted = json!({ "enable_cache": false, "cache_duration": 60 });
+    assert_eq!((&off["preferences"]["cache_preferences"], &off["revision"]), (&wanted, &json!(2)));
+    assert_eq!(
+        off["set_by"]["cache_preferences"],
+        json!({ "enable_cache": "person", "cache_duration": "person" })
+    );
+    assert_eq!(
+        (&off["set_by"]["audio_quality"], &off["set_by"]["search_defaults"]["limit"]),
+        (&json!("default"), &json!("default"))
+    );
     assert_eq!(client.call("preferences_get", json!({})).await, off);
     let same = client.call("preferences_set", cache(json!({ "enable_cache": false }))).await;
     assert_eq!(same["revision"], 2, "nothing changed");
@@ -53,6 +66,18 @@ async fn members_are_changed_one_by_one_and_wrong_ones_are_named() {
         (cache(json!({ "enable_cache": 1 })), "`preferences.cache_preferences.enable_cache`: invalid type"),
         (cache(json!({ "cache_duration": 0 })), "`preferences.cache_preferences.cache_duration` is 0"),
         (json!({ "preferences": { "theme": "dark" } }), "`preferences.theme`: unknown field"),
+        (
+            json!({ "preferences": { "audio_quality": "ULTRA" } }),
+            "`preferences.audio_quality`: unknown audio quality",
+        ),
+        (
+            json!({ "preferences": { "search_defaults": { "limit": 51 } } }),
+            "`preferences.search_defaults.limit` is 51, but must be from 1 to 50.",
+        ),
+        (
+            json!({ "preferences": { "privacy": { "enable_analytics": "no" } } }),
+            "`preferences.privacy.enable_analytics`: invalid type",
+        ),
         (cache(json!([true, 5])), "`preferences.cache_preferences` must be an object"),
         (cache(json!([null, null])), "`preferences.cache_preferences` must be an object"),
         (json!({ "preferences": [] }), "`preferences` must be an object"),
@@ -225,4 +250,69 @@ async fn what_is_stored_damaged_is_replaced_by_the_next_change() {
         (&now["preferences"]["cache_preferences"], &now["revision"]),
         (&json!({ "enable_cache": true, "cache_duration": 60 }), &json!(2))
     );
+}
+
+#[tokio::test]
+async fn what_the_tenant_sets_holds_for_whoever_has_set_nothing_and_at_once_everywhere() {
+    let stage = Stage::start().await;
+    let gateways = [TestGateway::start(&stage).await, TestGateway::start(&stage).await];
+    let ada = stage.inhabit("ada").await;
+    let clients = gateways.each_ref().map(|gateway| music::client(gateway, &ada));
+    let own = json!({ "preferences": { "search_defaults": { "limit": 7 } } });
+    clients[0].call("preferences_set", own).await;
+    let settings = json!({ "preferences": {
+        "audio_quality": "LOSSLESS",
+        "search_defaults": { "limit": 9, "include_explicit": false },
+        "cache_preferences": { "enable_cache": false },
+    } });
+    stage.sql(&format!("UPDATE tenants SET settings = settings || '{settings}'")).await;
+    for client in &clients {
+        let seen = async || client.call("preferences_get", json!({})).await;
+        until("the tenant's defaults", async || seen().await["preferences"]["audio_quality"] == "LOSSLESS")
+            .await;
+        let seen = seen().await;
+        assert_eq!(
+            (&seen["preferences"]["search_defaults"], &seen["set_by"]["search_defaults"]),
+            (
+                &json!({ "limit": 7, "include_explicit": false }),
+                &json!({ "limit": "person", "include_explicit": "tenant" })
+            )
+        );
+        assert_eq!(seen["preferences"]["cache_preferences"]["enable_cache"], false);
+        assert_eq!(seen["set_by"]["privacy"]["enable_analytics"], "default");
+    }
+    for asks in 1..=2 {
+        clients[0].call("track_get", track(&stage)).await;
+        assert_eq!(asked(&stage), asks, "the tenant wants none from the cache");
+    }
+    clients[1].call("preferences_set", cache(json!({ "enable_cache": true }))).await;
+    for _ in 0..2 {
+        clients[0].call("track_get", track(&stage)).await;
+    }
+    assert_eq!(asked(&stage), 3, "the person goes before the tenant");
+}
+
+#[tokio::test]
+async fn a_document_of_another_version_is_migrated_or_left_alone() {
+    let stage = Stage::start().await;
+    let gateway = TestGateway::start(&stage).await;
+    let ada = stage.inhabit("ada").await;
+    let client = music::client(&gateway, &ada);
+    client.call("preferences_set", cache(json!({ "enable_cache": true, "cache_duration": 60 }))).await;
+    // As the first version wrote it, with a default in each member that the person had not set.
+    stage.sql("UPDATE preferences SET schema_version = '1.0'").await;
+    let migrated = client.call("preferences_get", json!({})).await;
+    let expected = json!({ "enable_cache": "default", "cache_duration": "person" });
+    assert_eq!((&migrated["set_by"]["cache_preferences"], &migrated["revision"]), (&expected, &json!(1)));
+    client.call("preferences_set", cache(json!({ "cache_duration": 61 }))).await;
+    assert_eq!(stage.sql("SELECT schema_version FROM preferences").await, "2.0", "it is written back");
+
+    stage.sql("UPDATE preferences SET schema_version = '3.0'").await;
+    let before = stage.sql("SELECT preferences::text FROM preferences").await;
+    for (tool, arguments) in
+        [("preferences_get", json!({})), ("preferences_set", cache(json!({ "cache_duration": 5 })))]
+    {
+        assert_eq!(client.tool(tool, arguments).await.verdict(), "200 internal", "{tool}");
+    }
+    assert_eq!(stage.sql("SELECT preferences::text FROM preferences").await, before);
 }

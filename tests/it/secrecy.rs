@@ -149,7 +149,7 @@ async fn collect() -> (SocketAddr, Sent) {
 }
 
 /// Every row of every table as text.
-async fn stored(stage: &Stage) -> String {
+pub(crate) async fn stored(stage: &Stage) -> String {
     let tables =
         stage.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename").await;
     let mut text = String::new();

@@ -14,8 +14,11 @@ async fn what_was_popular_is_there_after_a_start() {
     let track = format!("spotify:track:{}", music::known_tracks(&stage, Provider::Spotify)[0].id);
     let first = TestGateway::start(&stage).await;
     for who in [&ada, &bob] {
+        let client = music::client(&first, who);
+        let consent = json!({ "purpose": "analytics", "granted": true, "policy_version": "1" });
+        client.call("consent_set", consent).await;
         for _ in 0..3 {
-            music::client(&first, who).call("track_get", json!({ "ref": track })).await;
+            client.call("track_get", json!({ "ref": track })).await;
         }
     }
     // At its end a replica writes down what it was asked for.

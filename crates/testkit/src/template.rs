@@ -15,8 +15,6 @@ use stagedoor_storage::RolePasswords;
 
 use crate::stage::DATABASE;
 
-const MIGRATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
-
 /// Partitions are made on demand, so a test finds none; everything else that belongs to tenants is emptied.
 const EMPTY: &str = "DO $$ DECLARE name text; BEGIN \
     FOR name IN SELECT oid::regclass FROM pg_class WHERE relispartition AND relkind = 'r' \
@@ -36,7 +34,7 @@ impl Claim {
     /// The first cluster that is free; a new one where none is.
     pub(crate) async fn any() -> anyhow::Result<Self> {
         let home = home()?;
-        let version = version()?;
+        let version = version();
         for number in 0..1_000 {
             let lock = File::create(home.join(format!("cluster-{version}-{number}.lock")))?;
             match lock.try_lock() {
@@ -132,22 +130,13 @@ async fn migrate(postgres: &PrivatePostgres) -> anyhow::Result<()> {
     Ok(stagedoor_storage::provision_roles(&superuser, &passwords).await?)
 }
 
-/// Names the schema and the boot: without fsync, what a power cut left behind is not worth starting on.
-fn version() -> anyhow::Result<String> {
+/// Names the schema that is built into this test, and the boot: without fsync, what a power cut left behind is not worth
+/// starting on.
+fn version() -> String {
     let mut hasher = DefaultHasher::new();
     fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().hash(&mut hasher);
-    for folder in [PathBuf::from(MIGRATIONS), Path::new(MIGRATIONS).join("roles")] {
-        let mut files: Vec<PathBuf> = fs::read_dir(&folder)
-            .with_context(|| folder.display().to_string())?
-            .map(|entry| entry.map(|entry| entry.path()))
-            .collect::<Result<_, _>>()?;
-        files.retain(|file| file.extension().is_some_and(|extension| extension == "sql"));
-        files.sort_unstable();
-        for file in files {
-            fs::read(&file)?.hash(&mut hasher);
-        }
-    }
-    Ok(format!("{:016x}", hasher.finish()))
+    stagedoor_storage::schema_digest().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }
 
 fn remove(folder: &Path) -> anyhow::Result<()> {

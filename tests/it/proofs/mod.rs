@@ -1,6 +1,8 @@
 //! The promises in figures, by area: small in the suite, at full size by `just prove`.
 
+mod audit;
 mod cache;
 mod limits;
 mod music;
+mod privacy;
 mod sessions;
