@@ -46,6 +46,10 @@ tour *ARGS:
 contract *FOLDER:
     @exec tests/contract/run.sh "$@"
 
+# Exports of the audit trail, checked by a verifier in another language.
+audit-verifier:
+    @exec tests/audit/run.sh
+
 # CPU, latency and memory of a call, against the bare floor; also writes target/bench.json.
 bench *ARGS:
     @cargo build --locked --release -p stagedoor-gateway -p stagedoor-tests --bins
@@ -58,3 +62,7 @@ prove *AREAS:
 # Checks every SQL query against the migrations on a private PostgreSQL and rewrites .sqlx/.
 sqlx:
     @exec scripts/sqlx-prepare.sh
+
+# Fuzzes one target of docs/security.md for some seconds.
+fuzz TARGET SECONDS="60":
+    @exec scripts/fuzz.sh "$@"
