@@ -188,8 +188,8 @@ END
 $$;
 REVOKE ALL ON FUNCTION privacy_lock_person(uuid) FROM PUBLIC;
 
--- Asks for a copy or for erasure, with a page that can answer it for a while. What is still open of that kind gets the
--- new page instead; a confirmed erasure does too, whose page then only shows how far it is. Answers the request's id.
+-- Asks for a copy or for erasure, with a page that can answer it for a while. What still waits for its page gets the new
+-- one instead; a confirmed erasure keeps its own, which the person has. Answers the request's id.
 CREATE FUNCTION privacy_offer(
     new_request uuid, wanted_kind text, person uuid, new_page bytea, asked_by text,
     page_seconds double precision, answer_seconds double precision
@@ -212,14 +212,13 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no such person' USING ERRCODE = 'foreign_key_violation';
     END IF;
-    UPDATE public.privacy_requests r
-        SET page_hash = new_page,
-            page_expires_at = CASE WHEN r.state = 'requested' THEN page_ends ELSE r.page_expires_at END,
-            due_at = CASE WHEN r.state = 'requested' THEN page_ends ELSE r.due_at END,
-            requested_by = asked_by
+    SELECT r.request_id INTO found_request FROM public.privacy_requests r
         WHERE r.tenant_id = tenant AND r.user_id = person AND r.kind = wanted_kind AND r.completed_at IS NULL
             AND (r.state = 'requested' OR r.kind = 'erasure')
-        RETURNING r.request_id INTO found_request;
+        FOR UPDATE;
+    UPDATE public.privacy_requests r
+        SET page_hash = new_page, page_expires_at = page_ends, due_at = page_ends, requested_by = asked_by
+        WHERE r.tenant_id = tenant AND r.request_id = found_request AND r.state = 'requested';
     IF found_request IS NOT NULL THEN
         RETURN found_request;
     END IF;
@@ -288,6 +287,8 @@ BEGIN
     UPDATE public.link_attempts l SET stage = 'failed', failure = 'link_expired', finished_at = present,
             verifier = NULL
         WHERE l.tenant_id = tenant AND l.user_id = person AND l.stage IN ('offered', 'authorizing', 'exchanging');
+    -- Replicas see that something of the tenant changed, and look its keys up again.
+    UPDATE public.tenants t SET updated_at = present WHERE t.tenant_id = tenant;
 END
 $$;
 REVOKE ALL ON FUNCTION privacy_begin_erasure(uuid) FROM PUBLIC;
@@ -303,6 +304,8 @@ DECLARE
     present timestamptz := clock_timestamp();
     request public.privacy_requests%ROWTYPE;
 BEGIN
+    -- The tenant before the person, as whoever deletes the tenant does.
+    PERFORM t.tenant_id FROM public.tenants t WHERE t.tenant_id = tenant FOR NO KEY UPDATE;
     PERFORM public.privacy_lock_person(wanted);
     SELECT * INTO request FROM public.privacy_requests r
         WHERE r.tenant_id = tenant AND r.request_id = wanted AND r.kind = 'erasure'
@@ -386,7 +389,7 @@ $$;
 REVOKE ALL ON FUNCTION privacy_finish_export(uuid, jsonb) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION privacy_finish_export(uuid, jsonb) TO stagedoor_app;
 
--- Claims erasures of any tenant that are due, and lets requests expire whose page was not used in time. Steps into
+-- Claims erasures of any tenant that are due, the tenants taking turns, and lets requests expire whose page was not used in time. Steps into
 -- each one's tenant and back, as claim_due_jobs does.
 CREATE FUNCTION claim_due_privacy_requests(most integer, lease_seconds double precision)
 RETURNS TABLE (tenant_id uuid, request_id uuid, kind text, state text, user_id uuid, fence bigint)
@@ -400,9 +403,14 @@ DECLARE
     claimed integer := 0;
 BEGIN
     FOR candidate IN
-        SELECT r.tenant_id, r.request_id, r.kind, r.state FROM public.privacy_requests r
-        WHERE r.due_at <= present
-        ORDER BY r.due_at, r.request_id
+        SELECT due.tenant_id, due.request_id, due.kind, due.state
+        FROM (
+            SELECT r.tenant_id, r.request_id, r.kind, r.state, r.due_at,
+                row_number() OVER (PARTITION BY r.tenant_id ORDER BY r.due_at, r.request_id) AS turn
+            FROM public.privacy_requests r
+            WHERE r.due_at <= present
+        ) due
+        ORDER BY due.turn, due.due_at
         -- Some of them may be another replica's by the time they are looked at.
         LIMIT most * 4
     LOOP
@@ -477,28 +485,27 @@ $$;
 REVOKE ALL ON FUNCTION privacy_advance(uuid, bigint, text, text, jsonb) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION privacy_advance(uuid, bigint, text, text, jsonb) TO stagedoor_app;
 
--- The audit trail's payloads of a person, or of nobody: the row stays with nothing in it, so that what was erased can
--- be told from what was taken away. Day by day, so that only one partition is looked at.
+-- The audit trail's payloads of a person: the row stays with nothing in it, so that what was erased can be told from
+-- what was taken away. Day by day, so that only one partition is looked at.
 CREATE FUNCTION privacy_empty_payloads(tenant uuid, person uuid, most integer)
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
 AS $$
 DECLARE
-    -- A length is known without reading what it is of.
-    whose text := CASE WHEN person IS NULL THEN 'p.user_id IS NULL AND octet_length(p.sealed) > 0'
-        ELSE 'p.user_id = $2' END;
     left_over bigint := most;
     next_day date;
     emptied bigint;
 BEGIN
     WHILE left_over > 0 LOOP
-        EXECUTE format('SELECT p.day FROM public.audit_payloads p WHERE p.tenant_id = $1 AND %s
-            ORDER BY p.day LIMIT 1', whose) INTO next_day USING tenant, person;
+        -- Planned each time, since what one partition holds says nothing of another.
+        EXECUTE 'SELECT p.day FROM public.audit_payloads p WHERE p.tenant_id = $1 AND p.user_id = $2
+            ORDER BY p.day LIMIT 1' INTO next_day USING tenant, person;
         EXIT WHEN next_day IS NULL;
-        EXECUTE format('UPDATE public.audit_payloads e SET user_id = NULL, sealed = ''''::bytea
+        EXECUTE 'UPDATE public.audit_payloads e SET user_id = NULL, sealed = ''''::bytea
             WHERE e.tenant_id = $1 AND e.day = $3 AND e.ctid = ANY (ARRAY(
-                SELECT p.ctid FROM public.audit_payloads p WHERE p.tenant_id = $1 AND p.day = $3 AND %s LIMIT $4))',
-            whose) USING tenant, person, next_day, left_over;
+                SELECT p.ctid FROM public.audit_payloads p
+                WHERE p.tenant_id = $1 AND p.user_id = $2 AND p.day = $3 LIMIT $4))'
+            USING tenant, person, next_day, left_over;
         GET DIAGNOSTICS emptied = ROW_COUNT;
         left_over := left_over - emptied;
     END LOOP;
@@ -516,7 +523,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
 AS $$
 DECLARE
     whose text;
-    deleted bigint;
+    or_else text;
+    deleted bigint := 0;
 BEGIN
     CASE
         WHEN place = 'audit_payloads' THEN
@@ -530,7 +538,9 @@ BEGIN
         WHEN place = 'job_parts' THEN
             whose := 'r.job_id IN (SELECT j.job_id FROM public.jobs j WHERE j.tenant_id = $1 AND j.user_id = $2)';
         WHEN place = 'limit_violations' THEN
-            whose := '(r.user_id = $2 OR r.principal IN (SELECT ''key:'' || k.key_id FROM public.api_keys k
+            -- Each way by an index of its own.
+            whose := 'r.user_id = $2';
+            or_else := 'r.principal = ANY (ARRAY(SELECT ''key:'' || k.key_id FROM public.api_keys k
                 WHERE k.tenant_id = $1 AND k.user_id = $2))';
         WHEN place = 'privacy_requests' THEN
             -- The erasure itself stays.
@@ -538,14 +548,29 @@ BEGIN
         ELSE
             RAISE EXCEPTION 'nothing is erased from %', place USING ERRCODE = 'invalid_parameter_value';
     END CASE;
-    EXECUTE format('DELETE FROM public.%1$I d WHERE d.tenant_id = $1 AND d.ctid = ANY (ARRAY(
-        SELECT r.ctid FROM public.%1$I r WHERE r.tenant_id = $1 AND %2$s LIMIT $3))', place, whose)
-        USING tenant, person, most;
-    GET DIAGNOSTICS deleted = ROW_COUNT;
+    WHILE deleted = 0 AND whose IS NOT NULL LOOP
+        EXECUTE format('DELETE FROM public.%1$I d WHERE d.tenant_id = $1 AND d.ctid = ANY (ARRAY(
+            SELECT r.ctid FROM public.%1$I r WHERE r.tenant_id = $1 AND %2$s LIMIT $3))', place, whose)
+            USING tenant, person, most;
+        GET DIAGNOSTICS deleted = ROW_COUNT;
+        whose := or_else;
+        or_else := NULL;
+    END LOOP;
     RETURN deleted;
 END
 $$;
 REVOKE ALL ON FUNCTION privacy_delete_rows(uuid, uuid, text, integer) FROM PUBLIC;
+
+-- The tables from which a person's rows go, in their order: what hangs on another row goes before it.
+CREATE FUNCTION privacy_places()
+RETURNS text[]
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, public, pg_temp
+AS $$
+    SELECT ARRAY['playlist_chunks', 'playlist_versions', 'job_parts', 'jobs', 'idempotency_keys', 'limit_violations',
+        'provider_sessions', 'session_quarantine', 'session_devices', 'session_imports', 'link_attempts',
+        'preferences', 'consents', 'linked_accounts', 'api_keys', 'audit_payloads', 'privacy_requests']
+$$;
+REVOKE ALL ON FUNCTION privacy_places() FROM PUBLIC;
 
 -- Adds to the count of a table's rows that a request has erased.
 CREATE FUNCTION privacy_count_rows(tenant uuid, wanted uuid, place text, deleted bigint)
@@ -592,7 +617,7 @@ GRANT EXECUTE ON FUNCTION privacy_erase(uuid, bigint, text, integer) TO stagedoo
 -- The end of a person: what came since the rows were erased, the keys, the person. Holding the person's row, nothing
 -- can be written any more that refers to it, and whatever was is seen. Answers destroyed, more (rows to erase first),
 -- or lost.
-CREATE FUNCTION privacy_destroy_person(wanted uuid, held bigint, places text[])
+CREATE FUNCTION privacy_destroy_person(wanted uuid, held bigint)
 RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
@@ -610,7 +635,7 @@ BEGIN
     IF NOT FOUND OR request.user_id IS NULL THEN
         RETURN 'lost';
     END IF;
-    FOREACH place IN ARRAY places LOOP
+    FOREACH place IN ARRAY public.privacy_places() LOOP
         deleted := public.privacy_delete_rows(tenant, request.user_id, place, at_once);
         IF deleted > 0 THEN
             PERFORM public.privacy_count_rows(tenant, wanted, place, deleted);
@@ -619,10 +644,6 @@ BEGIN
             RETURN 'more';
         END IF;
     END LOOP;
-    -- Whoever does not wait for the row to go finds a key that is no more.
-    UPDATE public.data_keys k SET state = 'destroyed', wrapped_key = NULL, revision = k.revision + 1,
-            updated_at = clock_timestamp()
-        WHERE k.tenant_id = tenant AND k.user_id = request.user_id AND k.state <> 'destroyed';
     DELETE FROM public.data_keys k WHERE k.tenant_id = tenant AND k.user_id = request.user_id;
     GET DIAGNOSTICS deleted = ROW_COUNT;
     PERFORM public.privacy_count_rows(tenant, wanted, 'data_keys', deleted);
@@ -636,8 +657,8 @@ BEGIN
     RETURN 'destroyed';
 END
 $$;
-REVOKE ALL ON FUNCTION privacy_destroy_person(uuid, bigint, text[]) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION privacy_destroy_person(uuid, bigint, text[]) TO stagedoor_app;
+REVOKE ALL ON FUNCTION privacy_destroy_person(uuid, bigint) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION privacy_destroy_person(uuid, bigint) TO stagedoor_app;
 
 -- The receipt of a person's erasure, after which nothing names the person.
 CREATE FUNCTION privacy_finish(wanted uuid, held bigint, final_receipt text)
@@ -646,7 +667,9 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
 BEGIN
     UPDATE public.privacy_requests r SET state = 'done', completed_at = clock_timestamp(), due_at = NULL,
-            user_id = NULL, requested_by = NULL, receipt = final_receipt
+            user_id = NULL, requested_by = NULL, receipt = final_receipt,
+            -- What the worker noted names accounts; what counts is in the receipt.
+            progress = jsonb_build_object('rows', COALESCE(r.progress -> 'rows', '{}'))
         WHERE r.tenant_id = public.privacy_tenant() AND r.request_id = wanted AND r.fence = held
             AND r.kind = 'erasure' AND r.state = 'key_destroyed';
     RETURN FOUND;
@@ -702,6 +725,7 @@ DECLARE
     person uuid;
     people bigint := 0;
 BEGIN
+    PERFORM t.tenant_id FROM public.tenants t WHERE t.tenant_id = tenant FOR NO KEY UPDATE;
     PERFORM r.request_id FROM public.privacy_requests r
         WHERE r.tenant_id = tenant AND r.request_id = wanted AND r.fence = held AND r.kind = 'tenant_erasure'
             AND r.state = 'verified' FOR UPDATE;
@@ -738,8 +762,9 @@ $$;
 REVOKE ALL ON FUNCTION privacy_spread(uuid, bigint, integer, double precision) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION privacy_spread(uuid, bigint, integer, double precision) TO stagedoor_app;
 
--- Erases up to `most` rows of a tenant that has no people left from one table, and counts them. Answers how many; -1 if
--- the claim was lost or there are people left.
+-- Erases up to `most` rows of a tenant that has no people left from one table, and counts them. What the audit trail
+-- says of nobody stays where it is, sealed under the tenant's key, which is destroyed at the end. Answers how many; -1
+-- if the claim was lost or there are people left.
 CREATE FUNCTION privacy_erase_tenant(wanted uuid, held bigint, place text, most integer)
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
@@ -757,9 +782,7 @@ BEGIN
     IF NOT FOUND OR EXISTS (SELECT FROM public.users u WHERE u.tenant_id = tenant) THEN
         RETURN -1;
     END IF;
-    IF place = 'audit_payloads' THEN
-        deleted := public.privacy_empty_payloads(tenant, NULL, most);
-    ELSIF place IN ('api_keys', 'provider_apps', 'limit_violations') THEN
+    IF place IN ('api_keys', 'provider_apps', 'limit_violations') THEN
         EXECUTE format('DELETE FROM public.%1$I d WHERE d.tenant_id = $1 AND d.ctid = ANY (ARRAY(
             SELECT r.ctid FROM public.%1$I r WHERE r.tenant_id = $1 LIMIT $2))', place)
             USING tenant, most;
@@ -805,7 +828,6 @@ BEGIN
     UPDATE public.tenants t SET status = 'deleted', name = '', settings = '{}',
             slug = 'deleted-' || replace(tenant::text, '-', '')
         WHERE t.tenant_id = tenant;
-    UPDATE public.privacy_requests r SET page_hash = NULL WHERE r.tenant_id = tenant AND r.page_hash IS NOT NULL;
     UPDATE public.privacy_requests r SET state = 'done', completed_at = present, due_at = NULL,
             receipt = final_receipt
         WHERE r.tenant_id = tenant AND r.request_id = wanted;

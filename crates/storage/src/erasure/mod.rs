@@ -84,13 +84,11 @@ pub async fn destroy_person(
     context: &TenantContext,
     claim: &Claim,
 ) -> Result<Destroyed, StoreError> {
-    let tables: Vec<String> = personal_data::erased_in_order().map(str::to_owned).collect();
     let write = async |tx: &mut TenantTransaction| {
         let destroyed = sqlx::query_scalar!(
-            r#"SELECT privacy_destroy_person($1, $2, $3) AS "told!""#,
+            r#"SELECT privacy_destroy_person($1, $2) AS "told!""#,
             claim.request.0,
-            claim.fence,
-            &tables
+            claim.fence
         );
         Ok::<_, StoreError>(destroyed.fetch_one(tx.connection()).await?)
     };

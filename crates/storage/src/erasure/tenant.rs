@@ -10,7 +10,7 @@ use crate::store::Store;
 use crate::transaction::TenantTransaction;
 
 /// What is a tenant's own, and nobody's.
-const TENANT_TABLES: [&str; 4] = ["api_keys", "provider_apps", "limit_violations", "audit_payloads"];
+const TENANT_TABLES: [&str; 3] = ["api_keys", "provider_apps", "limit_violations"];
 
 /// How far a tenant's people are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +52,8 @@ pub async fn spread(
 }
 
 /// Erases the next rows of a tenant that has no people left and whose erasure is verified or revoked. To be called
-/// until nothing is left. What the trail says of nobody goes as well, so what is still to be told of the erasure is in
-/// its receipt.
+/// until nothing is left. What the trail says of nobody stays, sealed under the tenant's key: [`destroy_tenant`] makes it
+/// unreadable.
 pub async fn erase_tenant_batch(
     store: &Store,
     context: &TenantContext,

@@ -23,9 +23,11 @@ pub async fn counts(
                 AND job_id IN (SELECT job_id FROM jobs WHERE tenant_id = $1 AND user_id = $2)
             UNION ALL SELECT 'jobs', count(*) FROM jobs WHERE tenant_id = $1 AND user_id = $2
             UNION ALL SELECT 'idempotency_keys', count(*) FROM idempotency_keys WHERE tenant_id = $1 AND user_id = $2
-            UNION ALL SELECT 'limit_violations', count(*) FROM limit_violations WHERE tenant_id = $1
-                AND (user_id = $2 OR principal IN
-                    (SELECT 'key:' || key_id FROM api_keys WHERE tenant_id = $1 AND user_id = $2))
+            UNION ALL SELECT 'limit_violations',
+                (SELECT count(*) FROM limit_violations WHERE tenant_id = $1 AND user_id = $2)
+                + (SELECT count(*) FROM limit_violations WHERE tenant_id = $1 AND user_id IS DISTINCT FROM $2
+                    AND principal = ANY (ARRAY(
+                        SELECT 'key:' || key_id FROM api_keys WHERE tenant_id = $1 AND user_id = $2)))
             UNION ALL SELECT 'provider_sessions', count(*) FROM provider_sessions
                 WHERE tenant_id = $1 AND account_id IN (SELECT account_id FROM accounts)
             UNION ALL SELECT 'session_quarantine', count(*) FROM session_quarantine

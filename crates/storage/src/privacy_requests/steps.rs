@@ -50,9 +50,9 @@ pub enum Taken {
     Unknown,
 }
 
-/// Asks for a copy or for erasure. Where one of that kind waits for its page it gets the new page, and where an erasure
-/// is confirmed already its page is replaced, which then only shows how far it is; the answer says which request it is.
-/// [`StoreError::Missing`] if there is no such person.
+/// Asks for a copy or for erasure. Where one of that kind waits for its page it gets the new page; where an erasure is
+/// confirmed already, that is the answer, and the page that confirmed it stays the only one. So the new page is one only
+/// if the answer is [`State::Requested`](super::State::Requested). [`StoreError::Missing`] if there is no such person.
 pub async fn offer(
     store: &Store,
     context: &TenantContext,

@@ -48,11 +48,12 @@ async fn an_account_that_is_being_linked_is_linked_before_the_confirmation_or_no
     let id: PrivacyRequestId = offer(&database, &ada, Kind::Erasure, TOKEN).await.id;
     let mut connection = database.bare("stagedoor_app").await;
     open(&mut connection, &ada, linking(&ada, "early")).await.unwrap();
-    let (store, context) = (database.vault.store().clone(), ada.context.clone());
-    let confirming = tokio::spawn(async move { privacy_requests::verify(&store, &context, id, TOKEN).await });
-    until_someone_waits(&database).await;
-    end(&mut connection).await;
-    assert_eq!(confirming.await.unwrap().unwrap(), Confirmed::Now);
+    let confirming = privacy_requests::verify(database.vault.store(), &ada.context, id, TOKEN);
+    let (confirmed, ()) = tokio::join!(confirming, async {
+        until_someone_waits(&database).await;
+        end(&mut connection).await;
+    });
+    assert_eq!(confirmed.unwrap(), Confirmed::Now);
     let accounts = async |tx: &mut _| linked_accounts::list(tx, ada.user).await;
     let accounts = database.vault.store().with_tenant::<_, StoreError>(&ada.context, accounts).await.unwrap();
     assert_eq!(accounts.len(), 2, "whoever ends the grants sees it");
@@ -66,14 +67,12 @@ async fn an_account_linked_while_the_confirmation_is_on_its_way_is_refused() {
     let database = Database::start().await;
     let ada = database.inhabit("ada").await;
     let id = offer(&database, &ada, Kind::Erasure, TOKEN).await.id;
-    let token: String = TOKEN.iter().map(|byte| format!("{byte:02x}")).collect();
+    let token = std::str::from_utf8(TOKEN).unwrap().replace('\'', "''");
     let mut connection = database.bare("stagedoor_app").await;
-    open(&mut connection, &ada, format!("SELECT privacy_verify('{id}', decode('{token}', 'hex'))"))
-        .await
-        .unwrap();
+    open(&mut connection, &ada, format!("SELECT privacy_verify('{id}', '{token}'::bytea)")).await.unwrap();
     let mut second = database.bare("stagedoor_app").await;
     let sql = linking(&ada, "late");
-    let (_, refused) = tokio::join!(
+    let ((), refused) = tokio::join!(
         async {
             until_someone_waits(&database).await;
             end(&mut connection).await;
@@ -107,11 +106,11 @@ async fn what_is_being_written_at_the_end_goes_too() {
             ARRAY[]::uuid[], ARRAY[]::uuid[], ARRAY[]::integer[])"
     );
     open(&mut connection, &ada, sql).await.unwrap();
-    let (context, its_claim) = (ada.context.clone(), claim.clone());
-    let destroying = tokio::spawn(async move { destroy_person(&store, &context, &its_claim).await });
-    until_someone_waits(&database).await;
-    end(&mut connection).await;
-    assert_eq!(destroying.await.unwrap().unwrap(), Destroyed::Done);
+    let (destroyed, ()) = tokio::join!(destroy_person(&store, &ada.context, &claim), async {
+        until_someone_waits(&database).await;
+        end(&mut connection).await;
+    });
+    assert_eq!(destroyed.unwrap(), Destroyed::Done);
     let left = "SELECT (SELECT count(*) FROM preferences) || ' ' || (SELECT count(*) FROM users) || ' '
         || (SELECT count(*) FROM audit_payloads WHERE sealed <> '' OR user_id IS NOT NULL)";
     assert_eq!(database.tamper(left).await, "0 0 0");

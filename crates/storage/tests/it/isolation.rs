@@ -210,6 +210,9 @@ async fn the_gateways_role_cannot_rewrite_the_audit_trail() {
         "INSERT INTO audit_chain_heads VALUES (gen_random_uuid(), '2026-11-21', 9, sha256('x'))".to_owned(),
         "UPDATE audit_chain_heads SET seq = 0".to_owned(),
         "DELETE FROM audit_payloads".to_owned(),
+        "DELETE FROM audit_checkpoints".to_owned(),
+        "UPDATE audit_checkpoints SET seq = 1".to_owned(),
+        "UPDATE audit_checkpoint_heads SET number = 0".to_owned(),
         format!("SELECT 1 FROM {partition}"),
     ] {
         let mut connection = database.bare("stagedoor_app").await;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use stagedoor_storage::personal_data::{self, Holds, TABLES, counts, export_page, people};
+use stagedoor_storage::personal_data::{self, Erased, Holds, TABLES, counts, export_page, people};
 
 use crate::persons::{audited, settle};
 use crate::support::{Database, Inhabited};
@@ -73,6 +73,10 @@ async fn columns(database: &Database, table: &str) -> BTreeMap<String, String> {
 async fn every_table_is_listed_as_what_it_is() {
     let database = Database::start().await;
     assert_eq!(faults(&database).await, Vec::<String>::new());
+    let in_order = people().filter(|(_, personal)| personal.erased != Erased::WithTheKey);
+    let in_order: Vec<_> = in_order.map(|(table, _)| table.name).collect();
+    let places = database.tamper("SELECT array_to_string(privacy_places(), ',')").await;
+    assert_eq!(places, in_order.join(","));
     assert_eq!(TABLES.iter().map(|table| table.name).collect::<BTreeSet<_>>().len(), TABLES.len());
     for table in TABLES {
         let reason = match table.holds {

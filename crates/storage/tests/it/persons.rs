@@ -8,10 +8,12 @@ use stagedoor_storage::audit::{self, AuditBundle, NewAuditRecord};
 use stagedoor_storage::privacy_requests::{
     self, Claim, Confirmed, Kind, NewRequest, PrivacyRequest, State, claim_due,
 };
-use stagedoor_storage::{StoreError, TenantTransaction};
+use stagedoor_storage::{StoreError, TenantTransaction, limit_violations};
 
+use crate::attempts::in_tenant;
 use crate::isolation::furnish;
 use crate::support::{Database, Inhabited};
+use crate::violations::violation;
 
 /// What the token of a page is in these tests.
 pub(crate) const TOKEN: &[u8] = b"the page's token";
@@ -19,6 +21,10 @@ pub(crate) const TOKEN: &[u8] = b"the page's token";
 /// Writes something into every table that is about people.
 pub(crate) async fn settle(database: &Database, one: &Inhabited) {
     furnish(database, one).await;
+    // Of one of the person's keys, although nobody noted whose it is.
+    let key = format!("key:{}", one.key.id());
+    let refused = violation(&key, "api-60", database.clock.now(), None);
+    in_tenant(database, one, async |tx| limit_violations::add(tx, &[refused]).await).await;
     audited(database, one, br#"{"tool":"whoami","agent":"a private agent"}"#).await.unwrap();
     offer(database, one, Kind::Export, b"another token").await;
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use stagedoor_crypto::digest::sha256;
 use stagedoor_domain::{PrivacyRequestId, UserId};
-use stagedoor_storage::StoreError;
+use stagedoor_storage::erasure::spread;
 use stagedoor_storage::privacy_requests::{
     self, CLAIMED, Confirmed, Kind, NewRequest, RequestCounts, State, Taken, claim_due, count_open,
     open_requests,
 };
+use stagedoor_storage::{StoreError, provision};
 
 use crate::persons::{TOKEN, advance, claimed, confirmed, offer, read};
 use crate::support::{Database, Inhabited};
@@ -30,7 +31,9 @@ async fn verify(database: &Database, one: &Inhabited, id: PrivacyRequestId, toke
 
 async fn age_page(database: &Database) {
     let past = "clock_timestamp() - interval '1 second'";
-    let sql = format!("UPDATE privacy_requests SET page_expires_at = {past}, due_at = {past} WHERE completed_at IS NULL");
+    let sql = format!(
+        "UPDATE privacy_requests SET page_expires_at = {past}, due_at = {past} WHERE completed_at IS NULL"
+    );
     database.tamper(&sql).await;
 }
 
@@ -96,9 +99,10 @@ async fn an_erasure_is_confirmed_with_the_pages_token_and_in_time() {
     let id = confirmed(&database, &ada).await;
     assert_eq!(verify(&database, &ada, id, TOKEN).await, Confirmed::Before);
     assert!(!privacy_requests::cancel(store, &ada.context, id, TOKEN).await.unwrap(), "it has begun");
-    let again = offer(&database, &ada, Kind::Erasure, b"to look").await;
+    let again = offer(&database, &ada, Kind::Erasure, b"another").await;
     assert_eq!((again.id, again.state), (id, State::Verified), "the same request");
-    assert_eq!(found(&database, "ada", b"to look").await, Some(id));
+    assert_eq!(found(&database, "ada", b"another").await, None, "nobody takes the person's page away");
+    assert_eq!(found(&database, "ada", TOKEN).await, Some(id));
 
     let stranger = NewRequest {
         id: PrivacyRequestId::generate(&*database.clock, database.vault.entropy()),
@@ -142,6 +146,24 @@ async fn one_worker_has_a_request_at_a_time() {
     let now = read(&database, &ada, id).await;
     assert_eq!((now.state, now.claims), (State::Revoked, 2));
     assert_eq!(Value::Object(now.progress), json!({"accounts": 1}));
+}
+
+#[tokio::test]
+async fn tenants_take_turns() {
+    let database = Database::start().await;
+    let (ada, bob) = (database.inhabit("ada").await, database.inhabit("bob").await);
+    for name in ["carol", "dave", "eve"] {
+        provision::create_user(&database.admin, &ada.context, None, name).await.unwrap();
+    }
+    let id = PrivacyRequestId::generate(&*database.clock, database.vault.entropy());
+    privacy_requests::request_tenant_erasure(database.admin.store(), &ada.context, id).await.unwrap();
+    let claim = claimed(&database).await;
+    spread(database.vault.store(), &ada.context, &claim, 10).await.unwrap();
+    confirmed(&database, &bob).await;
+    let claims = claim_due(database.vault.store(), 2).await.unwrap();
+    let mut tenants: Vec<_> = claims.iter().map(|claim| claim.tenant).collect();
+    tenants.sort_unstable();
+    assert_eq!(tenants, [ada.context.tenant_id(), bob.context.tenant_id()]);
 }
 
 #[tokio::test]

@@ -123,9 +123,14 @@ pub(super) async fn read(
                 ARRAY[t.principal, t.limit_name, t.minute::text] AS "cursor!",
                 NULL::uuid AS "place?", NULL::bytea AS "first?", NULL::bigint AS "first_revision?",
                 NULL::bytea AS "second?", NULL::bigint AS "second_revision?"
-            FROM limit_violations t
-            WHERE t.tenant_id = $1 AND (t.user_id = $2 OR t.principal IN
-                (SELECT 'key:' || k.key_id FROM api_keys k WHERE k.tenant_id = $1 AND k.user_id = $2))
+            FROM (
+                SELECT v.* FROM limit_violations v WHERE v.tenant_id = $1 AND v.user_id = $2
+                UNION ALL
+                SELECT v.* FROM limit_violations v WHERE v.tenant_id = $1 AND v.user_id IS DISTINCT FROM $2
+                    AND v.principal = ANY (ARRAY(
+                        SELECT 'key:' || k.key_id FROM api_keys k WHERE k.tenant_id = $1 AND k.user_id = $2))
+            ) t
+            WHERE t.tenant_id = $1
             AND (t.principal, t.limit_name, t.minute)
                 > (COALESCE(($3::text[])[1]::text, ''), COALESCE(($3::text[])[2]::text, ''),
                     COALESCE(($3::text[])[3]::timestamptz, '-infinity'))
