@@ -22,25 +22,24 @@ pub(crate) struct TrailCheck {
 }
 
 impl TrailCheck {
-    /// A check of the tenant's trail of `days`, with the checkpoints numbered as in `span`. The first of these follows
-    /// `anchor`, if it is known what that one's digest is.
+    /// A check of the tenant's trail of `days`, with the checkpoints numbered as in `span`.
     pub(crate) fn new(
         tenant: TenantId,
         days: DayRange,
         keys: &[VerifyingKey],
         span: Option<(i64, i64)>,
-        anchor: Option<[u8; 32]>,
     ) -> Self {
         let report = VerificationReport {
             tenant: Some(tenant),
             days: Some((days.first(), days.last())),
+            keys: keys.iter().map(VerifyingKey::id).collect(),
             ..VerificationReport::default()
         };
         Self {
             tenant,
             days,
             chain: Some(ChainCheck::new(tenant, days.first())),
-            checkpoints: CheckpointLine::new(tenant, keys.to_vec(), span, anchor),
+            checkpoints: CheckpointLine::new(tenant, keys.to_vec(), span),
             report,
             line: None,
         }

@@ -30,7 +30,7 @@ mod worker;
 
 pub use action::{AuditAction, AuditClass, GdprCategory};
 pub use checkpoint::{
-    ArchiveError, Checkpoint, CheckpointArchive, CheckpointCounts, Checkpointer, SealError,
+    ArchiveError, Archived, Checkpoint, CheckpointArchive, CheckpointCounts, Checkpointer, SealError,
 };
 pub use counters::AuditCounts;
 pub use days::DayRange;
@@ -44,5 +44,5 @@ pub use query::{
 };
 pub use reader::{AuditView, PayloadView, read_records};
 pub use report::{AuditFault, FaultKind, VerificationReport};
-pub use verify::{ChainFault, ChainReport, VerifyError, verify_chain, verify_stored};
+pub use verify::{ChainFault, ChainReport, VerifyError, verify_chain, verify_stored, verify_stored_against};
 pub use worker::AuditWorker;

@@ -29,7 +29,7 @@ pub struct AuditFilter {
     pub principal: Option<Box<str>>,
     /// What was done: a tool's name or another action's.
     pub action: Option<Box<str>>,
-    /// How it ended: `ok`, `pending`, `cancelled`, or an error's code.
+    /// How it ended: `ok`, `cancelled`, or an error's code; `pending` finds the opening record of every class A call.
     pub outcome: Option<Box<str>>,
     /// From then on.
     pub from: Option<DateTime<Utc>>,
@@ -252,8 +252,11 @@ impl AuditFilter {
         if wanted.iter().all(|wanted| wanted.is_none()) {
             return Some(true);
         }
-        if view.payload == PayloadView::Erased {
-            return None;
+        match view.payload {
+            PayloadView::Open { .. } => {}
+            PayloadView::Erased => return None,
+            // What was tampered with is to be seen, whatever is looked for.
+            PayloadView::Altered => return Some(true),
         }
         let Some(json) = view.json() else { return Some(false) };
         let said = [&json["principal"], &json["action"], &json["details"]["outcome"]];

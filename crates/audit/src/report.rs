@@ -4,6 +4,7 @@ use std::fmt;
 
 use chrono::NaiveDate;
 use stagedoor_domain::TenantId;
+use uuid::Uuid;
 
 /// Faults that are told one by one; what is more is counted, so that a file of nothing but faults takes no memory.
 const TOLD: usize = 10_000;
@@ -27,6 +28,8 @@ pub enum FaultKind {
     CheckpointChain,
     /// The archive and the database disagree on a checkpoint.
     Archive,
+    /// A key is stored as the tenant's that is none of those given.
+    Key,
     /// The record is of another tenant or day.
     Foreign,
     /// The line of the file is not the one that was exported.
@@ -50,6 +53,8 @@ pub struct AuditFault {
     pub seq: Option<i64>,
     /// The checkpoint's number.
     pub checkpoint: Option<i64>,
+    /// The key's id.
+    pub key: Option<Uuid>,
     /// The line of the file, from 1.
     pub line: Option<u64>,
 }
@@ -69,6 +74,8 @@ pub struct VerificationReport {
     pub erased: u64,
     /// Checkpoints.
     pub checkpoints: u64,
+    /// The keys that were trusted.
+    pub keys: Vec<Uuid>,
     /// The first faults, in the order in which they were met.
     pub faults: Vec<AuditFault>,
     /// Further faults.
@@ -87,6 +94,7 @@ impl FaultKind {
             Self::Checkpoint => "checkpoint",
             Self::CheckpointChain => "checkpoint_chain",
             Self::Archive => "archive",
+            Self::Key => "key",
             Self::Foreign => "foreign",
             Self::Altered => "altered",
             Self::Manifest => "manifest",
@@ -105,6 +113,7 @@ impl FaultKind {
             Self::Checkpoint => "the checkpoint does not hold",
             Self::CheckpointChain => "a checkpoint is missing or does not follow from the one before it",
             Self::Archive => "the archive and the database disagree on the checkpoint",
+            Self::Key => "it is stored as the tenant's, and is none of the keys that were given",
             Self::Foreign => "it belongs to another tenant or day",
             Self::Altered => "the line is not the one that was exported",
             Self::Manifest => "the file as a whole is not what was signed",
@@ -116,7 +125,7 @@ impl FaultKind {
 impl AuditFault {
     /// A fault without a place.
     pub const fn new(kind: FaultKind) -> Self {
-        Self { kind, tenant: None, day: None, seq: None, checkpoint: None, line: None }
+        Self { kind, tenant: None, day: None, seq: None, checkpoint: None, key: None, line: None }
     }
 }
 
@@ -131,6 +140,9 @@ impl fmt::Display for AuditFault {
         }
         if let Some(number) = self.checkpoint {
             write!(f, "checkpoint {number} ")?;
+        }
+        if let Some(key) = self.key {
+            write!(f, "key {key} ")?;
         }
         if let Some(line) = self.line {
             write!(f, "(line {line}) ")?;

@@ -1,5 +1,5 @@
 //! A stored trail, walked in the order of an export: for each day its records, each followed by the checkpoint that ends
-//! with it, then the head; after the days those checkpoints that belong to others but stand between theirs.
+//! with it, then the head; after the days those checkpoints that belong to others but stand between theirs, or next to them.
 
 use std::collections::VecDeque;
 
@@ -42,6 +42,8 @@ impl<'a> Walk<'a> {
         // The checkpoints first: what they cover is there by the time that the heads are read.
         let read = async |tx: &mut _| {
             let span = audit::checkpoint_span(tx, days.first(), days.last()).await?;
+            let line = audit::checkpoint_head(tx).await?.map_or(0, |line| line.number);
+            let span = span.map(|(first, last)| ((first - 1).max(1), last.max((last + 1).min(line))));
             Ok::<_, StoreError>((span, audit::heads(tx, days.first(), days.last()).await?))
         };
         let (span, heads) = vault.store().with_tenant(context, read).await?;
@@ -108,7 +110,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Checkpoints of other days whose numbers lie between those of these days.
+    /// Checkpoints of other days whose numbers lie between those of these days, or next to them.
     async fn walk_others<E: From<StoreError>>(
         &self,
         sink: &mut impl AsyncFnMut(Item<'_>) -> Result<(), E>,
@@ -119,7 +121,8 @@ impl<'a> Walk<'a> {
             let read = async |tx: &mut _| audit::checkpoints_after(tx, number, CHECKPOINTS).await;
             let page = self.vault.store().with_tenant::<_, StoreError>(self.context, read).await?;
             let Some(end) = page.last().map(|stored| stored.number) else { break };
-            let others = page.iter().filter(|stored| stored.number < last && !self.days.contains(stored.day));
+            let others =
+                page.iter().filter(|stored| stored.number <= last && !self.days.contains(stored.day));
             for stored in others {
                 sink(Item::Checkpoint(&Checkpoint::of(self.context.tenant_id(), stored))).await?;
             }

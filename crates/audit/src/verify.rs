@@ -1,6 +1,6 @@
 //! The check of a stored trail: chains, payloads, checkpoints, and what the archive has of these.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use stagedoor_crypto::VerifyingKey;
@@ -15,6 +15,8 @@ use crate::stored::{Item, Walk, link};
 
 /// Checkpoints of one query.
 const PAGE: i64 = 500;
+/// After every day that there is a record of.
+const FAR: NaiveDate = NaiveDate::from_ymd_opt(9999, 12, 31).expect("a day");
 
 /// Why a trail could not be checked. That something is wrong with it is no such error.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +73,8 @@ pub async fn verify_chain(
 
 /// Checks the tenant's stored trail of `days` from its first record to its heads: every link, every payload that still
 /// opens, every checkpoint, and that the archive has these and no others. Records that are appended meanwhile are
-/// left out.
+/// left out. Trusts the keys that are stored as the tenant's: who can write to the database can put one there, and only
+/// [`verify_stored_against`] or the archive tells.
 pub async fn verify_stored(
     vault: &KeyVault,
     context: &TenantContext,
@@ -79,6 +82,37 @@ pub async fn verify_stored(
     archive: Option<&CheckpointArchive>,
 ) -> Result<VerificationReport, VerifyError> {
     let keys = public_keys(vault, context).await?;
+    verify(vault, context, days, &keys, archive).await
+}
+
+/// The same check against keys that were kept elsewhere. A key that is stored as the tenant's and is none of them is a
+/// fault by itself.
+pub async fn verify_stored_against(
+    vault: &KeyVault,
+    context: &TenantContext,
+    days: DayRange,
+    keys: &[VerifyingKey],
+    archive: Option<&CheckpointArchive>,
+) -> Result<VerificationReport, VerifyError> {
+    if keys.is_empty() {
+        return Err(VerifyError::NoKeys);
+    }
+    let stored = public_keys(vault, context).await?;
+    let mut report = verify(vault, context, days, keys, archive).await?;
+    for key in stored.iter().filter(|key| !keys.contains(key)) {
+        let (tenant, key) = (Some(context.tenant_id()), Some(key.id()));
+        report.tell(AuditFault { tenant, key, ..AuditFault::new(FaultKind::Key) });
+    }
+    Ok(report)
+}
+
+async fn verify(
+    vault: &KeyVault,
+    context: &TenantContext,
+    days: DayRange,
+    keys: &[VerifyingKey],
+    archive: Option<&CheckpointArchive>,
+) -> Result<VerificationReport, VerifyError> {
     // The archive first: what it has, the database had before.
     let mut archived = Vec::new();
     if let Some(archive) = archive {
@@ -89,7 +123,8 @@ pub async fn verify_stored(
             }
         }
     }
-    let mut report = check(vault, context, days, &keys).await?;
+    let mut report = check(vault, context, days, keys).await?;
+    line_end(vault, context, &mut report).await?;
     if let Some(archive) = archive {
         for (day, numbers) in archived {
             compare(vault, context, archive, day, numbers, &mut report).await?;
@@ -100,20 +135,14 @@ pub async fn verify_stored(
 }
 
 /// The check without the archive.
-pub(crate) async fn check(
+async fn check(
     vault: &KeyVault,
     context: &TenantContext,
     days: DayRange,
     keys: &[VerifyingKey],
 ) -> Result<VerificationReport, StoreError> {
     let walk = Walk::begin(vault, context, days).await?;
-    let span = walk.span();
-    let anchor = match span {
-        Some((first, _)) if first > 1 => stored_checkpoint(vault, context, first - 1).await?,
-        _ => None,
-    };
-    let anchor = anchor.map(|checkpoint| checkpoint.digest());
-    let mut check = TrailCheck::new(context.tenant_id(), days, keys, span, anchor);
+    let mut check = TrailCheck::new(context.tenant_id(), days, keys, walk.span());
     walk.run(async |item: Item<'_>| {
         match item {
             Item::Record(day, view) => check.record(day, &link(view)),
@@ -126,17 +155,38 @@ pub(crate) async fn check(
     Ok(check.end())
 }
 
+/// The tenant's last checkpoint must be the one that its line is noted to end with.
+async fn line_end(
+    vault: &KeyVault,
+    context: &TenantContext,
+    report: &mut VerificationReport,
+) -> Result<(), StoreError> {
+    // In this order: a checkpoint that is added meanwhile is one that the line knows.
+    let read = async |tx: &mut _| {
+        let last = audit::checkpoint_span(tx, NaiveDate::default(), FAR).await?.map_or(0, |(_, last)| last);
+        let noted = audit::checkpoint_head(tx).await?.map_or(0, |line| line.number);
+        let end = audit::checkpoints_after(tx, noted - 1, 1).await?;
+        Ok::<_, StoreError>((last, noted, end.first().map_or(0, |end| end.number)))
+    };
+    let (last, noted, end) = vault.store().with_tenant(context, read).await?;
+    if last > noted || (noted > 0 && end != noted) {
+        let (tenant, checkpoint) = (Some(context.tenant_id()), Some(noted.max(1)));
+        report.tell(AuditFault { tenant, checkpoint, ..AuditFault::new(FaultKind::CheckpointChain) });
+    }
+    Ok(())
+}
+
 /// What the archive has of a day, held against the database: each must be there, and state what the chain says.
 async fn compare(
     vault: &KeyVault,
     context: &TenantContext,
     archive: &CheckpointArchive,
     day: NaiveDate,
-    mut archived: BTreeSet<i64>,
+    mut archived: BTreeMap<i64, bool>,
     report: &mut VerificationReport,
 ) -> Result<(), VerifyError> {
     let tenant = context.tenant_id();
-    let last = archived.last().copied();
+    let last = archived.keys().next_back().copied();
     let (mut after, mut seen) = (0, PAGE);
     while seen == PAGE {
         let read = async |tx: &mut _| audit::checkpoints_of_day(tx, day, after, PAGE).await;
@@ -144,16 +194,16 @@ async fn compare(
         seen = i64::try_from(page.len()).unwrap_or_default();
         for stored in page {
             after = stored.seq;
-            archived.remove(&stored.number);
+            let forked = archived.remove(&stored.number) == Some(true);
             // The last one stands for the others, which it follows from.
-            if Some(stored.number) == last
+            if (forked || Some(stored.number) == last)
                 && archive.get(tenant, day, stored.number).await? != Some(Checkpoint::of(tenant, &stored))
             {
                 report.tell(at(FaultKind::Archive, &Checkpoint::of(tenant, &stored)));
             }
         }
     }
-    for number in archived {
+    for number in archived.into_keys() {
         let Some(checkpoint) = archive.get(tenant, day, number).await? else { continue };
         report.tell(at(FaultKind::Archive, &checkpoint));
         let seq = checkpoint.seq;
@@ -186,7 +236,7 @@ async fn lacking(
             seen = i64::try_from(page.len()).unwrap_or_default();
             for stored in page {
                 after = stored.seq;
-                if stored.number <= line.archived && !numbers.contains(&stored.number) {
+                if stored.number <= line.archived && !numbers.contains_key(&stored.number) {
                     report.tell(at(FaultKind::Archive, &Checkpoint::of(context.tenant_id(), &stored)));
                 }
             }
@@ -198,17 +248,6 @@ async fn lacking(
 async fn public_keys(vault: &KeyVault, context: &TenantContext) -> Result<Vec<VerifyingKey>, StoreError> {
     let keys = vault.store().with_tenant(context, async |tx| signing_keys::public_keys(tx).await).await?;
     Ok(keys.into_iter().map(|public| public.key).collect())
-}
-
-async fn stored_checkpoint(
-    vault: &KeyVault,
-    context: &TenantContext,
-    number: i64,
-) -> Result<Option<Checkpoint>, StoreError> {
-    let read = async |tx: &mut _| audit::checkpoints_after(tx, number - 1, 1).await;
-    let found = vault.store().with_tenant::<_, StoreError>(context, read).await?;
-    let found = found.first().filter(|stored| stored.number == number);
-    Ok(found.map(|stored| Checkpoint::of(context.tenant_id(), stored)))
 }
 
 fn at(kind: FaultKind, checkpoint: &Checkpoint) -> AuditFault {

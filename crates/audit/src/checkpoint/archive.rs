@@ -1,7 +1,8 @@
 //! Checkpoints outside of the database, in an object store: one JSON object each, at `TENANT/DAY/NUMBER.json`, written
-//! once and never replaced. Whoever cuts the end off a chain in the database cannot cut it off here.
+//! once and never replaced. Whoever cuts the end off a chain in the database cannot cut it off here. A checkpoint whose
+//! number is taken by another, because the database was rewound, is kept beside that as `NUMBER-DIGEST.json`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use stagedoor_domain::TenantId;
 use url::Url;
 
 use super::Checkpoint;
+use crate::hex;
 
 /// The longest that the object store may take for one object.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -35,14 +37,6 @@ pub enum ArchiveError {
     /// The object store did not answer.
     #[error("the object store did not answer in time")]
     TimedOut,
-    /// Another checkpoint of that number is there: the database was rewound, or something else writes there.
-    #[error("the archive has another checkpoint {number} of tenant {tenant}")]
-    Conflict {
-        /// Whose.
-        tenant: TenantId,
-        /// Its number.
-        number: i64,
-    },
     /// An object is no checkpoint.
     #[error("the archived object {path} is no checkpoint")]
     Damaged {
@@ -51,6 +45,15 @@ pub enum ArchiveError {
         /// What is wrong with it.
         source: serde_json::Error,
     },
+}
+
+/// What the archive has by a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Archived {
+    /// The checkpoint.
+    Same,
+    /// Another one, beside which the checkpoint is now.
+    Forked,
 }
 
 /// The archive. Clones share it.
@@ -84,18 +87,26 @@ impl CheckpointArchive {
         Self { store }
     }
 
-    /// Writes a checkpoint, unless it is there already.
-    pub async fn put(&self, checkpoint: &Checkpoint) -> Result<(), ArchiveError> {
-        let path = path(checkpoint.tenant, checkpoint.day, checkpoint.number);
-        let text = serde_json::to_vec(checkpoint).map_err(|source| damaged(&path, source))?;
-        match bounded(self.store.put_opts(&path, text.into(), PutMode::Create.into())).await {
-            Ok(_) => Ok(()),
-            Err(ArchiveError::Store(Error::AlreadyExists { .. })) => {
-                let (tenant, number) = (checkpoint.tenant, checkpoint.number);
-                let there = self.get(tenant, checkpoint.day, number).await?;
-                let same = there.as_ref() == Some(checkpoint);
-                if same { Ok(()) } else { Err(ArchiveError::Conflict { tenant, number }) }
-            }
+    /// Writes a checkpoint, unless it is there already; beside another that has its number.
+    pub async fn put(&self, checkpoint: &Checkpoint) -> Result<Archived, ArchiveError> {
+        let Checkpoint { tenant, day, number, .. } = *checkpoint;
+        if self.create(&path(tenant, day, number), checkpoint).await?
+            || self.get(tenant, day, number).await?.as_ref() == Some(checkpoint)
+        {
+            return Ok(Archived::Same);
+        }
+        let digest = hex::encode(&checkpoint.digest()[..8]);
+        let beside =
+            Path::from_iter([tenant.to_string(), day.to_string(), format!("{number:012}-{digest}.json")]);
+        self.create(&beside, checkpoint).await.map(|_| Archived::Forked)
+    }
+
+    /// Whether it was not there.
+    async fn create(&self, path: &Path, checkpoint: &Checkpoint) -> Result<bool, ArchiveError> {
+        let text = serde_json::to_vec(checkpoint).map_err(|source| damaged(path, source))?;
+        match bounded(self.store.put_opts(path, text.into(), PutMode::Create.into())).await {
+            Ok(_) => Ok(true),
+            Err(ArchiveError::Store(Error::AlreadyExists { .. })) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -116,14 +127,22 @@ impl CheckpointArchive {
         }
     }
 
-    /// The numbers of the tenant's checkpoints of that day.
-    pub async fn numbers(&self, tenant: TenantId, day: NaiveDate) -> Result<BTreeSet<i64>, ArchiveError> {
+    /// The numbers of the tenant's checkpoints of that day, and whether there is more than one of that number.
+    pub async fn numbers(
+        &self,
+        tenant: TenantId,
+        day: NaiveDate,
+    ) -> Result<BTreeMap<i64, bool>, ArchiveError> {
         let folder = folder(tenant, day);
-        let mut numbers = BTreeSet::new();
+        let mut numbers = BTreeMap::new();
         let mut objects = self.store.list(Some(&folder));
         while let Some(object) = bounded(objects.try_next()).await? {
             let name = object.location.filename().and_then(|name| name.strip_suffix(".json"));
-            numbers.extend(name.and_then(|number| number.parse::<i64>().ok()));
+            let Some(name) = name else { continue };
+            let (number, beside) = name.split_once('-').map_or((name, false), |(number, _)| (number, true));
+            if let Ok(number) = number.parse::<i64>() {
+                *numbers.entry(number).or_default() |= beside;
+            }
         }
         Ok(numbers)
     }

@@ -1,5 +1,5 @@
-//! Signs a checkpoint of each chain that grew, and carries checkpoints to the archive. Every replica may do so: who
-//! comes second adds nothing.
+//! Signs a checkpoint of each chain that grew. Every replica may do so: who comes second adds nothing. How checkpoints
+//! reach the archive is in `archiver`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,22 +23,21 @@ const LOOKS: u32 = 4;
 /// Days that each look goes back; chains that are older and yet grew are looked for at the start and now and then.
 const RECENT_DAYS: u64 = 2;
 const ALL_DAYS: u64 = 3_660;
-const LOOKS_BETWEEN_ALL: u64 = 240;
+const LOOKS_BETWEEN_ALL: u64 = 20;
 /// Rows of one query.
-const PAGE: i32 = 500;
-const ARCHIVED_AT_ONCE: i64 = 100;
+pub(super) const PAGE: i32 = 500;
 
 /// Makes checkpoints. Clones share it.
 #[derive(Clone)]
 pub struct Checkpointer {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
-struct Shared {
-    vault: Arc<KeyVault>,
-    archive: Option<CheckpointArchive>,
+pub(super) struct Shared {
+    pub(super) vault: Arc<KeyVault>,
+    pub(super) archive: Option<CheckpointArchive>,
     interval: Duration,
-    figures: Figures,
+    pub(super) figures: Figures,
 }
 
 /// What is known of a chain before it is sealed.
@@ -52,26 +51,45 @@ struct Standing {
 impl Checkpointer {
     /// One that seals each chain that grew once in an `interval`, whichever replica does it.
     pub fn new(vault: Arc<KeyVault>, archive: Option<CheckpointArchive>, interval: Duration) -> Self {
-        Self { shared: Arc::new(Shared { vault, archive, interval, figures: Figures::default() }) }
+        Self { shared: Arc::new(Shared { vault, archive, interval, figures: Figures::new() }) }
     }
 
-    /// Makes checkpoints until `shutdown`.
+    /// Makes checkpoints until `shutdown`. An archive that is slow keeps no chain from being sealed.
     pub async fn run(self, shutdown: CancellationToken) {
-        let mut looks = interval((self.shared.interval / LOOKS).max(Duration::from_millis(10)));
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let work = async {
+        let ticks = || {
+            let mut ticks = interval((self.shared.interval / LOOKS).max(Duration::from_millis(10)));
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        };
+        let (mut seals, mut archives) = (ticks(), ticks());
+        let seal = async {
             loop {
-                looks.tick().await;
-                let outcome = self.look().await;
+                seals.tick().await;
+                let outcome = self.look_at_chains().await;
                 self.shared.figures.note_store(outcome.as_ref().err());
             }
         };
-        shutdown.run_until_cancelled(work).await;
+        let archive = async {
+            loop {
+                archives.tick().await;
+                // The store's outage shows in the other loop.
+                let _ = self.look_at_archive().await;
+            }
+        };
+        let both = async {
+            tokio::join!(seal, archive);
+        };
+        shutdown.run_until_cancelled(both).await;
     }
 
     /// Looks at every tenant's recent chains, seals those whose time has come, and brings the archive up to date. An
     /// error is the store's; what goes wrong with one tenant or with the archive is counted and logged.
     pub async fn look(&self) -> Result<(), StoreError> {
+        self.look_at_chains().await?;
+        self.look_at_archive().await
+    }
+
+    async fn look_at_chains(&self) -> Result<(), StoreError> {
         let shared = &self.shared;
         let looks = shared.figures.looks.fetch_add(1, Ordering::Relaxed);
         let back = if looks.is_multiple_of(LOOKS_BETWEEN_ALL) { ALL_DAYS } else { RECENT_DAYS };
@@ -88,10 +106,7 @@ impl Checkpointer {
             after = last;
         }
         shared.figures.set_oldest_unsealed(oldest);
-        match &shared.archive {
-            Some(archive) => self.bring_to(archive).await,
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Seals the tenant's chains of these days now, if they grew since their last checkpoint, and brings the archive up
@@ -112,7 +127,7 @@ impl Checkpointer {
             }
         }
         if let Some(archive) = &self.shared.archive {
-            self.archive_tenant(archive, context).await?;
+            while self.archive_some(archive, context).await? {}
         }
         Ok(made)
     }
@@ -126,7 +141,10 @@ impl Checkpointer {
     async fn seal_if_due(&self, tenant: TenantId, day: NaiveDate) -> Option<DateTime<Utc>> {
         let mut oldest = None;
         let outcome: Result<(), StoreError> = async {
-            let Some(context) = self.context(tenant).await? else { return Ok(()) };
+            // The signing key of a deleted tenant is no more.
+            let context = self.context(tenant).await?;
+            let living = context.filter(|context| context.tenant().status != TenantStatus::Deleted);
+            let Some(context) = living else { return Ok(()) };
             let Some(standing) = self.standing(&context, day).await? else { return Ok(()) };
             oldest = standing.oldest;
             if self.is_due(&standing) {
@@ -200,78 +218,13 @@ impl Checkpointer {
         Ok(added)
     }
 
-    async fn bring_to(&self, archive: &CheckpointArchive) -> Result<(), StoreError> {
-        let (mut after, mut lag, mut trouble) = (TenantId(Uuid::nil()), 0, None);
-        loop {
-            let tenants = self.shared.vault.store().unarchived_checkpoints(after, PAGE).await?;
-            let Some((last, _)) = tenants.last().copied() else { break };
-            for (tenant, lacking) in tenants {
-                let lacking = lacking.unsigned_abs();
-                // An object store that does not answer does not for the next tenant either.
-                if matches!(trouble, Some(ArchiveError::Store(_) | ArchiveError::TimedOut)) {
-                    lag += lacking;
-                    continue;
-                }
-                let Some(context) = self.context(tenant).await? else { continue };
-                match self.archive_tenant(archive, &context).await {
-                    Ok(()) => {}
-                    Err(SealError::Store(error)) => return Err(error),
-                    Err(SealError::Archive(error)) => {
-                        lag += lacking;
-                        trouble = Some(error);
-                    }
-                }
-            }
-            after = last;
-        }
-        self.shared.figures.archive_lag.store(lag, Ordering::Relaxed);
-        self.shared.figures.note_archive(trouble.as_ref());
-        Ok(())
-    }
-
-    async fn archive_tenant(
-        &self,
-        archive: &CheckpointArchive,
-        context: &TenantContext,
-    ) -> Result<(), SealError> {
-        let store = self.shared.vault.store();
-        loop {
-            let read = async |tx: &mut _| {
-                let archived = audit::checkpoint_head(tx).await?.map_or(0, |line| line.archived);
-                audit::checkpoints_after(tx, archived, ARCHIVED_AT_ONCE).await
-            };
-            let lacking = store.with_tenant::<_, StoreError>(context, read).await?;
-            if lacking.is_empty() {
-                return Ok(());
-            }
-            let (mut up_to, mut outcome) = (None, Ok(()));
-            for stored in &lacking {
-                outcome = archive.put(&Checkpoint::of(context.tenant_id(), stored)).await;
-                if outcome.is_err() {
-                    break;
-                }
-                up_to = Some(stored.number);
-                self.shared.figures.archived.fetch_add(1, Ordering::Relaxed);
-            }
-            if let Some(number) = up_to {
-                let note = async |tx: &mut _| audit::checkpoints_archived(tx, number).await;
-                store.with_tenant::<_, StoreError>(context, note).await?;
-            }
-            if let Err(error) = outcome {
-                self.shared.figures.archive_failures.fetch_add(1, Ordering::Relaxed);
-                return Err(error.into());
-            }
-        }
-    }
-
-    /// None for a tenant that was deleted: its signing key is no more.
+    /// The context of our job in that tenant.
     #[expect(clippy::disallowed_methods, reason = "sealing chains is a job of ours in every tenant")]
-    async fn context(&self, tenant: TenantId) -> Result<Option<TenantContext>, StoreError> {
+    pub(super) async fn context(&self, tenant: TenantId) -> Result<Option<TenantContext>, StoreError> {
         let vault = &self.shared.vault;
         let tenant = vault.store().tenant_by_id(tenant).await?;
         let call = CallId::generate(vault.clock(), vault.entropy());
-        let living = tenant.filter(|tenant| tenant.status != TenantStatus::Deleted);
-        Ok(living.map(|tenant| TenantContext::for_job(Arc::new(tenant), "audit-checkpoint", call)))
+        Ok(tenant.map(|tenant| TenantContext::for_job(Arc::new(tenant), "audit-checkpoint", call)))
     }
 }
 

@@ -5,8 +5,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use stagedoor_domain::TenantId;
 use stagedoor_domain::error::Chain as Causes;
 use stagedoor_storage::StoreError;
+use uuid::Uuid;
 
 use super::ArchiveError;
 
@@ -27,7 +29,6 @@ pub struct CheckpointCounts {
     pub oldest_unsealed: Option<Duration>,
 }
 
-#[derive(Default)]
 pub(super) struct Figures {
     pub(super) looks: AtomicU64,
     pub(super) written: AtomicU64,
@@ -38,9 +39,34 @@ pub(super) struct Figures {
     oldest_unsealed: Mutex<Option<DateTime<Utc>>>,
     failing: AtomicBool,
     archive_failing: AtomicBool,
+    /// The tenant that was the last one's turn at the archive.
+    archive_place: Mutex<TenantId>,
 }
 
 impl Figures {
+    pub(super) fn new() -> Self {
+        Self {
+            looks: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            archived: AtomicU64::new(0),
+            archive_failures: AtomicU64::new(0),
+            archive_lag: AtomicU64::new(0),
+            oldest_unsealed: Mutex::new(None),
+            failing: AtomicBool::new(false),
+            archive_failing: AtomicBool::new(false),
+            archive_place: Mutex::new(TenantId(Uuid::nil())),
+        }
+    }
+
+    pub(super) fn archive_place(&self) -> TenantId {
+        *self.archive_place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_archive_place(&self, tenant: TenantId) {
+        *self.archive_place.lock().unwrap_or_else(PoisonError::into_inner) = tenant;
+    }
+
     pub(super) fn counts(&self, now: DateTime<Utc>) -> CheckpointCounts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let oldest = *self.oldest_unsealed.lock().unwrap_or_else(PoisonError::into_inner);

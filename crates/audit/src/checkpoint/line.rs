@@ -27,14 +27,9 @@ pub(crate) struct CheckpointLine {
 }
 
 impl CheckpointLine {
-    pub(crate) fn new(
-        tenant: TenantId,
-        keys: Vec<VerifyingKey>,
-        span: Option<(i64, i64)>,
-        anchor: Option<[u8; 32]>,
-    ) -> Self {
+    pub(crate) fn new(tenant: TenantId, keys: Vec<VerifyingKey>, span: Option<(i64, i64)>) -> Self {
         let next = span.map_or(1, |(first, _)| first);
-        let digest = anchor.or_else(|| (next == 1).then(|| Checkpoint::genesis(tenant)));
+        let digest = (next == 1).then(|| Checkpoint::genesis(tenant));
         Self { tenant, keys, span, next, digest, early: BTreeMap::new(), astray: Vec::new() }
     }
 
@@ -97,6 +92,7 @@ mod tests {
     use super::*;
 
     const TENANT: TenantId = TenantId(Uuid::from_u128(1));
+    const NONE: [i64; 0] = [];
 
     fn checkpoints(key: &SigningKey, count: i64) -> Vec<Checkpoint> {
         let mut previous_digest = Checkpoint::genesis(TENANT);
@@ -120,7 +116,7 @@ mod tests {
     }
 
     fn missing(key: &SigningKey, span: (i64, i64), those: &[&Checkpoint]) -> Vec<i64> {
-        let mut line = CheckpointLine::new(TENANT, vec![key.verifying_key()], Some(span), None);
+        let mut line = CheckpointLine::new(TENANT, vec![key.verifying_key()], Some(span));
         for one in those {
             assert_eq!(line.add(one), []);
         }
@@ -132,9 +128,9 @@ mod tests {
         let key = SigningKey::generate(Uuid::from_u128(2), &SystemEntropy);
         let all = checkpoints(&key, 5);
         let [one, two, three, four, five] = &all[..] else { panic!("five") };
-        assert_eq!(missing(&key, (1, 5), &[one, two, three, four, five]), []);
-        assert_eq!(missing(&key, (1, 5), &[one, three, five, two, four]), []);
-        assert_eq!(missing(&key, (2, 4), &[four, three, two]), [], "what the second follows is not known");
+        assert_eq!(missing(&key, (1, 5), &[one, two, three, four, five]), NONE);
+        assert_eq!(missing(&key, (1, 5), &[one, three, five, two, four]), NONE);
+        assert_eq!(missing(&key, (2, 4), &[four, three, two]), NONE, "what the second follows is not known");
         assert_eq!(missing(&key, (1, 5), &[one, three, five, two]), [4]);
         assert_eq!(missing(&key, (1, 5), &[two, three]), [1, 4, 5]);
         assert_eq!(missing(&key, (1, 3), &[]), [1, 2, 3]);
@@ -149,7 +145,7 @@ mod tests {
     fn what_is_doubled_foreign_or_unsigned_is_told() {
         let key = SigningKey::generate(Uuid::from_u128(2), &SystemEntropy);
         let all = checkpoints(&key, 2);
-        let mut line = CheckpointLine::new(TENANT, vec![key.verifying_key()], Some((1, 2)), None);
+        let mut line = CheckpointLine::new(TENANT, vec![key.verifying_key()], Some((1, 2)));
         assert_eq!(line.add(&all[1]), []);
         assert_eq!(line.add(&all[1]), [FaultKind::CheckpointChain]);
         assert_eq!(
@@ -161,6 +157,6 @@ mod tests {
         assert_eq!(line.add(&foreign), [FaultKind::Foreign, FaultKind::Checkpoint]);
         assert_eq!(line.add(&all[0]), []);
         assert_eq!(line.add(&all[0]), [FaultKind::CheckpointChain]);
-        assert_eq!(line.end(), []);
+        assert_eq!(line.end(), NONE);
     }
 }

@@ -5,6 +5,7 @@
 //! signature, and the first one follows SHA-256(`stagedoor/audit-checkpoints/1` | tenant 16).
 
 mod archive;
+mod archiver;
 mod checkpointer;
 mod figures;
 mod line;
@@ -19,7 +20,7 @@ use uuid::Uuid;
 
 use crate::hex;
 
-pub use archive::{ArchiveError, CheckpointArchive};
+pub use archive::{ArchiveError, Archived, CheckpointArchive};
 pub use checkpointer::{Checkpointer, SealError};
 pub use figures::CheckpointCounts;
 pub(crate) use line::CheckpointLine;

@@ -31,7 +31,7 @@ pub fn verify_export(input: impl BufRead, keys: &[VerifyingKey]) -> Result<Verif
     let days = DayRange::new(header.from, header.to).filter(|_| header.format == FORMAT);
     let days = days.ok_or(VerifyError::NotAnExport)?;
 
-    let mut check = TrailCheck::new(header.tenant, days, keys, header.checkpoints, None);
+    let mut check = TrailCheck::new(header.tenant, days, keys, header.checkpoints);
     let mut marks = Marks::new(sha256(&[&first]), keys);
     let whole = loop {
         match reader.next_line() {

@@ -79,7 +79,8 @@ impl<'a> Marks<'a> {
 
     /// The end of the file.
     pub(crate) fn end(self) -> Vec<AuditFault> {
-        let unmarked = self.lines.first().map(|(_, place)| altered(*place));
+        // The mark that is missing stood behind them.
+        let unmarked = self.lines.last().map(|(_, place)| altered(Place { line: place.line + 1, ..*place }));
         // Marks are bound to the header.
         let header =
             (self.opened == 0 && self.refused > 0).then(|| altered(Place { line: 1, ..Place::default() }));

@@ -4,15 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::NaiveDate;
 use stagedoor_audit::FaultKind::{Archive, CheckpointChain, Head};
 use stagedoor_audit::{
-    AuditFault, Checkpoint, CheckpointArchive, Checkpointer, DayRange, FaultKind, SealError,
-    VerificationReport, verify_stored,
+    Archived, AuditFault, Checkpoint, CheckpointArchive, Checkpointer, DayRange, FaultKind, SealError,
+    VerificationReport, export, verify_export, verify_stored, verify_stored_against,
 };
-use stagedoor_domain::Clock as _;
+use stagedoor_crypto::{SigningKey, SystemEntropy};
+use stagedoor_domain::{Clock as _, TenantId};
 use stagedoor_storage::audit::{self, StoredCheckpoint};
 use stagedoor_storage::{StoreError, signing_keys};
 use url::Url;
+use uuid::Uuid;
 
 use crate::support::{Database, Inhabited};
 use crate::trail::{Trail, another_call, prompt, today};
@@ -157,7 +160,7 @@ async fn the_archive_catches_up_after_it_was_away() {
     record(&trail, &database, &ada, 1).await;
     checkpointer.look().await.unwrap();
     let (tenant, day) = (ada.context.tenant_id(), today(&database));
-    assert_eq!(Vec::from_iter(archive.numbers(tenant, day).await.unwrap()), [1]);
+    assert_eq!(numbers(&archive, tenant, day).await, [1]);
 
     let folder = database.folder.path().join("archive");
     let aside = database.folder.path().join("aside");
@@ -178,17 +181,143 @@ async fn the_archive_catches_up_after_it_was_away() {
     std::fs::rename(&aside, &folder).unwrap();
     checkpointer.look().await.unwrap();
     assert_eq!((checkpointer.counts().archived, checkpointer.counts().archive_lag), (4, 0));
-    assert_eq!(Vec::from_iter(archive.numbers(tenant, day).await.unwrap()), [1, 2, 3, 4]);
+    assert_eq!(numbers(&archive, tenant, day).await, [1, 2, 3, 4]);
     let stored = line(&database, &ada).await;
     let last = archive.get(tenant, day, 4).await.unwrap().unwrap();
     assert_eq!((last.seq, &last.signature[..]), (4, &stored[3].signature[..]));
     assert_eq!(found(&verify(&database, &ada, Some(&archive)).await), []);
 
-    // What was archived is never replaced.
+    // What was archived is never replaced: another one of that number is kept beside it, and told.
+    assert_eq!(archive.put(&last).await.unwrap(), Archived::Same);
+    assert_eq!(found(&verify(&database, &ada, Some(&archive)).await), []);
     let other = Checkpoint { seq: 3, ..last.clone() };
-    assert!(archive.put(&other).await.is_err());
-    archive.put(&last).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(archive.put(&other).await.unwrap(), Archived::Forked);
+    }
     assert_eq!(archive.get(tenant, day, 4).await.unwrap(), Some(last));
+    assert_eq!(archive.numbers(tenant, day).await.unwrap().get(&4), Some(&true));
+}
+
+async fn numbers(archive: &CheckpointArchive, tenant: TenantId, day: NaiveDate) -> Vec<i64> {
+    archive.numbers(tenant, day).await.unwrap().into_keys().collect()
+}
+
+#[tokio::test]
+async fn a_database_that_was_set_back_goes_on_archiving_and_is_told() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let trail = Trail::start(&database, prompt());
+    let archive = archive(&database);
+    let sealer = checkpointer(&database, Some(&archive));
+    for _ in 0..3 {
+        record(&trail, &database, &ada, 4).await;
+        sealer.seal(&ada.context, [today(&database)]).await.unwrap();
+    }
+    database.tamper("CREATE TABLE saved_checkpoints AS SELECT * FROM audit_checkpoints").await;
+    database.tamper(&cut(4)).await;
+    for _ in 0..3 {
+        record(&trail, &database, &ada, 1).await;
+        sealer.seal(&ada.context, [today(&database)]).await.unwrap();
+    }
+    let (tenant, day) = (ada.context.tenant_id(), today(&database));
+    assert_eq!(numbers(&archive, tenant, day).await, [1, 2, 3, 4]);
+    assert_eq!(sealer.counts().archive_failures, 2);
+    assert_eq!(found(&verify(&database, &ada, None).await), []);
+    assert_eq!(
+        found(&verify(&database, &ada, Some(&archive)).await),
+        [(Archive, Some(5), Some(2)), (Archive, Some(6), Some(3))]
+    );
+}
+
+#[tokio::test]
+async fn who_forges_all_of_it_has_another_key() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let trail = Trail::start(&database, prompt());
+    record(&trail, &database, &ada, 4).await;
+    checkpointer(&database, None).seal(&ada.context, [today(&database)]).await.unwrap();
+    let read = async |tx: &mut _| signing_keys::public_keys(tx).await;
+    let keys = database.vault.store().with_tenant::<_, StoreError>(&ada.context, read).await.unwrap();
+    let keys: Vec<_> = keys.into_iter().map(|public| public.key).collect();
+    let days = DayRange::of(today(&database));
+    let against = async || {
+        let (vault, context) = (&database.vault, &ada.context);
+        found(&verify_stored_against(vault, context, days, &keys, None).await.unwrap())
+    };
+    assert_eq!(against().await, []);
+
+    // A key of the forger's own, and every checkpoint signed anew with it.
+    let forger = SigningKey::generate(Uuid::from_u128(7), &SystemEntropy);
+    let [stored] = &line(&database, &ada).await[..] else { panic!("one") };
+    let mut forged = stored.clone();
+    forged.key_id = forger.id();
+    let message = [
+        b"stagedoor/audit-checkpoint/1",
+        &ada.context.tenant_id().0.as_bytes()[..],
+        forged.day.to_string().as_bytes(),
+        &forged.seq.to_be_bytes(),
+        &forged.hash,
+        &forged.number.to_be_bytes(),
+        &forged.previous_digest,
+        &forged.signed_at.timestamp_micros().to_be_bytes(),
+        forged.key_id.as_bytes(),
+    ]
+    .concat();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let (tenant, id) = (ada.context.tenant_id(), forger.id());
+    let (public, signature) = (hex(forger.verifying_key().bytes()), hex(&forger.sign(&message)));
+    database
+        .tamper(&format!(
+            "INSERT INTO signing_keys (tenant_id, key_id, state, public_key, created_at)
+                VALUES ('{tenant}', '{id}', 'destroyed', '\\x{public}', now());
+            UPDATE audit_checkpoints SET signing_key_id = '{id}', signature = '\\x{signature}'"
+        ))
+        .await;
+    let report = verify(&database, &ada, None).await;
+    assert_eq!(found(&report), [], "by itself the database is consistent");
+    assert_eq!(report.keys.len(), 2, "which is why the report names the keys that it trusted");
+    let told = against().await;
+    assert!(told.contains(&(FaultKind::Checkpoint, Some(4), Some(1))), "{told:?}");
+    assert!(told.contains(&(FaultKind::Key, None, None)), "{told:?}");
+}
+
+#[tokio::test]
+async fn checkpoints_at_the_edges_of_what_is_checked_are_missed_too() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let trail = Trail::start(&database, prompt());
+    let sealer = checkpointer(&database, None);
+    let mut days = Vec::new();
+    for _ in 0..3 {
+        for _ in 0..2 {
+            record(&trail, &database, &ada, 1).await;
+            sealer.seal(&ada.context, [today(&database)]).await.unwrap();
+        }
+        days.push(today(&database));
+        database.clock.advance(Duration::from_hours(24));
+    }
+    let middle = DayRange::of(days[1]);
+    let read = async |tx: &mut _| signing_keys::public_keys(tx).await;
+    let keys = database.vault.store().with_tenant::<_, StoreError>(&ada.context, read).await.unwrap();
+    let keys: Vec<_> = keys.into_iter().map(|public| public.key).collect();
+    let check = async || {
+        let stored = verify_stored(&database.vault, &ada.context, middle, None).await.unwrap();
+        let mut file = Vec::new();
+        export(&database.vault, &ada.context, middle, &mut file).await.unwrap();
+        let exported = verify_export(&file[..], &keys).unwrap();
+        assert_eq!(exported.checkpoints, stored.checkpoints);
+        (found(&stored), found(&exported))
+    };
+    assert_eq!(check().await, (Vec::new(), Vec::new()));
+    database.tamper("CREATE TABLE saved AS SELECT * FROM audit_checkpoints").await;
+    for number in [2, 3, 4, 5] {
+        database.tamper(&format!("DELETE FROM audit_checkpoints WHERE number = {number}")).await;
+        let expected = [(CheckpointChain, None, Some(number))];
+        assert_eq!(check().await, (expected.to_vec(), expected.to_vec()), "{number}");
+        database.tamper("DELETE FROM audit_checkpoints; INSERT INTO audit_checkpoints SELECT * FROM saved").await;
+    }
+    database.tamper("DELETE FROM audit_checkpoints WHERE number = 6").await;
+    assert_eq!(check().await.0, [(CheckpointChain, None, Some(6))], "the end of the line");
 }
 
 /// Cuts the chain behind its first `length` records, with all that the database has of the rest.
