@@ -4,12 +4,13 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use stagedoor_audit::{AuditCursor, AuditFilter, AuditMatch, AuditOrder, AuditResource, PayloadView, query};
 use stagedoor_domain::{PublicError, TenantContext, ToolName, UserId};
 use uuid::Uuid;
 
-use crate::arguments::{bounded, invalid, text};
+use crate::arguments::{bounded, invalid, read, text};
 use crate::cursor;
 use crate::desk::Desk;
 use crate::origin::Origin;
@@ -29,7 +30,7 @@ pub(crate) struct QueryArguments {
     agent: Option<String>,
     /// A tool, or another action such as `authenticate`.
     tool: Option<String>,
-    /// `ok`, `pending`, `cancelled` or an error's code.
+    /// `ok`, `cancelled` or an error's code; `pending` for what was opened, ended or not.
     outcome: Option<String>,
     /// From then on (RFC 3339).
     from: Option<String>,
@@ -82,10 +83,6 @@ pub(crate) async fn run(
     let oldest_first = arguments.oldest_first.unwrap_or(false);
     let order = if oldest_first { AuditOrder::OldestFirst } else { AuditOrder::NewestFirst };
     let filter = arguments.filter()?;
-    if let Some(person) = filter.user {
-        // Who looked at whom is a part of what is recorded.
-        origin.about(AuditResource { kind: "user", id: person.to_string().into() });
-    }
     let (tool, binding) = (ToolName::AuditQuery, format!("{filter:?} {oldest_first}"));
     let after: Option<AuditCursor> = match &arguments.cursor {
         None => None,
@@ -105,6 +102,30 @@ pub(crate) async fn run(
     };
     let records = page.records.iter().map(record).collect();
     desk.fresh(&QueryOutput { records, examined: page.examined, erased: page.erased, next_cursor })
+}
+
+/// What a call's record says before anything is looked at: whose records, and which. `None` if the call will be refused.
+pub(crate) fn about(given: Option<&RawValue>) -> Option<AuditResource> {
+    let arguments: QueryArguments = read(given).ok()?;
+    arguments.filter().ok().as_ref().map(describe)
+}
+
+/// A search of the trail as its own record names it.
+pub fn describe(filter: &AuditFilter) -> AuditResource {
+    let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+    let parts = [
+        ("person", filter.user.map(|user| user.to_string())),
+        ("agent", filter.principal.as_deref().map(str::to_owned)),
+        ("action", filter.action.as_deref().map(str::to_owned)),
+        ("outcome", filter.outcome.as_deref().map(str::to_owned)),
+        ("call", filter.call.map(|call| call.to_string())),
+        ("from", filter.from.map(time)),
+        ("to", filter.to.map(time)),
+    ];
+    let parts: Vec<String> =
+        parts.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?))).collect();
+    let id = if parts.is_empty() { "all".to_owned() } else { parts.join(" ") };
+    AuditResource { kind: "audit_filter", id: id.into() }
 }
 
 impl QueryArguments {

@@ -15,7 +15,7 @@ use crate::desk::{Desk, acting_for};
 use crate::origin::Origin;
 use crate::records::store_failure;
 use crate::reuse::Produced;
-use crate::wishes;
+use crate::wishes::Announcement;
 
 /// How often a decision is tried again that another one came before.
 const ATTEMPTS: usize = 5;
@@ -171,7 +171,7 @@ pub(crate) async fn set(
             software: origin.client().software.as_deref(),
             after,
         };
-        answer = decide(desk, ctx, new).await;
+        answer = decide(desk, ctx, origin, new).await;
         if !answer.as_ref().is_err_and(|error| error.code == ErrorCode::Conflict) {
             break;
         }
@@ -214,10 +214,15 @@ fn version_shown(terms: &PrivacyTerms, granted: bool, shown: Option<String>) -> 
 }
 
 /// Keeps a decision. Whether or not it is known to have been kept, no replica goes by what was decided before.
-async fn decide(desk: &Desk, ctx: &TenantContext, new: NewDecision<'_>) -> Result<Decision, PublicError> {
-    let settling = wishes::settling(desk, ctx, new.user);
+async fn decide(
+    desk: &Desk,
+    ctx: &TenantContext,
+    origin: &Origin,
+    new: NewDecision<'_>,
+) -> Result<Decision, PublicError> {
+    let announcement = Announcement::of(desk, ctx, new.user);
     let decided = consents::decide(desk.vault(), ctx, new).await;
-    settling.now().await;
+    announcement.make(origin).await;
     decided.map_err(|error| match error {
         StoreError::Changed(_) => changed(),
         error => store_failure(&error),

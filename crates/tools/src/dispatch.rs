@@ -8,7 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use stagedoor_audit::{AuditAction, AuditClient, AuditLog, AuditOpening, AuditOutcome, AuditResource};
+use stagedoor_audit::{
+    AuditAction, AuditClient, AuditError, AuditLog, AuditOpening, AuditOutcome, AuditResource,
+};
 use stagedoor_cache::Level;
 use stagedoor_domain::{ErrorCode, ItemRef, PublicError, ScopeSet, TenantContext, ToolName};
 use tokio_util::sync::CancellationToken;
@@ -25,8 +27,8 @@ use crate::origin::{Origin, Purpose};
 use crate::privacy::Privacy;
 use crate::reuse::Produced;
 use crate::{
-    accounts, audit_query, consents, discovery, items, library, listening, mixes, playback, playlists, preferences,
-    profile, resolve, search, search_all, transfer, usage,
+    accounts, audit_query, consents, discovery, items, library, listening, mixes, playback, playlists,
+    preferences, profile, resolve, search, search_all, transfer, usage,
 };
 
 /// A tool call.
@@ -197,17 +199,21 @@ impl Dispatcher {
 
     /// The bracket around every call: nothing happens if its record cannot be opened.
     async fn audited(self: &Arc<Self>, ctx: &TenantContext, call: &Call<'_>, started: Duration) -> Outcome {
+        let about = if call.tool == ToolName::AuditQuery { audit_query::about } else { resource };
         let opening = AuditOpening {
-            resource: resource(call.arguments),
+            resource: about(call.arguments),
             ..AuditOpening::new(AuditAction::Tool(call.tool), call.client.clone())
         };
         let mut entry = match self.audit.open(ctx, opening).await {
             Ok(entry) => entry,
             Err(error) => {
-                tracing::error!(
-                    error = %stagedoor_domain::error::Chain(&error),
-                    "a call was refused, because it cannot be audited"
-                );
+                // A full log is said once, where it fills up, and its refusals are counted.
+                if !matches!(error, AuditError::LogFull { .. }) {
+                    tracing::error!(
+                        error = %stagedoor_domain::error::Chain(&error),
+                        "a call was refused, because it cannot be audited"
+                    );
+                }
                 return Outcome::Failed(error.public());
             }
         };
@@ -377,8 +383,12 @@ impl Dispatcher {
             }
             ToolName::ConsentGet => Box::pin(consents::get(desk, ctx, arguments::read(given)?)).await,
             ToolName::ConsentSet => Box::pin(consents::set(desk, ctx, origin, arguments::read(given)?)).await,
-            ToolName::ExportMyData => Box::pin(self.privacy.export(ctx, origin, arguments::read(given)?)).await,
-            ToolName::DeleteMyData => Box::pin(self.privacy.delete(ctx, origin, arguments::read(given)?)).await,
+            ToolName::ExportMyData => {
+                Box::pin(self.privacy.export(ctx, origin, arguments::read(given)?)).await
+            }
+            ToolName::DeleteMyData => {
+                Box::pin(self.privacy.delete(ctx, origin, arguments::read(given)?)).await
+            }
             ToolName::PrivacyRequests => Box::pin(self.privacy.requests(ctx, arguments::read(given)?)).await,
             ToolName::AuditQuery => {
                 Box::pin(audit_query::run(desk, ctx, origin, arguments::read(given)?)).await

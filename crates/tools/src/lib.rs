@@ -39,8 +39,8 @@ mod passing;
 mod personal;
 mod playback;
 mod playlists;
-mod preferred;
 mod preferences;
+mod preferred;
 mod privacy;
 mod profile;
 mod records;
@@ -59,6 +59,7 @@ mod transfer;
 mod usage;
 mod wishes;
 
+pub use audit_query::describe as audit_search;
 pub use beside::{Beside, BesideCounts, BesideOptions};
 pub use counts::{RefreshOutcome, SessionCounts};
 pub use desk::{Desk, DeskOptions, Render};
@@ -68,8 +69,6 @@ pub use linking::tool::limit_class;
 pub use linking::{
     Completion, Consent, Departure, LinkedPage, Linking, LinkingOptions, ProviderAnswer, WantedScope,
 };
-pub use privacy::{
-    ErasureSeen, Holding, PersonalData, Privacy, PrivacyKind, PrivacyOffer, PrivacyPage,
-};
+pub use privacy::{ErasureSeen, Holding, PersonalData, Privacy, PrivacyKind, PrivacyOffer, PrivacyPage};
 pub use refresh::Spawn;
 pub use sessions::SessionsInUse;

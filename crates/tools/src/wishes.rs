@@ -2,6 +2,7 @@
 //! and in force on every replica as soon as a change is answered.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use stagedoor_domain::error::Chain;
 use stagedoor_domain::preferences::{CacheLayer, PrivacyLayer, SearchLayer};
@@ -10,6 +11,7 @@ use stagedoor_storage::{KeyVault, consents, preferences};
 
 use crate::consents::{State, required};
 use crate::desk::Desk;
+use crate::origin::Origin;
 use crate::records::store_failure;
 use crate::settling::Settling;
 
@@ -129,13 +131,36 @@ impl Desk {
 
 /// What has to follow a write of what a person wants or has agreed to, whether or not it is known to have been done: no
 /// replica goes by what was there before.
-pub(crate) fn settling(desk: &Desk, ctx: &TenantContext, user: UserId) -> Settling {
-    let (cache, records) = (Arc::clone(&desk.cache), Arc::clone(&desk.records));
-    let of = ctx.clone();
-    Settling::new(desk.spawn(), async move {
-        records.forget_wishes(&of, user).await;
-        if let Err(error) = cache.bump_preferences(&of, user).await {
-            tracing::warn!(error = %Chain(&error), "other replicas may go by earlier preferences for half a minute");
+pub(crate) struct Announcement {
+    settling: Settling,
+    /// Replicas that could not be told may go by what was there before until they forget it.
+    late: Arc<AtomicBool>,
+}
+
+impl Announcement {
+    /// To be made before the write begins.
+    pub(crate) fn of(desk: &Desk, ctx: &TenantContext, user: UserId) -> Self {
+        let (cache, records) = (Arc::clone(&desk.cache), Arc::clone(&desk.records));
+        let late = Arc::new(AtomicBool::new(false));
+        let (of, unheard) = (ctx.clone(), Arc::clone(&late));
+        let settling = Settling::new(desk.spawn(), async move {
+            records.forget_wishes(&of, user).await;
+            if let Err(error) = cache.bump_preferences(&of, user).await {
+                unheard.store(true, Ordering::Relaxed);
+                tracing::warn!(error = %Chain(&error), "other replicas may go by earlier preferences for half a minute");
+            }
+        });
+        Self { settling, late }
+    }
+
+    /// Made after the write and before its reply, which says so if not everybody has heard it.
+    pub(crate) async fn make(self, origin: &Origin) {
+        self.settling.now().await;
+        if self.late.load(Ordering::Relaxed) {
+            origin.warn(
+                "This is stored, but other replicas could not be told: calls that they serve may go by what was set \
+                 before for up to half a minute.",
+            );
         }
-    })
+    }
 }

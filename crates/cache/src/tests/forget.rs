@@ -85,7 +85,7 @@ async fn a_fetch_that_ends_after_the_person_is_forgotten_leaves_nothing() {
             cache.forget_person(&ctx, user(1)).await.unwrap();
             Ok::<_, ()>(answer("from before"))
         };
-        cache.get_or_fetch(&ctx, reuse(&key), fetch, forgiving(|()| false)).await.unwrap();
+        Box::pin(cache.get_or_fetch(&ctx, reuse(&key), fetch, forgiving(|()| false))).await.unwrap();
         until_it_has(&cache, 0).await;
     }
     assert_eq!(naming(&server, &user(1).to_string()).await, Vec::<String>::new());

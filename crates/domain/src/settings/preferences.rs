@@ -47,7 +47,7 @@ impl Reader {
         for (name, value) in self.members(path, value, &MEMBERS).into_iter().flatten() {
             let path = &member(path, name);
             match name.as_str() {
-                "limit" => layer.limit = self.from_one(path, value, SearchLayer::MOST),
+                "limit" => layer.limit = self.at_least_one(path, value, SearchLayer::MOST),
                 "include_explicit" => layer.include_explicit = self.switch(path, value),
                 _ => {}
             }
@@ -62,7 +62,9 @@ impl Reader {
             let path = &member(path, name);
             match name.as_str() {
                 "enable_cache" => layer.enable_cache = self.switch(path, value),
-                "cache_duration" => layer.cache_duration = self.from_one(path, value, CacheLayer::LONGEST),
+                "cache_duration" => {
+                    layer.cache_duration = self.at_least_one(path, value, CacheLayer::LONGEST)
+                }
                 _ => {}
             }
         }
@@ -75,8 +77,8 @@ impl Reader {
         for (name, value) in self.members(path, value, &MEMBERS).into_iter().flatten() {
             let path = &member(path, name);
             match name.as_str() {
-                "enable_analytics" => layer.enable_analytics = self.allowance(path, value),
-                "share_usage_data" => layer.share_usage_data = self.allowance(path, value),
+                "enable_analytics" => layer.enable_analytics = Some(self.allowance(path, value)),
+                "share_usage_data" => layer.share_usage_data = Some(self.allowance(path, value)),
                 _ => {}
             }
         }
@@ -124,11 +126,11 @@ impl Reader {
     }
 
     /// A switch that allows something: a slip allows nothing.
-    fn allowance(&mut self, path: &str, value: &Value) -> Option<bool> {
-        Some(self.switch(path, value).unwrap_or(false))
+    fn allowance(&mut self, path: &str, value: &Value) -> bool {
+        self.switch(path, value).unwrap_or(false)
     }
 
-    fn from_one(&mut self, path: &str, value: &Value, most: u32) -> Option<u32> {
+    fn at_least_one(&mut self, path: &str, value: &Value, most: u32) -> Option<u32> {
         let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
         let number = number.filter(|number| (1..=most).contains(number));
         if number.is_none() {

@@ -134,7 +134,9 @@ pub(super) fn of(name: ToolName) -> (Map<String, Value>, Map<String, Value>) {
         ToolName::ExportMyData | ToolName::DeleteMyData => {
             (schema::of_input::<NoArguments>(), schema::of_output::<RequestOutput>())
         }
-        ToolName::PrivacyRequests => (schema::of_input::<NoArguments>(), schema::of_output::<RequestsOutput>()),
+        ToolName::PrivacyRequests => {
+            (schema::of_input::<NoArguments>(), schema::of_output::<RequestsOutput>())
+        }
         ToolName::AuditQuery => (schema::of_input::<QueryArguments>(), schema::of_output::<QueryOutput>()),
         ToolName::UsageStatus => (schema::of_input::<NoArguments>(), schema::of_output::<UsageOutput>()),
     }

@@ -124,9 +124,10 @@ pub(super) fn of(name: ToolName) -> (&'static str, &'static str) {
             "Delete my data",
             "Ask for the deletion of everything that is kept about the person, only when they ask. Answers with a page where they confirm; it cannot be undone.",
         ),
-        ToolName::PrivacyRequests => {
-            ("List privacy requests", "The person's requests for a copy or for deletion, and how far each is.")
-        }
+        ToolName::PrivacyRequests => (
+            "List privacy requests",
+            "The person's requests for a copy or for deletion, and how far each is.",
+        ),
         ToolName::AuditQuery => (
             "Query audit trail",
             "Who did what in this tenant, when, and how it ended; for its administrators. Newest first.",

@@ -19,7 +19,7 @@ use crate::desk::{Desk, acting_for};
 use crate::origin::Origin;
 use crate::records::store_failure;
 use crate::reuse::Produced;
-use crate::wishes;
+use crate::wishes::Announcement;
 
 /// How often a change is merged anew that someone else's came before.
 const ATTEMPTS: usize = 5;
@@ -80,7 +80,7 @@ pub(crate) async fn set(
         } else if wanted == *before.document() {
             return desk.fresh(&shown(ctx, &before));
         }
-        answer = store(desk, ctx, user, (&before, wanted)).await;
+        answer = store(desk, ctx, origin, user, (&before, wanted)).await;
         match &answer {
             // The patch holds for what is there now, unless the agent said for what it is meant.
             Err(error) if error.code == ErrorCode::Conflict && expected_revision.is_none() => {}
@@ -94,12 +94,13 @@ pub(crate) async fn set(
 async fn store(
     desk: &Desk,
     ctx: &TenantContext,
+    origin: &Origin,
     user: UserId,
     (before, wanted): (&StoredPreferences, Document),
 ) -> Result<StoredPreferences, PublicError> {
-    let settling = wishes::settling(desk, ctx, user);
+    let announcement = Announcement::of(desk, ctx, user);
     let stored = preferences::store(desk.vault(), ctx, user, before, wanted).await;
-    settling.now().await;
+    announcement.make(origin).await;
     stored.map_err(|error| match error {
         StoreError::Changed(_) => changed(),
         error => store_failure(&error),

@@ -21,7 +21,7 @@ pub(crate) struct PreferencesPatch {
     privacy: Option<PrivacyPatch>,
 }
 
-/// Of searches that do not say it themselves.
+// Of searches that do not say it themselves.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "its form is what counts")]
@@ -31,14 +31,13 @@ struct SearchPatch {
     include_explicit: Option<bool>,
 }
 
-/// About answers that were fetched before.
+// About answers that were fetched before.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "its form is what counts")]
 struct CachePatch {
-    /// Whether answers may be given again.
     enable_cache: Option<bool>,
-    /// How old they may be, in seconds.
+    /// How old answers may be, in seconds.
     #[schemars(range(min = 1, max = CacheLayer::LONGEST))]
     cache_duration: Option<u32>,
 }
@@ -56,7 +55,7 @@ struct PrivacyPatch {
 pub(super) fn check(patch: &Value) -> Result<(), PublicError> {
     // A list in the order of the members would be read as well.
     let Value::Object(members) = patch else { return Err(invalid("`preferences` must be an object.")) };
-    for name in ["search_defaults", "cache_preferences", "privacy"] {
+    for name in PARTS {
         if members.get(name).is_some_and(|member| !member.is_object() && !member.is_null()) {
             return Err(invalid(format!(
                 "`preferences.{name}` must be an object, or null for the defaults."
@@ -79,12 +78,16 @@ fn within(patch: &Value, part: &str, name: &str, most: u32, instead: &str) -> Re
     }
 }
 
-/// The document with the patch merged in. A part of which nothing is set any more is gone.
+/// The parts that have members of their own.
+const PARTS: [&str; 3] = ["search_defaults", "cache_preferences", "privacy"];
+
+/// The document with the patch merged in. A part of which the patch leaves nothing set is gone.
 pub(super) fn merged(document: &Document, patch: &Value) -> Document {
     let mut merged = Value::Object(document.clone());
     merge(&mut merged, patch);
     let Value::Object(mut merged) = merged else { return Document::new() };
-    merged.retain(|_, part| part.as_object().is_none_or(|members| !members.is_empty()));
+    let is_empty = |part: &Value| part.as_object().is_some_and(Map::is_empty);
+    merged.retain(|name, part| !(PARTS.contains(&name.as_str()) && is_empty(part)));
     merged
 }
 
@@ -142,7 +145,7 @@ mod tests {
     #[test]
     fn null_leaves_a_member_to_the_layer_below_and_nothing_leaves_it_as_it_is() {
         let set =
-            json!({ "cache_preferences": { "enable_cache": false, "cache_duration": 60 }, "later": [1] });
+            json!({ "cache_preferences": { "enable_cache": false, "cache_duration": 60 }, "later": {} });
         let with = |patch: &Value| {
             check(patch).unwrap();
             let merged = Value::Object(merged(set.as_object().unwrap(), patch));
