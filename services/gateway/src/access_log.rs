@@ -119,7 +119,7 @@ fn write(
         tool = report.filter(|_| named).map(|report| report.tool.as_str()),
         page = page.map(|page| page.page),
         outcome = report.map(|report| report.outcome).or(page.map(|page| page.outcome)),
-        source = report.and_then(|report| report.source),
+        source = report.filter(|_| named).and_then(|report| report.source),
         "request"
     );
 }

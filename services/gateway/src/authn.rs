@@ -3,17 +3,19 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
 use moka::future::Cache;
 use stagedoor_bootstrap::metrics::AuthFailure;
 use stagedoor_crypto::{ApiKeyDigest, Peppers, PlainApiKey};
+use stagedoor_domain::error::Chain;
 use stagedoor_domain::{
     ApiKeyId, Clock, ErrorCode, Principal, PublicError, Tenant, TenantId, TenantSlug, TenantStatus,
 };
 use stagedoor_limits::{AttemptGuard, Attempts};
-use stagedoor_storage::{Store, StoreError};
+use stagedoor_storage::{Store, StoreError, StoredApiKey};
 use uuid::Uuid;
 
 use crate::problem::Problem;
@@ -43,6 +45,8 @@ struct KnownKey {
     tenant_revision: i64,
     principal: Arc<Principal>,
     digest: ApiKeyDigest,
+    /// Somebody looks it up again.
+    renewing: AtomicBool,
 }
 
 /// Why a request has no principal. Clients cannot tell the reasons apart.
@@ -92,8 +96,11 @@ impl Authenticator {
         let Ok(slug) = slug.parse::<TenantSlug>() else {
             return Err(Refused::of(None, AuthFailure::Unknown));
         };
-        let found = self.find(slug, &key).await.map_err(Refused::Unavailable)?;
+        let found = self.find(slug.clone(), &key).await.map_err(Refused::Unavailable)?;
         let Some(known) = found else {
+            return Err(self.count_failure(None, AuthFailure::Unknown, address).await);
+        };
+        let Some(known) = self.renewed(&slug, &key, known).await else {
             return Err(self.count_failure(None, AuthFailure::Unknown, address).await);
         };
         let tenant = self.watch.newest(&known.tenant, known.tenant_revision);
@@ -123,16 +130,36 @@ impl Authenticator {
         }
         let look_up = async {
             let stored = self.store.find_api_key(&name.0, &name.1).await?;
-            Ok::<_, StoreError>(stored.map(|stored| {
-                Arc::new(KnownKey {
-                    tenant: Arc::new(stored.tenant),
-                    tenant_revision: stored.tenant_revision,
-                    principal: Arc::new(stored.principal),
-                    digest: stored.digest,
-                })
-            }))
+            Ok::<_, StoreError>(stored.map(KnownKey::new))
         };
         Box::pin(self.known.try_get_with_by_ref(&name, look_up)).await
+    }
+
+    /// The key as it is now, if its tenant was changed since it was looked up: a revocation counts within the second in
+    /// which replicas see such changes. One request looks; the others go by what is known until it has. So do all while
+    /// the database is away.
+    async fn renewed(
+        &self,
+        slug: &TenantSlug,
+        key: &PlainApiKey,
+        known: Arc<KnownKey>,
+    ) -> Option<Arc<KnownKey>> {
+        let newest = self.watch.newest(&known.tenant, known.tenant_revision);
+        if Arc::ptr_eq(&newest, &known.tenant) || known.renewing.swap(true, Ordering::Relaxed) {
+            return Some(known);
+        }
+        match Box::pin(self.store.find_api_key(slug, key.id())).await {
+            Ok(stored) => {
+                let renewed = stored.map(KnownKey::new);
+                self.known.insert((slug.clone(), key.id().clone()), renewed.clone()).await;
+                renewed
+            }
+            Err(error) => {
+                known.renewing.store(false, Ordering::Relaxed);
+                tracing::debug!(error = %Chain(&error), "a key could not be looked up again");
+                Some(known)
+            }
+        }
     }
 
     /// What stands against a key whose secret fits.
@@ -167,6 +194,18 @@ impl Authenticator {
     pub async fn record_guess(&self, address: IpAddr) -> Result<(), PublicError> {
         let guesses = Attempts::new(TenantId(Uuid::nil()), address);
         self.attempts.record_failure(&guesses).await
+    }
+}
+
+impl KnownKey {
+    fn new(stored: StoredApiKey) -> Arc<Self> {
+        Arc::new(Self {
+            tenant: Arc::new(stored.tenant),
+            tenant_revision: stored.tenant_revision,
+            principal: Arc::new(stored.principal),
+            digest: stored.digest,
+            renewing: AtomicBool::new(false),
+        })
     }
 }
 

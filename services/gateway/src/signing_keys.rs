@@ -1,6 +1,7 @@
 //! The public keys with which a tenant's exports, receipts and checkpoints are verified, as a JWK Set (RFC 7517 §5, RFC
 //! 8037), for anyone. A tenant that does not exist, or has signed nothing yet, has an answer of the same form: a key that
-//! nothing is signed with, the same at each call and in each replica, so that nobody learns which tenants there are.
+//! nothing is signed with, the same at each call and in each replica, so that nobody learns which tenants there are. It
+//! changes only when the oldest pepper is retired.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use crate::router;
 use crate::state::AppState;
 
 /// How long a key that was just made may be missing from an answer.
-const REMEMBERED_FOR: Duration = Duration::from_secs(60);
+const REMEMBERED_FOR: Duration = Duration::from_mins(1);
 /// Answers remembered at most; strangers choose the names.
 const REMEMBERED: u64 = 10_000;
 const CACHEABLE: HeaderValue = HeaderValue::from_static("public, max-age=300");
@@ -52,7 +53,7 @@ impl SigningKeys {
             let keys: Vec<_> = keys.iter().map(VerifyingKey::to_jwk).collect();
             Ok::<_, StoreError>(Bytes::from(json!({ "keys": keys }).to_string()))
         };
-        self.known.try_get_with_by_ref(&slug, look_up).await
+        Box::pin(self.known.try_get_with_by_ref(&slug, look_up)).await
     }
 }
 

@@ -46,17 +46,15 @@ pub(super) async fn run(arguments: ExportArguments) -> anyhow::Result<ExitCode> 
                 }
                 sealed => drop(sealed?),
             }
-            match &arguments.file {
-                Some(file) => to_file(file, operator, context, days).await,
-                None => {
-                    let mut output = tokio::fs::File::from_std(standard_output()?);
-                    Ok(export(&operator.vault, context, days, &mut output).await?)
-                }
+            if let Some(file) = &arguments.file {
+                return to_file(file, operator, context, days).await;
             }
+            let mut output = tokio::fs::File::from_std(standard_output()?);
+            Ok(export(&operator.vault, context, days, &mut output).await?)
         };
-        operator.audited(context, opening, write).await
+        Box::pin(operator.audited(context, opening, write)).await
     };
-    let summary = arguments.tenant.run(work).await?;
+    let summary = Box::pin(arguments.tenant.run(work)).await?;
     complain(&format!(
         "exported {} records ({} erased) and {} checkpoints of {} days, {} bytes",
         summary.records, summary.erased, summary.checkpoints, summary.days, summary.bytes

@@ -3,11 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use stagedoor_audit::{
-    AuditAction, AuditClient, AuditCursor, AuditFilter, AuditOpening, AuditOrder, AuditResource, query,
-};
+use stagedoor_audit::{AuditAction, AuditClient, AuditCursor, AuditFilter, AuditOpening, AuditOrder, query};
 use stagedoor_bootstrap::config::Config;
 use stagedoor_domain::{CallId, TenantContext, UserId};
+use stagedoor_tools::audit_search;
 use uuid::Uuid;
 
 use super::rows::{Found, Rows};
@@ -31,7 +30,7 @@ pub struct QueryArguments {
     /// What was done: a tool, or an action such as `authenticate`.
     #[arg(long)]
     action: Option<String>,
-    /// How it ended: `ok`, `pending`, `cancelled` or an error's code.
+    /// How it ended: `ok`, `cancelled` or an error's code; `pending` finds what was opened, whether it ended or not.
     #[arg(long)]
     outcome: Option<String>,
     /// The call, by the id that errors and log lines name.
@@ -60,12 +59,12 @@ pub struct QueryArguments {
 pub(super) async fn run(arguments: QueryArguments) -> anyhow::Result<ExitCode> {
     let work = async |_: &Config, operator: &Operator, context: &TenantContext| {
         let opening = AuditOpening {
-            resource: arguments.user.map(|user| AuditResource { kind: "user", id: user.to_string().into() }),
+            resource: Some(audit_search(&arguments.filter())),
             ..AuditOpening::new(AuditAction::AuditRead, AuditClient::default())
         };
-        operator.audited(context, opening, search(&arguments, operator, context)).await
+        Box::pin(operator.audited(context, opening, search(&arguments, operator, context))).await
     };
-    arguments.tenant.run(work).await?;
+    Box::pin(arguments.tenant.run(work)).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -77,7 +76,7 @@ async fn search(
     let filter = arguments.filter();
     let order = if arguments.oldest_first { AuditOrder::OldestFirst } else { AuditOrder::NewestFirst };
     let mut rows = Rows::new(arguments.output);
-    let (mut after, mut found) = (arguments.cursor.clone(), Found::default());
+    let (mut after, mut found) = (arguments.cursor, Found::default());
     loop {
         let left = arguments.left(found.shown);
         let page = query(&operator.vault, context, &filter, order, after, left).await?;

@@ -27,7 +27,7 @@ pub(super) async fn run(arguments: SealArguments) -> anyhow::Result<ExitCode> {
         let days = arguments.days.range(&*operator.clock)?;
         Ok(checkpointer(config, operator)?.seal(context, days.iter()).await?)
     };
-    let made = arguments.tenant.run(seal).await?;
+    let made = Box::pin(arguments.tenant.run(seal)).await?;
     print(&match arguments.output {
         Output::Json => format!("{}\n", json!({ "checkpoints": made })),
         Output::Text => format!("{made} checkpoints signed\n"),

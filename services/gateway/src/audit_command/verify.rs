@@ -10,6 +10,7 @@ use clap::Args;
 use serde_json::json;
 use stagedoor_audit::{
     AuditAction, AuditClient, AuditFault, AuditOpening, VerificationReport, verify_export, verify_stored,
+    verify_stored_against,
 };
 use stagedoor_bootstrap::config::Config;
 use stagedoor_crypto::VerifyingKey;
@@ -26,7 +27,8 @@ pub struct VerifyArguments {
     /// An exported file. Nothing but it and the public keys is needed.
     #[arg(required_unless_present = "tenant", conflicts_with_all = ["tenant", "from", "to", "config"], requires = "keys")]
     file: Option<PathBuf>,
-    /// A public key, or a set of them: a file with a JWK or a JWK Set, or its text.
+    /// A public key, or a set of them: a file with a JWK or a JWK Set, or its text. For the stored trail, the keys that
+    /// were kept elsewhere; without them it is checked with those in the database, which whoever forges can add to.
     #[arg(long = "public-key", value_name = "FILE|JWK", id = "keys")]
     keys: Vec<String>,
     #[command(flatten)]
@@ -39,38 +41,48 @@ pub struct VerifyArguments {
 }
 
 pub(super) async fn run(arguments: VerifyArguments) -> anyhow::Result<ExitCode> {
+    let mut keys = Vec::new();
+    for key in &arguments.keys {
+        keys.extend(read_keys(key)?);
+    }
     let report = match (&arguments.file, &arguments.tenant) {
-        (Some(file), _) => verify_file(file, &arguments.keys)?,
-        (None, Some(tenant)) => verify_tenant(tenant, &arguments.days).await?,
+        (Some(file), _) => verify_file(file, &keys)?,
+        (None, Some(tenant)) => Box::pin(verify_tenant(tenant, &arguments.days, &keys)).await?,
         (None, None) => anyhow::bail!("either a file or --tenant is wanted"),
     };
     print(&match arguments.output {
-        Output::Text => text(&report),
+        Output::Text => text(&report, keys.is_empty()),
         Output::Json => lines(&report),
     })?;
     Ok(if report.is_intact() { ExitCode::SUCCESS } else { ExitCode::from(FAULTS) })
 }
 
-fn verify_file(path: &Path, keys: &[String]) -> anyhow::Result<VerificationReport> {
-    let mut known = Vec::new();
-    for key in keys {
-        known.extend(read_keys(key)?);
-    }
+fn verify_file(path: &Path, keys: &[VerifyingKey]) -> anyhow::Result<VerificationReport> {
     let file = File::open(path).with_context(|| path.display().to_string())?;
-    let report = verify_export(BufReader::with_capacity(BUFFER, file), &known);
+    let report = verify_export(BufReader::with_capacity(BUFFER, file), keys);
     report.with_context(|| path.display().to_string())
 }
 
-async fn verify_tenant(tenant: &TenantArguments, days: &DayArguments) -> anyhow::Result<VerificationReport> {
+async fn verify_tenant(
+    tenant: &TenantArguments,
+    days: &DayArguments,
+    keys: &[VerifyingKey],
+) -> anyhow::Result<VerificationReport> {
     let work = async |config: &Config, operator: &Operator, context: &TenantContext| {
         let days = days.range(&*operator.clock)?;
         let archive = archive(config)?;
         // Payloads are opened to be held against what was committed to, so this is a reading like any other.
         let opening = AuditOpening::new(AuditAction::AuditRead, AuditClient::default());
-        let check = async { Ok(verify_stored(&operator.vault, context, days, archive.as_ref()).await?) };
-        operator.audited(context, opening, check).await
+        let (vault, archive) = (&operator.vault, archive.as_ref());
+        let check = async {
+            Ok(match keys {
+                [] => verify_stored(vault, context, days, archive).await?,
+                keys => verify_stored_against(vault, context, days, keys, archive).await?,
+            })
+        };
+        Box::pin(operator.audited(context, opening, check)).await
     };
-    tenant.run(work).await
+    Box::pin(tenant.run(work)).await
 }
 
 /// The keys in a file, or in the argument itself.
@@ -85,26 +97,27 @@ fn read_keys(given: &str) -> anyhow::Result<Vec<VerifyingKey>> {
     Ok(keys)
 }
 
-fn text(report: &VerificationReport) -> String {
-    let mut text = String::new();
-    for fault in &report.faults {
-        text.push_str(&format!("{fault}\n"));
+fn text(report: &VerificationReport, trusting: bool) -> String {
+    let mut lines: Vec<String> = report.faults.iter().map(ToString::to_string).collect();
+    if trusting {
+        let keys: Vec<String> = report.keys.iter().map(ToString::to_string).collect();
+        lines.push(format!(
+            "trusted without question: the keys that the database has ({}); --public-key names those to trust",
+            keys.join(", ")
+        ));
     }
     if report.more_faults > 0 {
-        text.push_str(&format!("and {} more\n", report.more_faults));
+        lines.push(format!("and {} more", report.more_faults));
     }
     let faults = report.faults.len() as u64 + report.more_faults;
+    let verdict = if faults == 0 { "intact".to_owned() } else { format!("{faults} faults") };
+    let tenant = report.tenant.map_or_else(|| "no tenant".to_owned(), |tenant| format!("tenant {tenant}"));
     let days = report.days.map(|(first, last)| format!(", {first} to {last}")).unwrap_or_default();
-    text.push_str(&format!(
-        "{}{}{days}: {} records ({} erased) in {} chains, {} checkpoints\n",
-        if report.is_intact() { "intact: ".to_owned() } else { format!("{faults} faults: ") },
-        report.tenant.map_or_else(|| "no tenant".to_owned(), |tenant| format!("tenant {tenant}")),
-        report.records,
-        report.erased,
-        report.chains,
-        report.checkpoints,
+    lines.push(format!(
+        "{verdict}: {tenant}{days}: {} records ({} erased) in {} chains, {} checkpoints",
+        report.records, report.erased, report.chains, report.checkpoints
     ));
-    text
+    lines.join("\n") + "\n"
 }
 
 fn lines(report: &VerificationReport) -> String {
@@ -118,6 +131,7 @@ fn lines(report: &VerificationReport) -> String {
         "records": report.records,
         "erased": report.erased,
         "checkpoints": report.checkpoints,
+        "keys": report.keys,
         "faults": report.faults.len() as u64 + report.more_faults,
     });
     lines.push(sum.to_string());
@@ -132,6 +146,7 @@ fn fault(fault: &AuditFault) -> serde_json::Value {
         "day": fault.day,
         "seq": fault.seq,
         "checkpoint": fault.checkpoint,
+        "key": fault.key,
         "line": fault.line,
     })
 }

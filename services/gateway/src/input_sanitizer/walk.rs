@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use stagedoor_domain::text::{clean, composed, first_control, has_invisible};
+use stagedoor_domain::text::{clean, composed, first_control};
 use stagedoor_domain::{ErrorCode, PublicError};
 
 use super::{InputSanitizer, Verdict, holds_texts};
@@ -63,7 +63,8 @@ impl Walk<'_> {
         if name.len() > InputSanitizer::LONGEST_NAME {
             return Err(self.stop(Fault::LongName));
         }
-        if first_control(name).is_some() || has_invisible(name) || name.starts_with(RESERVED) {
+        let is_plain = first_control(name).is_none() && matches!(composed(name), Cow::Borrowed(_));
+        if !is_plain || name.starts_with(RESERVED) {
             return Err(self.stop(Fault::MisleadingName));
         }
         Ok(())
@@ -202,7 +203,10 @@ fn field(path: &[Place<'_>]) -> String {
                 }
                 field.push_str(&clean(name, 60));
             }
-            Place::Element(index) => field.push_str(&format!("[{index}]")),
+            Place::Element(index) => {
+                // Writing to a text does not fail.
+                let _ = write!(field, "[{index}]");
+            }
         }
     }
     match (root, field.as_str()) {

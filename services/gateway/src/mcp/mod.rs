@@ -158,9 +158,10 @@ async fn answer(
         Ok(body) => body,
         Err(error) => return admission::unfit(state, &caller, request, error, extra).await,
     };
+    // Rare, so its state is not a part of every request's.
     match message::read(&body, state.mcp.input) {
         Ok(Message::Request(request)) => {
-            admitted(state, caller, headers, &body, &request, (permit, extra)).await
+            Box::pin(admitted(state, caller, headers, &body, &request, (permit, extra))).await
         }
         Ok(_) | Err(_) => unreachable!("a mended request stays one"),
     }
