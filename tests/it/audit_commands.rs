@@ -146,7 +146,8 @@ async fn commands_find_records_and_are_found_themselves() {
     assert_eq!((of("audit_read", 1), of("audit_read", 2)), (4, 4), "each look, before and after");
     let about =
         trail.iter().filter_map(stagedoor_audit::AuditView::json).find(|json| json["action"] == "audit_read");
-    assert_eq!(about.unwrap()["resource"], json!({ "type": "user", "id": user }));
+    let question = format!("person={user} action=playlist_create outcome=ok");
+    assert_eq!(about.unwrap()["resource"], json!({ "type": "audit_filter", "id": question }));
 
     let nobody = run(&stage, &["query", "--tenant", "nobody"], 2).await;
     assert!(nobody.said.contains("there is no tenant nobody"), "{}", nobody.said);
@@ -178,11 +179,41 @@ async fn a_cut_end_is_found_by_the_archive() {
         ))
         .await;
     let without = run(&stage, &["verify", "--tenant", "ada"], 0).await;
-    assert!(without.output.starts_with("intact"), "the database alone cannot tell: {}", without.output);
+    assert!(without.output.contains("intact: "), "the database alone cannot tell: {}", without.output);
     let found = audit(&["verify", "--tenant", "ada", "--output", "json"]).await;
     assert_eq!(found.code, Some(1), "{}{}", found.output, found.said);
     let archived = |fault: &Value| fault["kind"] == "archive" && fault["checkpoint"] == 1;
     assert!(found.lines().iter().any(archived), "{}", found.output);
+}
+
+#[tokio::test]
+async fn a_key_that_was_slipped_in_is_told_by_those_that_were_kept() {
+    let stage = Stage::start().await;
+    let gateway = TestGateway::start(&stage).await;
+    let ada = with_records(&stage, &gateway, "ada").await;
+    let (_, keys) = exported(&stage, "ada").await;
+    let verify = ["verify", "--tenant", "ada", "--public-key", text(&keys), "--output", "json"];
+    assert_eq!(sum(&run(&stage, &verify, 0).await)["keys"].as_array().unwrap().len(), 1);
+    let slipped =
+        stagedoor_crypto::SigningKey::generate(uuid::Uuid::from_u128(7), &stagedoor_crypto::SystemEntropy);
+    let public: String = slipped.verifying_key().bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    stage
+        .sql(&format!(
+            "INSERT INTO signing_keys (tenant_id, key_id, state, public_key, private_key, created_at)
+            VALUES ('{}', '{}', 'destroyed', '\\x{public}', NULL, now())",
+            ada.tenant.id(),
+            slipped.id()
+        ))
+        .await;
+    let trusting = run(&stage, &["verify", "--tenant", "ada"], 0).await;
+    assert!(
+        trusting.output.contains(&slipped.id().to_string()),
+        "what was trusted is said: {}",
+        trusting.output
+    );
+    let found = run(&stage, &verify, 1).await;
+    let told = |fault: &Value| fault["kind"] == "key" && fault["key"] == slipped.id().to_string();
+    assert!(found.lines().iter().any(told), "{}", found.output);
 }
 
 #[tokio::test]

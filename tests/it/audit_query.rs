@@ -101,10 +101,11 @@ async fn administrators_find_who_did_what_and_are_on_record_themselves() {
     let asked = ada.tenant.audit_trail().await;
     let about_kim = |view: &stagedoor_audit::AuditView| {
         view.json().is_some_and(|json| {
-            json["action"] == "audit_query" && json["resource"]["id"] == other.to_string()
+            json["action"] == "audit_query" && json["resource"]["id"] == format!("person={other}")
         })
     };
-    assert!(asked.iter().any(about_kim), "whom it was about is recorded");
+    let kinds: Vec<i16> = asked.iter().filter(|view| about_kim(view)).map(|view| view.record.kind).collect();
+    assert_eq!(kinds, [1, 2], "whom it was about is on record before it is answered");
 }
 
 #[tokio::test]

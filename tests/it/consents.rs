@@ -233,6 +233,31 @@ async fn what_a_person_uses_is_counted_only_while_they_let_it_be() {
 }
 
 #[tokio::test]
+async fn a_decision_that_not_every_replica_hears_of_is_kept_and_says_so() {
+    let stage = Stage::start().await;
+    let gateway = TestGateway::start(&stage).await;
+    let ada = stage.inhabit("ada").await;
+    let robin = music::client(&gateway, &ada);
+    robin.call("consent_set", decision(true, "1")).await;
+    let (before, _) = counted(&gateway).await;
+    stage.redis().kill().await;
+    let deaf = [
+        ("consent_set", decision(false, "1")),
+        ("preferences_set", json!({ "preferences": { "audio_quality": "LOW" } })),
+    ];
+    for (tool, arguments) in deaf {
+        let set = robin.tool(tool, arguments).await;
+        assert_eq!(set.verdict(), "200 ok", "{tool}");
+        let warnings = set.result()["_meta"]["dev.stagedoor/warnings"].to_string();
+        assert!(warnings.contains("could not be told"), "{tool}: {}", set.text());
+    }
+    assert_eq!(analytics(&robin).await["state"], "withdrawn");
+    let track = music::known_tracks(&stage, Provider::Spotify)[0].id.clone();
+    robin.call("track_get", json!({ "ref": format!("spotify:track:{track}") })).await;
+    assert_eq!(counted(&gateway).await.0, before, "this replica has heard it");
+}
+
+#[tokio::test]
 async fn what_is_asked_for_most_is_known_only_of_those_who_let_it_be() {
     let stage = Stage::start().await;
     let gateway = TestGateway::start(&stage).await;
@@ -290,6 +315,9 @@ async fn the_log_names_key_and_tool_only_of_those_who_let_it() {
         .collect();
     let (unnamed, set) = ((None, false), (Some("consent_set"), true));
     assert_eq!(named, [unnamed, set, (Some("usage_status"), true), unnamed, unnamed], "{said}");
+    for (line, (_, named)) in lines.iter().zip(&named) {
+        assert_eq!(member(line, "source").is_some(), *named, "{line}");
+    }
     assert!(
         lines.iter().all(|line| member(line, "outcome") == Some("ok") && member(line, "call").is_some()),
         "{said}"

@@ -4,6 +4,7 @@
 
 mod account_tools;
 mod audit_commands;
+mod audit_log_size;
 mod audit_query;
 mod audit_trail;
 mod bad_input;

@@ -5,7 +5,7 @@ use stagedoor_domain::Provider;
 use stagedoor_storage::personal_data;
 use stagedoor_testkit::{Browser, Stage, TestGateway};
 
-use super::{answer, ask, keys, lines, live, state, tokens};
+use super::{answer, ask, keys, lines, live, state, tokens, trail};
 
 #[tokio::test]
 async fn a_person_downloads_everything_once_and_the_file_proves_itself() {
@@ -79,7 +79,7 @@ async fn a_person_downloads_everything_once_and_the_file_proves_itself() {
 
     // Reads and answers are on record, without the address.
     gateway.flush_audit().await;
-    let trail = format!("{:?}", ada.tenant.audit_trail().await);
+    let trail = trail(&ada.tenant).await;
     for action in ["export_my_data", "privacy_download", "privacy_requests"] {
         assert!(trail.contains(action), "{action}: {trail}");
     }

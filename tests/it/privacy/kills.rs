@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stagedoor_bootstrap::tasks;
 use stagedoor_domain::Provider;
 use stagedoor_sandbox::{Effect, FaultRule};
 use stagedoor_testkit::{GatewayProcess, Stage, TestTenant};
 
+use super::held::Held;
 use super::{REVOKE, confirm_deletion, keys, lines, live, reached, receipt, state};
 
 /// A state, and a table without which a deletion cannot leave it.
@@ -80,50 +80,4 @@ async fn finish(stage: &Stage, tenant: &TestTenant<'_>, page: &url::Url, born_at
 /// Ends the dead replica's claim, which would end by itself in half a minute.
 async fn release_claim(stage: &Stage) {
     stage.sql("UPDATE privacy_requests SET due_at = clock_timestamp() WHERE due_at IS NOT NULL").await;
-}
-
-/// A table that a session of the superuser's has locked, so that whoever needs it waits.
-struct Held {
-    stage: Arc<Stage>,
-    table: &'static str,
-    session: tokio::task::JoinHandle<Option<()>>,
-}
-
-impl Held {
-    async fn take(stage: &Arc<Stage>, table: &'static str) -> Self {
-        let own = Arc::clone(stage);
-        let session = tasks::spawn("lock", async move {
-            let lock = format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)");
-            // Ended by `release`, which is an error to it.
-            let _ = own.postgres().sql("stagedoor", &lock).await;
-        });
-        let held = Self { stage: Arc::clone(stage), table, session };
-        held.wait_for("granted AND mode = 'AccessExclusiveLock'").await;
-        held
-    }
-
-    /// Waits until somebody needs the table and does not get it.
-    async fn is_waited_for(&self) {
-        self.wait_for("NOT granted").await;
-    }
-
-    async fn release(self) {
-        let holder = format!(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks
-            WHERE relation = '{}'::regclass AND granted AND mode = 'AccessExclusiveLock'",
-            self.table
-        );
-        self.stage.sql(&holder).await;
-        let _ = self.session.await;
-    }
-
-    async fn wait_for(&self, condition: &str) {
-        let sql = format!(
-            "SELECT count(*) FROM pg_locks WHERE relation = '{}'::regclass AND {condition}",
-            self.table
-        );
-        while self.stage.sql(&sql).await.trim() == "0" {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
 }

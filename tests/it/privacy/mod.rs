@@ -3,6 +3,7 @@
 
 mod copy;
 mod deletion;
+mod held;
 mod kills;
 mod refusals;
 mod tenant;
@@ -123,4 +124,10 @@ pub(crate) async fn tokens(stage: &Stage, who: &Inhabited<'_>) -> Vec<String> {
         tokens.extend(session.refresh_token.map(|token| token.expose_secret().to_owned()));
     }
     tokens
+}
+
+/// What the audit trail says, as far as it can be read.
+pub(crate) async fn trail(tenant: &TestTenant<'_>) -> String {
+    let views = tenant.audit_trail().await;
+    views.iter().filter_map(|view| view.json()).map(|json| json.to_string()).collect()
 }

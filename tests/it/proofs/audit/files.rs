@@ -19,7 +19,7 @@ const SEED: u64 = 0x7a3b;
 async fn every_tampering_with_a_file_is_found_and_placed() {
     let tamperings: u64 = ProofSize::wanted().of(1_000, 10_000);
     let past = Past::start().await;
-    let [ada, bob] = past.trails(ProofSize::wanted().of(48, 120), SEED).await;
+    let [ada, bob] = past.trails(ProofSize::wanted().of(30, 120), SEED).await;
     past.erase(ada.people[0]).await;
     let keys = past.keys(&ada).await;
     let key: SigningKey = signing_keys::active(past.stage.reader(), ada.tenant.context()).await.unwrap();

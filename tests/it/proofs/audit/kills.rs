@@ -49,7 +49,7 @@ async fn a_killed_gateway_loses_no_acknowledged_change() {
     let mut deaths = Vec::new();
     for kill in 0..kills {
         let mut gateway = GatewayProcess::start(&stage, &format!("gateway-{kill}"), &[]).await;
-        let death = Duration::from_millis(random.random_range(300..1_300));
+        let death = Duration::from_millis(random.random_range(50..1_000));
         deaths.push(load_and_kill(&stage, &ada, &mut gateway, (kill, death), (&told, &serial)).await);
     }
     let recorded = recorded(&ada).await;
@@ -59,7 +59,7 @@ async fn a_killed_gateway_loses_no_acknowledged_change() {
     prove_equal("audit.chain_faults_after_kills", report.faults.len() as u64, 0);
 }
 
-/// Calls without a pause until the process is dead; answers when that was.
+/// Calls without a pause until the process is dead, which is `death` after its first change; answers when that was.
 async fn load_and_kill(
     stage: &Stage,
     ada: &Inhabited<'_>,
@@ -82,11 +82,16 @@ async fn load_and_kill(
             read(stage, client, kill, told).await;
         }
     }));
+    let before = told.written.lock().unwrap().len();
     let killing = async {
+        while told.written.lock().unwrap().len() == before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         tokio::time::sleep(death).await;
-        gateway.kill().await;
-        let at = stage.clock().elapsed();
+        // What goes on until the signal arrives is answered, or not, by one that is still alive.
         dead.store(true, Ordering::Release);
+        let at = stage.clock().elapsed();
+        gateway.kill().await;
         at
     };
     tokio::join!(writing, reading, killing).2

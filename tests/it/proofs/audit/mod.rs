@@ -3,6 +3,8 @@
 
 mod edits;
 mod files;
+mod forged;
+mod forging;
 mod growth;
 mod kills;
 mod outage;

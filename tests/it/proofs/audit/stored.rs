@@ -19,20 +19,20 @@ const TABLES: [&str; 5] =
 const EXPORTED_OF: u64 = 8;
 
 /// What is known of a trail before anything is done to it.
-struct Known {
-    tenant: String,
+pub(super) struct Known {
+    pub(super) tenant: String,
     other: String,
     /// Those whose payload opens.
-    records: Vec<(NaiveDate, i64)>,
+    pub(super) records: Vec<(NaiveDate, i64)>,
     /// Number, day, last record.
     checkpoints: Vec<(i64, NaiveDate, i64)>,
 }
 
 /// One tampering: statements, and where they have to show.
-struct Tampering {
+pub(super) struct Tampering {
     what: &'static str,
-    sql: String,
-    place: Place,
+    pub(super) sql: String,
+    pub(super) place: Place,
     /// Only the archive can tell.
     archive_only: bool,
 }
@@ -82,7 +82,7 @@ async fn every_tampering_with_the_database_is_found_and_placed() {
     prove_equal("audit.database_tamperings_tried", kinds.values().sum(), tamperings);
 }
 
-async fn known(past: &Past, ada: &Trail<'_>, bob: &Trail<'_>) -> Known {
+pub(super) async fn known(past: &Past, ada: &Trail<'_>, bob: &Trail<'_>) -> Known {
     let mut records = Vec::new();
     for day in past.days().iter() {
         let read = read_records(past.stage.reader(), ada.tenant.context(), day, 0, 100_000).await.unwrap();
@@ -102,7 +102,7 @@ async fn known(past: &Past, ada: &Trail<'_>, bob: &Trail<'_>) -> Known {
     Known { tenant, other, records, checkpoints }
 }
 
-fn each_table(statement: &str) -> String {
+pub(super) fn each_table(statement: &str) -> String {
     TABLES.map(|table| statement.replace("{}", table)).join("; ")
 }
 
@@ -128,7 +128,7 @@ impl Known {
     }
 
     /// The first checkpoint that covers a record.
-    fn covering(&self, day: NaiveDate, seq: i64) -> Place {
+    pub(super) fn covering(&self, day: NaiveDate, seq: i64) -> Place {
         let covers = |(_, of, last): &&(i64, NaiveDate, i64)| *of == day && *last >= seq;
         let (number, ..) = self.checkpoints.iter().find(covers).unwrap();
         Place::Checkpoint { number: *number, line: 0 }
@@ -156,10 +156,10 @@ impl Known {
 }
 
 /// A record that something is done to.
-struct Chosen<'a> {
-    known: &'a Known,
-    day: NaiveDate,
-    seq: i64,
+pub(super) struct Chosen<'a> {
+    pub(super) known: &'a Known,
+    pub(super) day: NaiveDate,
+    pub(super) seq: i64,
 }
 
 impl Chosen<'_> {
@@ -275,7 +275,7 @@ impl Chosen<'_> {
     }
 
     /// A record says something else, and every hash after it is made to fit.
-    fn computed_anew(&self) -> Tampering {
+    pub(super) fn computed_anew(&self) -> Tampering {
         let sql = format!(
             "UPDATE audit_records SET type = CASE type WHEN 3 THEN 1 ELSE 3 END WHERE {}; {}",
             self.which(),
