@@ -524,6 +524,7 @@ AS $$
 DECLARE
     whose text;
     or_else text;
+    places text;
     deleted bigint := 0;
 BEGIN
     CASE
@@ -538,22 +539,24 @@ BEGIN
         WHEN place = 'job_parts' THEN
             whose := 'r.job_id IN (SELECT j.job_id FROM public.jobs j WHERE j.tenant_id = $1 AND j.user_id = $2)';
         WHEN place = 'limit_violations' THEN
-            -- Each way by an index of its own.
+            -- Each way by an index of its own, key by key.
             whose := 'r.user_id = $2';
-            or_else := 'r.principal = ANY (ARRAY(SELECT ''key:'' || k.key_id FROM public.api_keys k
-                WHERE k.tenant_id = $1 AND k.user_id = $2))';
+            or_else := 'SELECT v.place FROM public.api_keys k CROSS JOIN LATERAL (
+                    SELECT r.ctid AS place FROM public.limit_violations r
+                    WHERE r.tenant_id = $1 AND r.principal = ''key:'' || k.key_id OFFSET 0) v
+                WHERE k.tenant_id = $1 AND k.user_id = $2 LIMIT $3';
         WHEN place = 'privacy_requests' THEN
             -- The erasure itself stays.
             whose := 'r.user_id = $2 AND (r.kind <> ''erasure'' OR r.completed_at IS NOT NULL)';
         ELSE
             RAISE EXCEPTION 'nothing is erased from %', place USING ERRCODE = 'invalid_parameter_value';
     END CASE;
-    WHILE deleted = 0 AND whose IS NOT NULL LOOP
-        EXECUTE format('DELETE FROM public.%1$I d WHERE d.tenant_id = $1 AND d.ctid = ANY (ARRAY(
-            SELECT r.ctid FROM public.%1$I r WHERE r.tenant_id = $1 AND %2$s LIMIT $3))', place, whose)
+    places := format('SELECT r.ctid FROM public.%I r WHERE r.tenant_id = $1 AND %s LIMIT $3', place, whose);
+    WHILE deleted = 0 AND places IS NOT NULL LOOP
+        EXECUTE format('DELETE FROM public.%I d WHERE d.tenant_id = $1 AND d.ctid = ANY (ARRAY(%s))', place, places)
             USING tenant, person, most;
         GET DIAGNOSTICS deleted = ROW_COUNT;
-        whose := or_else;
+        places := or_else;
         or_else := NULL;
     END LOOP;
     RETURN deleted;

@@ -25,9 +25,10 @@ pub async fn counts(
             UNION ALL SELECT 'idempotency_keys', count(*) FROM idempotency_keys WHERE tenant_id = $1 AND user_id = $2
             UNION ALL SELECT 'limit_violations',
                 (SELECT count(*) FROM limit_violations WHERE tenant_id = $1 AND user_id = $2)
-                + (SELECT count(*) FROM limit_violations WHERE tenant_id = $1 AND user_id IS DISTINCT FROM $2
-                    AND principal = ANY (ARRAY(
-                        SELECT 'key:' || key_id FROM api_keys WHERE tenant_id = $1 AND user_id = $2)))
+                + (SELECT count(*) FROM api_keys k CROSS JOIN LATERAL (
+                    SELECT FROM limit_violations v
+                    WHERE v.tenant_id = $1 AND v.principal = 'key:' || k.key_id AND v.user_id IS DISTINCT FROM $2
+                    OFFSET 0) v WHERE k.tenant_id = $1 AND k.user_id = $2)
             UNION ALL SELECT 'provider_sessions', count(*) FROM provider_sessions
                 WHERE tenant_id = $1 AND account_id IN (SELECT account_id FROM accounts)
             UNION ALL SELECT 'session_quarantine', count(*) FROM session_quarantine

@@ -126,9 +126,11 @@ pub(super) async fn read(
             FROM (
                 SELECT v.* FROM limit_violations v WHERE v.tenant_id = $1 AND v.user_id = $2
                 UNION ALL
-                SELECT v.* FROM limit_violations v WHERE v.tenant_id = $1 AND v.user_id IS DISTINCT FROM $2
-                    AND v.principal = ANY (ARRAY(
-                        SELECT 'key:' || k.key_id FROM api_keys k WHERE k.tenant_id = $1 AND k.user_id = $2))
+                SELECT v.* FROM api_keys k CROSS JOIN LATERAL (
+                    SELECT i.* FROM limit_violations i
+                    WHERE i.tenant_id = $1 AND i.principal = 'key:' || k.key_id AND i.user_id IS DISTINCT FROM $2
+                    OFFSET 0) v
+                WHERE k.tenant_id = $1 AND k.user_id = $2
             ) t
             WHERE t.tenant_id = $1
             AND (t.principal, t.limit_name, t.minute)
