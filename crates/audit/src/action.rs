@@ -99,10 +99,8 @@ impl AuditAction {
 
     pub(crate) const fn event_type(self) -> &'static str {
         match self {
-            Self::Tool(ToolName::AuditQuery | ToolName::ExportMyData | ToolName::DeleteMyData) => {
-                "data_access"
-            }
-            Self::Tool(_) | Self::Request | Self::Job => "api_call",
+            Self::Request | Self::Job => "api_call",
+            Self::Tool(tool) if !opens_records(tool) => "api_call",
             Self::Authenticate
             | Self::TokenRefresh
             | Self::LinkConsent
@@ -110,7 +108,8 @@ impl AuditAction {
             | Self::SessionHijack
             | Self::DeviceNew
             | Self::DevicesExceeded => "auth",
-            Self::SessionOpen
+            Self::Tool(_)
+            | Self::SessionOpen
             | Self::SessionRotate
             | Self::SessionImport
             | Self::CacheRefresh
@@ -123,6 +122,11 @@ impl AuditAction {
             | Self::TenantErasure => "data_access",
         }
     }
+}
+
+/// Whether the tool is about what is kept of people, and not about their music.
+const fn opens_records(tool: ToolName) -> bool {
+    matches!(tool, ToolName::AuditQuery | ToolName::ExportMyData | ToolName::DeleteMyData)
 }
 
 /// When a record must be in the database.

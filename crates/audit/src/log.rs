@@ -179,7 +179,7 @@ impl AuditLog {
     pub fn counts(&self) -> AuditCounts {
         let tallies = &self.shared.tallies;
         let (log_nearly_full, log_full) = tallies.sizes.counts();
-        AuditCounts { log_nearly_full, log_full, ..tallies.counters.snapshot(tallies.parked.total()) }
+        AuditCounts { log_full, log_nearly_full, ..tallies.counters.snapshot(tallies.parked.total()) }
     }
 
     pub(crate) fn now(&self) -> DateTime<Utc> {

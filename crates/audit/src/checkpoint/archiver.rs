@@ -79,17 +79,32 @@ impl Checkpointer {
         }
     }
 
+    /// Goes round the tenants, from the one after the last one that had its turn.
     async fn bring_to(&self, archive: &CheckpointArchive) -> Result<(), SealError> {
-        let (store, figures) = (self.shared.vault.store(), &self.shared.figures);
-        let mut after = figures.archive_place();
+        let (start, first) = (self.shared.figures.archive_place(), TenantId(Uuid::nil()));
+        self.bring_from(archive, start, None).await?;
+        if start != first {
+            self.bring_from(archive, first, Some(start)).await?;
+        }
+        Ok(())
+    }
+
+    async fn bring_from(
+        &self,
+        archive: &CheckpointArchive,
+        mut after: TenantId,
+        up_to: Option<TenantId>,
+    ) -> Result<(), SealError> {
         loop {
-            let tenants = store.unarchived_checkpoints(after, PAGE).await?;
+            let tenants = self.shared.vault.store().unarchived_checkpoints(after, PAGE).await?;
             if tenants.is_empty() {
-                figures.set_archive_place(TenantId(Uuid::nil()));
                 return Ok(());
             }
             for (tenant, _) in tenants {
-                figures.set_archive_place(tenant);
+                if up_to.is_some_and(|up_to| tenant > up_to) {
+                    return Ok(());
+                }
+                self.shared.figures.set_archive_place(tenant);
                 if let Some(context) = self.context(tenant).await? {
                     // An object store that does not answer does not for the next tenant either.
                     self.archive_some(archive, &context).await?;

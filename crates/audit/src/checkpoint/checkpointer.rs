@@ -65,7 +65,7 @@ impl Checkpointer {
         let seal = async {
             loop {
                 seals.tick().await;
-                let outcome = self.look_at_chains().await;
+                let outcome = Box::pin(self.look_at_chains()).await;
                 self.shared.figures.note_store(outcome.as_ref().err());
             }
         };
@@ -73,7 +73,7 @@ impl Checkpointer {
             loop {
                 archives.tick().await;
                 // The store's outage shows in the other loop.
-                let _ = self.look_at_archive().await;
+                let _ = Box::pin(self.look_at_archive()).await;
             }
         };
         let both = async {
@@ -85,8 +85,8 @@ impl Checkpointer {
     /// Looks at every tenant's recent chains, seals those whose time has come, and brings the archive up to date. An
     /// error is the store's; what goes wrong with one tenant or with the archive is counted and logged.
     pub async fn look(&self) -> Result<(), StoreError> {
-        self.look_at_chains().await?;
-        self.look_at_archive().await
+        Box::pin(self.look_at_chains()).await?;
+        Box::pin(self.look_at_archive()).await
     }
 
     async fn look_at_chains(&self) -> Result<(), StoreError> {

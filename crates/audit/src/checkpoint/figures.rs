@@ -90,9 +90,10 @@ impl Figures {
         if self.failing.swap(error.is_some(), Ordering::Relaxed) == error.is_some() {
             return;
         }
-        match error {
-            Some(error) => tracing::warn!(error = %Causes(error), "the audit trail's chains are not sealed"),
-            None => tracing::info!("the audit trail's chains are sealed again"),
+        if let Some(error) = error {
+            tracing::warn!(error = %Causes(error), "the audit trail's chains are not sealed");
+        } else {
+            tracing::info!("the audit trail's chains are sealed again");
         }
     }
 
@@ -100,11 +101,10 @@ impl Figures {
         if self.archive_failing.swap(error.is_some(), Ordering::Relaxed) == error.is_some() {
             return;
         }
-        match error {
-            Some(error) => {
-                tracing::error!(error = %Causes(error), "checkpoints do not reach the archive; they are kept");
-            }
-            None => tracing::info!("checkpoints reach the archive again"),
+        if let Some(error) = error {
+            tracing::error!(error = %Causes(error), "checkpoints do not reach the archive; they are kept");
+        } else {
+            tracing::info!("checkpoints reach the archive again");
         }
     }
 }

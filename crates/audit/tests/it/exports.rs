@@ -133,7 +133,8 @@ async fn an_export_is_checked_with_a_public_key_alone_and_no_tampering_passes() 
         found(&with(&[spliced]), "splicing", number);
         // One digit or letter of the line, in the middle of it and near its end.
         for position in [line.len() / 2, line.len() * 9 / 10] {
-            let position = (position..).find(|at| line.as_bytes()[*at].is_ascii_alphanumeric()).unwrap();
+            let position =
+                (position..line.len()).find(|at| line.as_bytes()[*at].is_ascii_alphanumeric()).unwrap();
             let mut edited = line.as_bytes().to_vec();
             edited[position] = if edited[position] == b'1' { b'2' } else { b'1' };
             found(&with(&[std::str::from_utf8(&edited).unwrap()]), "edit", number);

@@ -5,6 +5,7 @@ mod chain;
 mod checkpoints;
 mod erased;
 mod exports;
+mod forged;
 mod outage;
 mod recording;
 mod search;
