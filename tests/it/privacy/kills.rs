@@ -24,8 +24,10 @@ async fn a_deletion_outlives_the_replica_that_dies_while_it_tells_the_provider()
     let hold = FaultRule::new(Provider::Tidal, Effect::Hold).path_prefix(REVOKE);
     stage.sandbox().faults().push(hold);
     let page = confirm_deletion(&doomed.client("ada", &ada.key)).await;
-    let asked = || stage.sandbox().token_requests(Provider::Tidal);
-    while !asked().keys().any(|operation| operation.ends_with("/revoke")) {
+    // The grant is claimed before the provider is told.
+    let told = "SELECT count(*) FROM provider_sessions JOIN linked_accounts USING (tenant_id, account_id)
+        WHERE provider = 'tidal' AND refresh_claimed_until > clock_timestamp()";
+    while stage.sql(told).await.trim() == "0" {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     doomed.kill().await;

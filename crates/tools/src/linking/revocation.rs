@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use stagedoor_audit::AuditClient;
-use stagedoor_domain::{Provider, PublicError, TenantContext};
+use stagedoor_domain::{ErrorCode, Provider, PublicError, TenantContext};
 use stagedoor_providers::Revocation;
 use stagedoor_storage::StoreError;
 use stagedoor_storage::provider_sessions::{self, OpenedSession, RefreshClaim};
@@ -53,6 +53,10 @@ pub(crate) async fn end_there(
     let session = match desk.opener.find(ctx, client, account).await {
         Ok(Some(session)) => session,
         Ok(None) => return Ok(Some((Ending::NoGrant, Seen::Nothing))),
+        // It may open in a moment.
+        Err(error) if matches!(error.code, ErrorCode::StoreUnavailable | ErrorCode::KeyUnavailable) => {
+            return Err(error);
+        }
         Err(_) => return Ok(Some((Ending::Failed, Seen::Closed))),
     };
     let settled = match claim(desk, ctx, &session, until).await {

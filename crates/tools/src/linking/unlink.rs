@@ -112,9 +112,12 @@ async fn end(
 ) -> Result<(Ending, Option<Unlinked>), PublicError> {
     let until = Instant::now() + PATIENCE;
     for _ in 0..ATTEMPTS {
-        let Some((ending, seen)) = end_there(desk, ctx, origin.client(), account, until).await? else {
-            continue;
+        let ended = match end_there(desk, ctx, origin.client(), account, until).await {
+            // Who unlinks does not wait for a key that is away: what it seals is deleted.
+            Err(error) if error.code == ErrorCode::KeyUnavailable => Some((Ending::Failed, Seen::Closed)),
+            ended => ended?,
         };
+        let Some((ending, seen)) = ended else { continue };
         match end_here(desk, ctx, account, seen).await.map_err(|error| store_failure(&error))? {
             Local::Done(unlinked) => return Ok((ending, unlinked)),
             Local::Moved => {}

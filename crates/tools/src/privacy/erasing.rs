@@ -1,6 +1,7 @@
 //! The worker's part of a deletion: one step after the other, each done by whichever replica has the claim, each harmless
 //! if it is done again. A step that fails waits a while and is tried anew; nothing is ever skipped.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -31,6 +32,9 @@ const AFTER_FAILURE: [Duration; 5] = [
 /// How long it is waited for a Redis that is away, and up to how many claims; then the receipt says so.
 const FORGET_AGAIN_AFTER: Duration = Duration::from_secs(30);
 const FORGET_WITHIN_CLAIMS: u64 = 30;
+
+/// The longest that a call which began before a deletion was confirmed goes on.
+const CALLS_END_WITHIN: Duration = Duration::from_mins(1);
 
 /// What a step came to.
 pub(super) enum Stepped {
@@ -251,8 +255,24 @@ impl Privacy {
         let receipt = self.sign_receipt(ctx, request, additions).await?;
         let store = self.desk.vault().store();
         let finished = privacy_requests::finish(store, ctx, claim, &receipt).await;
-        on(finished)?;
+        if on(finished)?.is_none() {
+            self.forget_again(ctx, user);
+        }
         Ok(Stepped::Over)
+    }
+
+    /// Once more when no call of the person can be under way on any replica any more.
+    fn forget_again(&self, ctx: &TenantContext, user: UserId) {
+        let (desk, ctx) = (Arc::clone(&self.desk), ctx.clone());
+        let work = async move {
+            let stop = desk.stop().clone();
+            let rested = stop.run_until_cancelled(tokio::time::sleep(CALLS_END_WITHIN)).await;
+            if rested.is_some() {
+                // What could not be reached was logged, and ends by itself.
+                let _ = desk.forget_person(&ctx, user).await;
+            }
+        };
+        (self.desk.spawn())("forgetting again", Box::pin(work));
     }
 
     /// `false` if the claim was lost.

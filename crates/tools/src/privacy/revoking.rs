@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use stagedoor_audit::AuditClient;
-use stagedoor_domain::{Provider, PublicError, TenantContext, UserId};
+use stagedoor_domain::{ErrorCode, Provider, PublicError, TenantContext, UserId};
 use stagedoor_storage::provider_sessions;
 use tokio::time::Instant;
 
@@ -118,7 +118,11 @@ impl Privacy {
             if is_settled {
                 continue;
             }
-            let (outcome, revision) = self.end_grant(ctx, &account).await?;
+            let (outcome, revision) = match self.end_grant(ctx, &account).await {
+                // Tried as often as a provider that is away, and then told like one.
+                Err(error) if error.code == ErrorCode::KeyUnavailable => (Outcome::Unreached, None),
+                ended => ended?,
+            };
             let tries = tries + 1;
             let outcome = match outcome {
                 Outcome::Unreached if wait_after(tries).is_none() => Outcome::Unconfirmed,

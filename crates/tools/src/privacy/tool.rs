@@ -24,7 +24,8 @@ const LISTED: u32 = 50;
 pub(crate) struct RequestOutput {
     request: RequestView,
     /// The page for the person: to be opened by nobody else.
-    url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
     /// What to do now.
     next: &'static str,
 }
@@ -94,7 +95,10 @@ impl Privacy {
         let offered = privacy_requests::offer(self.desk.vault().store(), ctx, &new).await;
         let request = offered.map_err(|error| store_failure(&error))?;
         origin.about(of_request(request.id));
-        let url = self.page_address(ctx, &page);
+        // The page of a deletion that was confirmed stays the one on which it was.
+        let waits = request.state == State::Requested;
+        let url = waits.then(|| self.page_address(ctx, &page));
+        let next = if waits { next } else { "It was confirmed; its page shows how far it is." };
         self.desk.fresh(&RequestOutput { request: view(&request), url, next })
     }
 

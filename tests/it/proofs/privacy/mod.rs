@@ -140,7 +140,7 @@ async fn live(client: &Client, stage: &Stage, person: &Person) {
         let add = json!({
             "ref": made["playlist"]["ref"],
             "tracks": [format!("{provider}:track:{track}")],
-            "idempotency_key": name,
+            "idempotency_key": format!("{name}-{provider}"),
         });
         client.call("playlist_add", add).await;
         client.call("playlists_list", json!({ "account": account })).await;
