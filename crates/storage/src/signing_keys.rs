@@ -61,7 +61,8 @@ impl Store {
         let rows = self.outside(async |connection| Ok(query.fetch_all(connection).await?)).await?;
         rows.into_iter()
             .map(|row| {
-                let unusable = || StoreError::not_understood("signing_keys.public_key", row.key_id.to_string());
+                let unusable =
+                    || StoreError::not_understood("signing_keys.public_key", row.key_id.to_string());
                 VerifyingKey::new(row.key_id, &row.public_key).ok_or_else(unusable)
             })
             .collect()

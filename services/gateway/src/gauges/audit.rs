@@ -19,7 +19,11 @@ pub(super) fn write(page: &mut Page<'_, '_>, gauges: &Gauges) -> fmt::Result {
         ("audit_checkpoints", "Checkpoints of the audit trail in the store", checkpoints.written),
         ("audit_checkpoint_failures", "Checkpoints that could not be made or stored", checkpoints.failures),
         ("audit_checkpoints_archived", "Checkpoints brought to the archive", checkpoints.archived),
-        ("audit_archive_failures", "Times that the archive did not take a checkpoint", checkpoints.archive_failures),
+        (
+            "audit_archive_failures",
+            "Times that the archive did not take a checkpoint",
+            checkpoints.archive_failures,
+        ),
     ];
     for (name, help, value) in counters {
         page.counter(name, help, value)?;
