@@ -196,7 +196,9 @@ async fn a_key_that_was_slipped_in_is_told_by_those_that_were_kept() {
     assert_eq!(sum(&run(&stage, &verify, 0).await)["keys"].as_array().unwrap().len(), 1);
     let slipped =
         stagedoor_crypto::SigningKey::generate(uuid::Uuid::from_u128(7), &stagedoor_crypto::SystemEntropy);
-    let public: String = slipped.verifying_key().bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let public: Vec<String> =
+        slipped.verifying_key().bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let public = public.concat();
     stage
         .sql(&format!(
             "INSERT INTO signing_keys (tenant_id, key_id, state, public_key, private_key, created_at)

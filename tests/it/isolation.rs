@@ -194,7 +194,7 @@ fn foreign_calls(tool: ToolName, owner: &Inhabited<'_>, music: &Music, cursors: 
         | ToolName::Devices
         | ToolName::PlaybackControl
         | ToolName::QueueAdd => vec![with(own(), "account", &account)],
-        ToolName::JobGet | ToolName::JobCancel => vec![own()],
+        ToolName::JobGet | ToolName::JobCancel | ToolName::ConsentSet => vec![own()],
         ToolName::TrackGet
         | ToolName::AlbumGet
         | ToolName::ArtistGet
@@ -204,7 +204,6 @@ fn foreign_calls(tool: ToolName, owner: &Inhabited<'_>, music: &Music, cursors: 
         | ToolName::SearchAll
         | ToolName::Resolve => Vec::new(),
         ToolName::PreferencesSet => vec![json!({ "preferences": {} })],
-        ToolName::ConsentSet => vec![own()],
         ToolName::AccountsList
         | ToolName::PreferencesGet
         | ToolName::ConsentGet

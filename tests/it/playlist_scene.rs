@@ -109,6 +109,6 @@ pub(crate) async fn at_both<F: AsyncFn(Scene<'_>)>(test: F) {
     let gateway = TestGateway::start(&stage).await;
     let ada = stage.inhabit("ada").await;
     for provider in Provider::ALL {
-        test(Scene::set(&stage, &gateway, &ada, *provider).await).await;
+        Box::pin(test(Scene::set(&stage, &gateway, &ada, *provider).await)).await;
     }
 }

@@ -189,6 +189,7 @@ const WITHDRAWN: &str = "withdrawn";
 
 /// Keeps a decision of which `context`'s principal tells. [`StoreError::Changed`] if another one came before it,
 /// [`StoreError::Missing`] if there is no such person.
+#[expect(clippy::missing_panics_doc, reason = "it cannot: a statement is plain data")]
 pub async fn decide(
     vault: &KeyVault,
     context: &TenantContext,

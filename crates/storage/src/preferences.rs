@@ -100,6 +100,7 @@ fn present(opened: &[u8], version: &str) -> Result<Document, StoreError> {
 /// Stores `document` as what `user` prefers in place of `before`, which was loaded and from which it was made, in the
 /// present version. [`StoreError::Changed`] if someone else stored something since, [`StoreError::Missing`] if there is
 /// no such person.
+#[expect(clippy::missing_panics_doc, reason = "it cannot: a document is JSON already")]
 pub async fn store(
     vault: &KeyVault,
     context: &TenantContext,

@@ -161,9 +161,12 @@ mod tests {
 
     #[test]
     fn every_seed_holds() {
-        seeds("cursors").iter().for_each(|seed| super::cursor(seed));
-        let arguments = seeds("arguments");
-        arguments.iter().for_each(|seed| super::arguments(std::str::from_utf8(seed).unwrap()));
+        for seed in seeds("cursors") {
+            super::cursor(&seed);
+        }
+        for seed in seeds("arguments") {
+            super::arguments(std::str::from_utf8(&seed).unwrap());
+        }
     }
 
     proptest! {

@@ -60,7 +60,7 @@ pub async fn run(command: TenantCommand) -> anyhow::Result<ExitCode> {
     let telemetry = telemetry::init(&config.telemetry, "stagedoor-tenant")?;
     let provisioning = provisioning(&config).await?;
     let operator = Operator::open(config).await?;
-    let done = delete(&operator, &provisioning, &arguments).await;
+    let done = Box::pin(delete(&operator, &provisioning, &arguments)).await;
     let finished = operator.finish().await;
     provisioning.close().await;
     telemetry.flush().await;
@@ -85,7 +85,7 @@ async fn delete(
         let begun = privacy_requests::request_tenant_erasure(provisioning, &context, id).await;
         begun.context("the deletion could not be begun")
     };
-    let request = operator.audited(&context, opening, begin).await?;
+    let request = Box::pin(operator.audited(&context, opening, begin)).await?;
     say(&format!(
         "{}: {} is served no more; its deletion is request {}",
         request.state.as_str(),

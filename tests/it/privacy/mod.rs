@@ -8,6 +8,7 @@ mod kills;
 mod refusals;
 mod tenant;
 
+use stagedoor_audit::AuditView;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
@@ -129,5 +130,5 @@ pub(crate) async fn tokens(stage: &Stage, who: &Inhabited<'_>) -> Vec<String> {
 /// What the audit trail says, as far as it can be read.
 pub(crate) async fn trail(tenant: &TestTenant<'_>) -> String {
     let views = tenant.audit_trail().await;
-    views.iter().filter_map(|view| view.json()).map(|json| json.to_string()).collect()
+    views.iter().filter_map(AuditView::json).map(|json| json.to_string()).collect()
 }

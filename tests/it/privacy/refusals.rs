@@ -80,7 +80,7 @@ async fn a_form_counts_only_from_our_own_page_in_the_same_browser() {
     }
     assert_eq!(state(&stage, "erasure").await, "requested");
 
-    let http = reqwest::Client::new();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let head = http.head(page.clone()).send().await.unwrap();
     assert_eq!((head.status().as_u16(), head.headers()["allow"].to_str().unwrap()), (405, "GET, POST"));
 }

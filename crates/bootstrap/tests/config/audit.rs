@@ -37,7 +37,7 @@ fn checkpoints_go_to_a_folder_or_a_bucket() {
 #[test]
 fn an_interval_of_nothing_and_one_of_hours_are_refused() {
     let minute = setting(VALID, &[]).load().audit;
-    assert_eq!(minute.checkpoint_interval(), Duration::from_secs(60));
+    assert_eq!(minute.checkpoint_interval(), Duration::from_mins(1));
     assert_eq!(minute.max_log_size_bytes, 1 << 30);
     for seconds in [0, 3_601] {
         let yaml = format!("{VALID}audit:\n  checkpoint_interval_seconds: {seconds}\n");

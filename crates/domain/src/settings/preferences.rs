@@ -63,7 +63,7 @@ impl Reader {
             match name.as_str() {
                 "enable_cache" => layer.enable_cache = self.switch(path, value),
                 "cache_duration" => {
-                    layer.cache_duration = self.at_least_one(path, value, CacheLayer::LONGEST)
+                    layer.cache_duration = self.at_least_one(path, value, CacheLayer::LONGEST);
                 }
                 _ => {}
             }

@@ -42,7 +42,7 @@ struct CachePatch {
     cache_duration: Option<u32>,
 }
 
-/// What may be done with usage data, besides consent_set.
+/// What may be done with usage data, besides `consent_set`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "its form is what counts")]

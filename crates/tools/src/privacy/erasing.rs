@@ -227,9 +227,8 @@ impl Privacy {
             let destroyed = erasure::destroy_person(self.desk.vault().store(), ctx, claim).await;
             match destroyed.map_err(|error| store_failure(&error))? {
                 Destroyed::Done => break,
-                Destroyed::Lost => return Ok(Stepped::Over),
                 Destroyed::RowsLeft if self.erase_all(ctx, claim).await? => {}
-                Destroyed::RowsLeft => return Ok(Stepped::Over),
+                Destroyed::RowsLeft | Destroyed::Lost => return Ok(Stepped::Over),
             }
         }
         self.desk.forget_person(ctx, user).await?;

@@ -27,7 +27,7 @@ const TRIES: [Duration; 7] = [
     Duration::from_mins(5),
     Duration::from_mins(15),
     Duration::from_mins(30),
-    Duration::from_mins(60),
+    Duration::from_hours(1),
 ];
 
 /// What became of the person's grants, by account, while the accounts are still there.

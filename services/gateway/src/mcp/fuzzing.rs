@@ -227,8 +227,12 @@ mod tests {
 
     #[test]
     fn every_seed_holds() {
-        seeds("json_rpc").iter().for_each(|seed| json_rpc(seed));
-        seeds("headers").iter().for_each(|seed| http_headers(seed));
+        for seed in seeds("json_rpc") {
+            json_rpc(&seed);
+        }
+        for seed in seeds("headers") {
+            http_headers(&seed);
+        }
     }
 
     proptest! {
@@ -274,7 +278,8 @@ mod tests {
                 "jsonrpc": "2.0", "id": 1, "method": "tools/call",
                 "params": { "name": "search", "arguments": { "region": region } },
             });
-            let head: String = lines.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+            let head: Vec<String> = lines.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+            let head = head.concat();
             http_headers(format!("mcp-method: tools/call\nmcp-name: search\n{head}\n{body}").as_bytes());
             http_headers(format!("{head}\n{body}").as_bytes());
         }

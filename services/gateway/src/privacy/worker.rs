@@ -120,7 +120,7 @@ impl PrivacyWorker {
         let Ok(place) = Arc::clone(places).try_acquire_owned() else { return };
         let (worker, ended, until) = (Arc::clone(self), Arc::clone(ended), until.clone());
         let work = async move {
-            if let Err(error) = worker.work(&claim, &until).await {
+            if let Err(error) = Box::pin(worker.work(&claim, &until)).await {
                 // Its claim ends by itself, and it is tried again.
                 tracing::warn!(request = %claim.request, error = %Chain(&error), "a deletion could not be begun");
             }
@@ -133,7 +133,7 @@ impl PrivacyWorker {
     async fn work(&self, claim: &Claim, until: &CancellationToken) -> Result<(), StoreError> {
         let Some(tenant) = self.store.tenant_by_id(claim.tenant).await?.map(Arc::new) else { return Ok(()) };
         let ctx = tenancy::establish_job(tenant, "privacy", self.clock.as_ref(), self.entropy.as_ref());
-        self.privacy.erase(&ctx, claim, &self.checkpointer, until).await;
+        Box::pin(self.privacy.erase(&ctx, claim, &self.checkpointer, until)).await;
         Ok(())
     }
 

@@ -1,6 +1,5 @@
 //! What an attacker makes: marks signed anew, and other values of the same form.
 
-use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use serde_json::Value;

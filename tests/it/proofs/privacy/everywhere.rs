@@ -1,5 +1,6 @@
 //! Everything that is stored or said anywhere, as text: the database, Redis, the archive of checkpoints, the logs.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use redis::AsyncTypedCommands;
@@ -70,7 +71,9 @@ fn spell(value: &redis::Value, text: &mut String) {
                 spell(value, text);
             }
         }
-        other => text.push_str(&format!("{other:?}")),
+        other => {
+            let _ = write!(text, "{other:?}");
+        }
     }
     text.push('\n');
 }
