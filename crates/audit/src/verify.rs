@@ -186,7 +186,14 @@ async fn compare(
     report: &mut VerificationReport,
 ) -> Result<(), VerifyError> {
     let tenant = context.tenant_id();
-    let last = archived.keys().next_back().copied();
+    // The last one stands for the others, which it follows from; where it differs, each is looked at.
+    let mut whole = false;
+    if let Some(last) = archived.keys().next_back().copied() {
+        let read = async |tx: &mut _| audit::checkpoints_after(tx, last - 1, 1).await;
+        let stored = vault.store().with_tenant::<_, StoreError>(context, read).await?;
+        let stored = stored.first().map(|stored| Checkpoint::of(tenant, stored));
+        whole = stored != archive.get(tenant, day, last).await?;
+    }
     let (mut after, mut seen) = (0, PAGE);
     while seen == PAGE {
         let read = async |tx: &mut _| audit::checkpoints_of_day(tx, day, after, PAGE).await;
@@ -194,9 +201,8 @@ async fn compare(
         seen = i64::try_from(page.len()).unwrap_or_default();
         for stored in page {
             after = stored.seq;
-            let forked = archived.remove(&stored.number) == Some(true);
-            // The last one stands for the others, which it follows from.
-            if (forked || Some(stored.number) == last)
+            let forked = archived.remove(&stored.number);
+            if forked.is_some_and(|forked| forked || whole)
                 && archive.get(tenant, day, stored.number).await? != Some(Checkpoint::of(tenant, &stored))
             {
                 report.tell(at(FaultKind::Archive, &Checkpoint::of(tenant, &stored)));

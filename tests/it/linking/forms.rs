@@ -72,7 +72,6 @@ async fn only_our_own_form_agrees() {
     let good = [form.clone(), cookie.clone(), own.clone(), site("same-origin")];
     for nonsense in [
         "",
-        "form=x",
         &format!("form={value}"),
         &format!("form={value}&decision=maybe"),
         &format!("form={value}&decision=agree&decision=decline"),
@@ -80,6 +79,7 @@ async fn only_our_own_form_agrees() {
     ] {
         assert_eq!(sent(&good, nonsense).await, "400 invalid_request", "{nonsense}");
     }
+    assert_eq!(sent(&good, "form=x").await, "400 link_state_invalid");
     let json = ("content-type", "application/json".to_owned());
     assert_eq!(sent(&[json, cookie.clone(), own.clone()], "{}").await, "415 unsupported_media_type");
     assert_eq!(sent(&good, &format!("{body}&x={}", "y".repeat(9_000))).await, "413 body_too_large");

@@ -199,7 +199,7 @@ async fn what_cannot_be_recorded_is_not_asked_for() {
     let client = music::client(&gateway, &ada);
     end_access(&stage, Provider::Spotify).await;
     // A read is recorded after it was done; its refresh is recorded before.
-    let append = "SELECT oid::regprocedure::text FROM pg_proc WHERE proname = 'audit_append'";
+    let append = "SELECT oid::regprocedure::text FROM pg_proc WHERE proname = 'audit_append_sized'";
     let function = stage.sql(append).await;
     stage.sql(&format!("REVOKE EXECUTE ON FUNCTION {function} FROM stagedoor_app")).await;
     let params = json!({ "name": "playlists_list", "arguments": { "provider": "spotify" } });

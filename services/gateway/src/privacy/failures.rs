@@ -136,7 +136,7 @@ mod tests {
             let html = view(&error, None).render().unwrap();
             assert!(html.contains("What to do now") && html.contains(code.as_str()), "{code}");
             assert!(!html.contains("<script"), "{code} reflects markup");
-            assert!(!html.contains("linked"), "{code} speaks of links");
+            assert!(!html.replace(code.as_str(), "").contains("linked"), "{code} speaks of links");
             assert!(status(*code).as_u16() >= 400, "{code}");
         }
     }
