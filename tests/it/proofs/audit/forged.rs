@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::edits::Place;
 use super::forging::hex;
-use super::stored::{Chosen, Known, each_table, known};
+use super::stored::{Chosen, Known, each_table, keep, known};
 use super::trails::Past;
 
 const SEED: u64 = 0xf0_4d;
@@ -26,7 +26,7 @@ async fn a_trail_signed_with_a_key_that_was_slipped_in_is_found() {
     let known = known(&past, &ada, &bob).await;
     let keys = past.keys(&ada).await;
     let (vault, context, days) = (past.stage.reader(), ada.tenant.context(), past.days());
-    past.stage.sql(&each_table("CREATE TABLE kept_{} AS SELECT * FROM {}")).await;
+    keep(&past.stage).await;
     let mut random = StdRng::seed_from_u64(SEED);
     let (mut missed, mut misplaced, mut archive_missed) = (0_u64, 0_u64, 0_u64);
     for _ in 0..forgeries {
@@ -47,11 +47,12 @@ async fn a_trail_signed_with_a_key_that_was_slipped_in_is_found() {
         }
         let archived = verify_stored(vault, context, days, Some(&past.archive())).await.unwrap();
         archive_missed += u64::from(!tampering.place.is_told(&archived));
-        let put_back = each_table("DELETE FROM {}; INSERT INTO {} SELECT * FROM kept_{}");
+        let put_back = each_table("DELETE FROM {}; INSERT INTO {} SELECT * FROM kept.{}");
         past.stage
             .sql(&format!("DELETE FROM signing_keys WHERE key_id = '{}'; {put_back}", forger.id()))
             .await;
     }
+    past.stage.sql("DROP SCHEMA kept CASCADE").await;
     prove_equal("audit.slipped_in_keys_not_found_by_kept_ones", missed, 0);
     prove_equal("audit.forgeries_not_placed_by_kept_keys", misplaced, 0);
     prove_equal("audit.forgeries_not_placed_by_the_archive", archive_missed, 0);

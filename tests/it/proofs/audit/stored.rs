@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use stagedoor_audit::{PayloadView, read_records, verify_export};
+use stagedoor_testkit::Stage;
 use stagedoor_testkit::proof::{ProofSize, prove_equal, remark};
 
 use super::edits::Place;
@@ -47,7 +48,7 @@ async fn every_tampering_with_the_database_is_found_and_placed() {
     assert!(clean.is_intact() && clean.erased > 0 && clean.checkpoints > 10, "{clean:?}");
     let known = known(&past, &ada, &bob).await;
     let keys = past.keys(&ada).await;
-    past.stage.sql(&each_table("CREATE TABLE kept_{} AS SELECT * FROM {}")).await;
+    keep(&past.stage).await;
 
     let mut random = StdRng::seed_from_u64(SEED);
     let (mut missed, mut misplaced, mut exported) = (0_u64, 0_u64, 0_u64);
@@ -72,11 +73,12 @@ async fn every_tampering_with_the_database_is_found_and_placed() {
                 ));
             }
         }
-        past.stage.sql(&each_table("DELETE FROM {}; INSERT INTO {} SELECT * FROM kept_{}")).await;
+        past.stage.sql(&each_table("DELETE FROM {}; INSERT INTO {} SELECT * FROM kept.{}")).await;
     }
     remark(format_args!("{exported} exported; {kinds:?}"));
     let after = past.verify(&ada).await;
     assert!(after.is_intact(), "what was put back is what was there: {after:?}");
+    past.stage.sql("DROP SCHEMA kept CASCADE").await;
     prove_equal("audit.database_tamperings_not_found", missed, 0);
     prove_equal("audit.database_tamperings_not_placed", misplaced, 0);
     prove_equal("audit.database_tamperings_tried", kinds.values().sum(), tamperings);
@@ -100,6 +102,12 @@ pub(super) async fn known(past: &Past, ada: &Trail<'_>, bob: &Trail<'_>) -> Know
     };
     let checkpoints = past.stage.sql(&list).await.lines().map(parse).collect();
     Known { tenant, other, records, checkpoints }
+}
+
+/// Keeps each table as it is, in a schema that no other test looks at: a stage's database is another test's afterwards.
+pub(super) async fn keep(stage: &Stage) {
+    let copies = each_table("CREATE TABLE kept.{} AS SELECT * FROM {}");
+    stage.sql(&format!("DROP SCHEMA IF EXISTS kept CASCADE; CREATE SCHEMA kept; {copies}")).await;
 }
 
 pub(super) fn each_table(statement: &str) -> String {
