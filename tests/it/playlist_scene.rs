@@ -105,10 +105,11 @@ pub(crate) fn error(answer: &Answer) -> Value {
 
 /// At both services, each with a playlist of its own.
 pub(crate) async fn at_both<F: AsyncFn(Scene<'_>)>(test: F) {
-    let stage = Stage::start().await;
-    let gateway = TestGateway::start(&stage).await;
-    let ada = stage.inhabit("ada").await;
+    let stage = Box::pin(Stage::start()).await;
+    let gateway = Box::pin(TestGateway::start(&stage)).await;
+    let ada = Box::pin(stage.inhabit("ada")).await;
     for provider in Provider::ALL {
-        Box::pin(test(Scene::set(&stage, &gateway, &ada, *provider).await)).await;
+        let scene = Box::pin(Scene::set(&stage, &gateway, &ada, *provider)).await;
+        Box::pin(test(scene)).await;
     }
 }
