@@ -182,7 +182,7 @@ pub struct CacheCounters {
     pub l1_entries: u64,
     /// Round trips to Redis.
     pub redis_trips: u64,
-    /// Of these, those that write down what was counted, beside the calls.
+    /// Of these, those that no call waits for: they write down what was counted, or keep what came along with an answer.
     pub redis_trips_beside: u64,
     /// Generations and the leases on them.
     pub generations: GenerationCounters,
@@ -227,7 +227,11 @@ pub(crate) struct Count(AtomicU64);
 
 impl Count {
     pub(crate) fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.add_many(1);
+    }
+
+    pub(crate) fn add_many(&self, number: u64) {
+        self.0.fetch_add(number, Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {

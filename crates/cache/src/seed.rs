@@ -43,6 +43,7 @@ impl Cache {
             let puts = kept
                 .iter()
                 .map(|(text, held, existing)| level.put(ctx, Reader::Tenant, text, &held.entry, *existing));
+            self.counts.trips_beside.add_many(planted as u64);
             join_all(puts).await;
         }
         planted
