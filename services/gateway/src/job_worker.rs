@@ -1,5 +1,5 @@
-//! Works on jobs that are due, of any tenant and whichever replica they were begun at: claims a few at a time, makes the
-//! context of whoever began each, and has the tools do the work. What a job does is theirs.
+//! Works on jobs that are due, of any tenant and whichever replica they were begun at: makes the context of whoever began
+//! each, and has the tools do the work. What a job does is theirs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,20 +12,16 @@ use stagedoor_domain::{
 use stagedoor_storage::jobs::{self, BegunBy, Claim};
 use stagedoor_storage::{KeyVault, StoreError};
 use stagedoor_tools::Dispatcher;
-use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::background::Background;
+use crate::claims::Claims;
 use crate::tenancy;
 
 /// Jobs that one replica works on at a time.
 const AT_A_TIME: usize = 4;
 /// Jobs of one tenant that all replicas together work on at a time.
 const OF_A_TENANT: u32 = 2;
-/// How often it is looked for jobs that another replica was given, or has left; more or less by a quarter, so that
-/// replicas do not look all at once.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-
 /// How often it is looked whether whoever began a job that is under way may still do what it does.
 const LOOK_AGAIN_EVERY: Duration = Duration::from_secs(1);
 
@@ -40,62 +36,25 @@ pub struct JobWorker {
 }
 
 impl JobWorker {
-    /// Works until `until`, which also has jobs under way given back after their step; the process waits for them as for
-    /// writes.
+    /// Works until `until`, which also has jobs under way given back after their step.
     pub async fn run(self: Arc<Self>, until: CancellationToken) {
-        let places = Arc::new(Semaphore::new(AT_A_TIME));
-        let ended = Arc::new(Notify::new());
-        let mut failing = false;
-        while !until.is_cancelled() {
-            let free = u32::try_from(places.available_permits()).unwrap_or_default();
-            match self.claim(free).await {
-                Ok(claims) => {
-                    failing = false;
-                    for claim in claims {
-                        self.begin(claim, (&places, &ended), &until);
-                    }
-                }
-                Err(error) => {
-                    if !failing {
-                        tracing::warn!(error = %Chain(&error), "jobs wait, because they cannot be claimed");
-                    }
-                    failing = true;
-                }
-            }
-            tokio::select! {
-                () = until.cancelled() => {}
-                () = self.dispatcher.desk().jobs().work() => {}
-                () = ended.notified() => {}
-                () = tokio::time::sleep(self.pause()) => {}
-            }
-        }
-    }
-
-    async fn claim(&self, most: u32) -> Result<Vec<Claim>, StoreError> {
-        if most == 0 {
-            return Ok(Vec::new());
-        }
-        jobs::claim_due(self.vault.store(), most, OF_A_TENANT).await
-    }
-
-    fn begin(
-        self: &Arc<Self>,
-        claim: Claim,
-        (places, ended): (&Arc<Semaphore>, &Arc<Notify>),
-        until: &CancellationToken,
-    ) {
-        // There is a place for each that was claimed: nobody else takes one.
-        let Ok(place) = Arc::clone(places).try_acquire_owned() else { return };
-        let (worker, ended, until) = (Arc::clone(self), Arc::clone(ended), until.clone());
-        let work = async move {
-            if let Err(error) = worker.work(&claim, &until).await {
-                // Its claim ends by itself, and it is tried again.
-                tracing::warn!(job = %claim.job, error = %Chain(&error), "a job could not be begun");
-            }
-            drop(place);
-            ended.notify_one();
+        let claims = Claims {
+            name: "job",
+            at_a_time: AT_A_TIME,
+            background: &self.background,
+            entropy: self.entropy.as_ref(),
         };
-        drop(self.background.spawn("job", work));
+        let work = |claim: Claim| {
+            let (worker, until) = (Arc::clone(&self), until.clone());
+            async move {
+                if let Err(error) = worker.work(&claim, &until).await {
+                    // Its claim ends by itself, and it is tried again.
+                    tracing::warn!(job = %claim.job, error = %Chain(&error), "a job could not be begun");
+                }
+            }
+        };
+        let claim = |most| jobs::claim_due(self.vault.store(), most, OF_A_TENANT);
+        claims.run(claim, work, || self.dispatcher.desk().jobs().work(), &until).await;
     }
 
     async fn work(&self, claim: &Claim, until: &CancellationToken) -> Result<(), StoreError> {
@@ -193,12 +152,6 @@ impl JobWorker {
             Some(now) => (with_rights_of_both(now, begun_by), None),
             None => (without_rights(claim), Some(ended())),
         })
-    }
-
-    fn pause(&self) -> Duration {
-        let mut random = [0];
-        self.entropy.fill(&mut random);
-        LOOK_EVERY * 3 / 4 + LOOK_EVERY / 512 * u32::from(random[0])
     }
 }
 

@@ -6,6 +6,7 @@ pub mod assembly;
 pub mod audit_command;
 pub mod authn;
 pub mod background;
+mod claims;
 pub mod client;
 pub mod concurrency;
 pub mod connect;

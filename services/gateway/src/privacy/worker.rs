@@ -1,5 +1,5 @@
-//! Works on deletions that are due, of any tenant and wherever they were confirmed: claims a few at a time and has
-//! `stagedoor_tools::Privacy` do their steps. A replica that dies leaves its claims to the others.
+//! Works on deletions that are due, of any tenant and wherever they were confirmed: has `stagedoor_tools::Privacy` do
+//! their steps. A replica that dies leaves its claims to the others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,17 +11,14 @@ use stagedoor_domain::{Clock, Entropy};
 use stagedoor_storage::privacy_requests::{self, Claim};
 use stagedoor_storage::{Store, StoreError};
 use stagedoor_tools::Privacy;
-use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::background::Background;
+use crate::claims::Claims;
 use crate::tenancy;
 
 /// Deletions that one replica works on at a time.
 const AT_A_TIME: usize = 2;
-/// How often it is looked for deletions; more or less by a quarter, so that replicas do not look all at once.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-
 /// How often it is counted how many requests are open.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
 
@@ -52,34 +49,25 @@ pub struct PrivacyWorker {
 }
 
 impl PrivacyWorker {
-    /// Works until `until`, which also has deletions under way given back after their step; the process waits for them
-    /// as for writes.
+    /// Works until `until`, which also has deletions under way given back after their step.
     pub async fn run(self: Arc<Self>, until: CancellationToken) {
-        let places = Arc::new(Semaphore::new(AT_A_TIME));
-        let ended = Arc::new(Notify::new());
-        let mut failing = false;
-        while !until.is_cancelled() {
-            let free = u32::try_from(places.available_permits()).unwrap_or_default();
-            match self.claim(free).await {
-                Ok(claims) => {
-                    failing = false;
-                    for claim in claims {
-                        self.begin(claim, (&places, &ended), &until);
-                    }
-                }
-                Err(error) => {
-                    if !failing {
-                        tracing::warn!(error = %Chain(&error), "deletions wait, because they cannot be claimed");
-                    }
-                    failing = true;
+        let claims = Claims {
+            name: "deletion",
+            at_a_time: AT_A_TIME,
+            background: &self.background,
+            entropy: self.entropy.as_ref(),
+        };
+        let work = |claim: Claim| {
+            let (worker, until) = (Arc::clone(&self), until.clone());
+            async move {
+                if let Err(error) = Box::pin(worker.work(&claim, &until)).await {
+                    // Its claim ends by itself, and it is tried again.
+                    tracing::warn!(request = %claim.request, error = %Chain(&error), "a deletion could not be begun");
                 }
             }
-            tokio::select! {
-                () = until.cancelled() => {}
-                () = ended.notified() => {}
-                () = tokio::time::sleep(self.pause()) => {}
-            }
-        }
+        };
+        let claim = |most| privacy_requests::claim_due(&self.store, most);
+        claims.run(claim, work, std::future::pending::<()>, &until).await;
     }
 
     /// Counts the requests that are open until `until`, for the metrics.
@@ -103,43 +91,10 @@ impl PrivacyWorker {
         }
     }
 
-    async fn claim(&self, most: u32) -> Result<Vec<Claim>, StoreError> {
-        if most == 0 {
-            return Ok(Vec::new());
-        }
-        privacy_requests::claim_due(&self.store, most).await
-    }
-
-    fn begin(
-        self: &Arc<Self>,
-        claim: Claim,
-        (places, ended): (&Arc<Semaphore>, &Arc<Notify>),
-        until: &CancellationToken,
-    ) {
-        // There is a place for each that was claimed: nobody else takes one.
-        let Ok(place) = Arc::clone(places).try_acquire_owned() else { return };
-        let (worker, ended, until) = (Arc::clone(self), Arc::clone(ended), until.clone());
-        let work = async move {
-            if let Err(error) = Box::pin(worker.work(&claim, &until)).await {
-                // Its claim ends by itself, and it is tried again.
-                tracing::warn!(request = %claim.request, error = %Chain(&error), "a deletion could not be begun");
-            }
-            drop(place);
-            ended.notify_one();
-        };
-        drop(self.background.spawn("deletion", work));
-    }
-
     async fn work(&self, claim: &Claim, until: &CancellationToken) -> Result<(), StoreError> {
         let Some(tenant) = self.store.tenant_by_id(claim.tenant).await?.map(Arc::new) else { return Ok(()) };
         let ctx = tenancy::establish_job(tenant, "privacy", self.clock.as_ref(), self.entropy.as_ref());
         Box::pin(self.privacy.erase(&ctx, claim, &self.checkpointer, until)).await;
         Ok(())
-    }
-
-    fn pause(&self) -> Duration {
-        let mut random = [0];
-        self.entropy.fill(&mut random);
-        LOOK_EVERY * 3 / 4 + LOOK_EVERY / 512 * u32::from(random[0])
     }
 }
