@@ -1,16 +1,12 @@
-//! The words and the status of every failure of a link page. Each says what happened and what to do now.
+//! The words of the failures that are told on a link page in a way of its own, and their status. Each says what happened
+//! and what to do now.
 
 use http::StatusCode;
 use stagedoor_domain::{ErrorCode, Provider, PublicError};
 
 use super::visit::Step;
+use crate::pages::failures::{self, Words};
 use crate::pages::{MessageView, Removal, sentence};
-
-struct Words {
-    heading: &'static str,
-    what: &'static str,
-    now: &'static str,
-}
 
 /// The page of a failure; `granted` is the service at which the person had said yes before it.
 pub(super) fn view(
@@ -19,28 +15,20 @@ pub(super) fn view(
     granted: Option<Provider>,
     call: Option<String>,
 ) -> MessageView {
-    let Words { heading, what, now } = words(error.code);
-    MessageView {
-        heading,
-        // The others are told in full by our own words; some of theirs are for agents.
-        what: if error.code == ErrorCode::LinkFailed { sentence(&error.message) } else { what.to_owned() },
-        remove_at: granted.and_then(Removal::at),
-        now,
-        again: may_be_tried_again(error.code, step),
-        code: Some(error.code.as_str()),
-        call,
+    let mut page = words(error.code).page(error, may_be_tried_again(error.code, step), call);
+    page.remove_at = granted.and_then(Removal::at);
+    // The others are told in full by our own words; some of theirs are for agents.
+    if error.code == ErrorCode::LinkFailed {
+        page.what = sentence(&error.message);
     }
+    page
 }
 
-/// The status of a failure's page. Codes that are a tool's have none of their own: they are someone else's failure.
+/// The status of a failure's page. To decline is an answer like any other.
 pub(super) fn status(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::LinkDeclined => StatusCode::OK,
-        ErrorCode::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
-        other => match other.http_status() {
-            200 => StatusCode::BAD_GATEWAY,
-            status => StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-        },
+        other => failures::status(other),
     }
 }
 
@@ -48,27 +36,18 @@ pub(super) fn status(code: ErrorCode) -> StatusCode {
 /// what became of it.
 const fn may_be_tried_again(code: ErrorCode, step: Step) -> bool {
     match code {
-        ErrorCode::LinkUnderway
-        | ErrorCode::RateLimited
-        | ErrorCode::StoreUnavailable
-        | ErrorCode::KeyUnavailable
-        | ErrorCode::AuditUnavailable => true,
+        ErrorCode::LinkUnderway => true,
         ErrorCode::DeadlineExceeded => matches!(step, Step::Callback),
         // The form of an older copy of the page, or cookies that are allowed only now.
         ErrorCode::LinkStateInvalid | ErrorCode::BodyTimeout | ErrorCode::InvalidRequest => {
             matches!(step, Step::Consent | Step::Decision)
         }
-        _ => false,
+        other => failures::passes(other),
     }
 }
 
 const fn words(code: ErrorCode) -> Words {
     match code {
-        ErrorCode::LinkUnknown => Words {
-            heading: "This link does not work",
-            what: "There is no such link: part of its address may be missing, or it is too old.",
-            now: "Copy the whole address from your agent, or ask it for a new link.",
-        },
         ErrorCode::LinkExpired => Words {
             heading: "This link has expired",
             what: "A link works for a few minutes only, and until a newer one takes its place. Nothing was linked.",
@@ -109,54 +88,12 @@ const fn words(code: ErrorCode) -> Words {
             what: "The agent's key has been withdrawn, or has ended, since it asked for this link. Nothing was linked.",
             now: "You can close this page. If you still want to link an account, ask whoever gave you the agent.",
         },
-        ErrorCode::InvalidOrigin => Words {
-            heading: "This form came from another site",
-            what: "Your answer was sent by a page that is not ours, so it was not taken. Nothing was linked.",
-            now: "Close that page. To link an account, open the address that your agent gave you.",
-        },
-        ErrorCode::InvalidHost | ErrorCode::NotFound => Words {
-            heading: "There is nothing here",
-            what: "This address leads to no page.",
-            now: "Copy the whole address from your agent, or ask it for a new link.",
-        },
-        ErrorCode::MethodNotAllowed => Words {
-            heading: "This page can only be opened or answered",
-            what: "Your program asked for something that this page does not do.",
-            now: "Open the address in a web browser.",
-        },
-        ErrorCode::TooManyAttempts => Words {
-            heading: "Too many attempts",
-            what: "This address leads to no link, and your network has tried too many addresses or keys that do not exist.",
-            now: "Wait a quarter of an hour. An address that is complete and right works in the meantime too.",
-        },
-        ErrorCode::RateLimited => Words {
-            heading: "Too many requests",
-            what: "More requests came from your network than this service answers at a time.",
-            now: "Wait a minute, then open the page again.",
-        },
-        ErrorCode::InvalidRequest
-        | ErrorCode::BodyTooLarge
-        | ErrorCode::BodyTimeout
-        | ErrorCode::UnsupportedMediaType => Words {
-            heading: "Your answer could not be read",
-            what: "The form did not arrive as this page sends it. Nothing was linked.",
-            now: "Open the page again and answer once more.",
-        },
-        ErrorCode::StoreUnavailable | ErrorCode::KeyUnavailable | ErrorCode::AuditUnavailable => Words {
-            heading: "This does not work at the moment",
-            what: "Something that is needed here is out of reach. Nothing was linked.",
-            now: "Try again in a minute. If the link has expired by then, ask the agent for a new one.",
-        },
         ErrorCode::DeadlineExceeded => Words {
             heading: "This takes too long",
             what: "The music service has not answered in time. The account may still be linked in a moment.",
             now: "Open this page anew in a moment, or ask the agent whether it worked.",
         },
-        _ => Words {
-            heading: "Something went wrong",
-            what: "The account was not linked.",
-            now: "Ask the agent for a new link. If this happens again, tell whoever runs this service, and give them the code below.",
-        },
+        other => failures::words(other),
     }
 }
 

@@ -3,6 +3,7 @@
 //! deletes data. The addresses hold secrets and are never logged.
 
 mod cookies;
+pub(crate) mod failures;
 mod form;
 mod message;
 mod page;

@@ -37,7 +37,7 @@ impl pages::Step for Step {
         _granted: Option<Provider>,
         call: Option<String>,
     ) -> (StatusCode, MessageView) {
-        (failures::status(error.code), failures::view(error, call))
+        (pages::failures::status(error.code), failures::view(error, call))
     }
 }
 
