@@ -89,6 +89,23 @@ async fn a_grant_whose_last_refresh_never_ended_is_not_called_revoked() {
 }
 
 #[tokio::test]
+async fn a_session_that_cannot_be_read_for_another_reason_than_damage_is_not_given_up() {
+    let stage = Stage::start().await;
+    let gateway = TestGateway::start(&stage).await;
+    let ada = stage.inhabit("ada").await;
+    let client = music::client(&gateway, &ada);
+    // A column that only the reading of a session needs.
+    stage.sql("ALTER TABLE provider_sessions RENAME COLUMN last_accessed TO away").await;
+    let refused = client.tool("account_unlink", of_tidal(&ada)).await;
+    assert_eq!(refused.code().as_deref(), Some("internal"), "{}", refused.text());
+    assert_eq!(left(&stage, &ada), 1, "{}", refused.text());
+    stage.sql("ALTER TABLE provider_sessions RENAME COLUMN away TO last_accessed").await;
+    let unlinked = client.call("account_unlink", of_tidal(&ada)).await;
+    assert_eq!(unlinked["revocation"], "revoked", "{unlinked}");
+    assert_eq!(left(&stage, &ada), 0, "{unlinked}");
+}
+
+#[tokio::test]
 async fn a_session_that_unlinking_rotates_is_recorded_as_such() {
     let (stage, clock) = super::frozen().await;
     let gateway = TestGateway::start(&stage).await;

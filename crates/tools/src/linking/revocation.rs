@@ -53,11 +53,11 @@ pub(crate) async fn end_there(
     let session = match desk.opener.find(ctx, client, account).await {
         Ok(Some(session)) => session,
         Ok(None) => return Ok(Some((Ending::NoGrant, Seen::Nothing))),
-        // It may open in a moment.
-        Err(error) if matches!(error.code, ErrorCode::StoreUnavailable | ErrorCode::KeyUnavailable) => {
-            return Err(error);
+        Err(error) if error.code == ErrorCode::SessionUnreadable => {
+            return Ok(Some((Ending::Failed, Seen::Closed)));
         }
-        Err(_) => return Ok(Some((Ending::Failed, Seen::Closed))),
+        // Nothing is known about the grant: it may be read in a moment.
+        Err(error) => return Err(error),
     };
     let settled = match claim(desk, ctx, &session, until).await {
         Ok(Some(settled)) => settled,
