@@ -1,5 +1,7 @@
 //! Two tenants on one installation: no table, no tool, no key in Redis and no answer mixes them.
 
+mod fixtures;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::StreamExt;
@@ -8,74 +10,11 @@ use stagedoor_domain::policy::Quota;
 use stagedoor_domain::{Provider, ToolName};
 use stagedoor_testkit::{Client, Era, Inhabited, KeySpec, Stage, TestGateway};
 
+use self::fixtures::FIXTURES;
 use crate::music::{self, Music};
 
 /// Tools for which another tenant's things may be answered with data. May only get shorter.
 const EXCEPTIONS: &[ToolName] = &[];
-
-/// Tables that a run like this does not fill, with a row for the tenant `$1`.
-const FIXTURES: &[(&str, &str)] = &[
-    (
-        "audit_checkpoints",
-        "INSERT INTO audit_checkpoints VALUES ('$1', current_date, 1, sha256('x'), now(), gen_random_uuid(), 'x')",
-    ),
-    (
-        "audit_checkpoint_heads",
-        "INSERT INTO audit_checkpoint_heads VALUES ('$1', 0, sha256('x')) ON CONFLICT DO NOTHING",
-    ),
-    (
-        "signing_keys",
-        "INSERT INTO signing_keys (tenant_id, key_id, state, public_key, private_key, created_at) \
-         VALUES ('$1', gen_random_uuid(), 'retired', sha256('x'), 'x', now())",
-    ),
-    (
-        "session_quarantine",
-        "INSERT INTO session_quarantine SELECT tenant_id, gen_random_uuid(), account_id, 'damaged', now(), \
-         session_id, schema_version, access_token, refresh_token, scopes, token_expires_at, authorized_at, revision \
-         FROM provider_sessions WHERE tenant_id = '$1'",
-    ),
-    (
-        "session_imports",
-        "INSERT INTO session_imports SELECT tenant_id, sha256(account_id::text::bytea), user_id, account_id, 'linked', \
-         now() FROM linked_accounts WHERE tenant_id = '$1'",
-    ),
-    (
-        "limit_violations",
-        "INSERT INTO limit_violations VALUES ('$1', 'key:AAAAAAAAAAAA', 'search-60', now(), NULL, 1, 0, now(), now())",
-    ),
-    (
-        "erasure_tombstones",
-        "INSERT INTO erasure_tombstones SELECT tenant_id, sha256(request_id::text::bytea), request_id, now() \
-         FROM privacy_requests WHERE tenant_id = '$1'",
-    ),
-    // What unlinking takes along.
-    (
-        "playlist_versions",
-        "INSERT INTO playlist_versions SELECT tenant_id, account_id, 'spotify:playlist:x', 1, gen_random_uuid(), \
-         user_id, NULL, 'before', NULL, now(), 0, sha256('x'), 'x', '{}' FROM linked_accounts WHERE tenant_id = '$1'",
-    ),
-    (
-        "playlist_chunks",
-        "INSERT INTO playlist_chunks SELECT tenant_id, account_id, 'spotify:playlist:x', gen_random_uuid(), 'x' \
-         FROM linked_accounts WHERE tenant_id = '$1'",
-    ),
-    (
-        "idempotency_keys",
-        "INSERT INTO idempotency_keys SELECT tenant_id, 'key:AAAAAAAAAAAA', sha256(account_id::text::bytea), \
-         gen_random_uuid(), user_id, account_id, 'playlist_add', sha256('x'), gen_random_uuid(), now(), 0, NULL, NULL, \
-         now() + interval '1 day' FROM linked_accounts WHERE tenant_id = '$1'",
-    ),
-    (
-        "jobs",
-        "INSERT INTO jobs (tenant_id, job_id, kind, user_id, principal, scopes, toolsets, read_only, state, document, \
-         expires_at) SELECT tenant_id, gen_random_uuid(), 'transfer', user_id, 'key:AAAAAAAAAAAA', '{}', '{}', false, \
-         'waiting', 'x', now() + interval '1 day' FROM linked_accounts WHERE tenant_id = '$1'",
-    ),
-    (
-        "job_parts",
-        "INSERT INTO job_parts SELECT tenant_id, job_id, 1000000, 1, 'x' FROM jobs WHERE tenant_id = '$1'",
-    ),
-];
 
 /// Every tool once on both providers, for each of the tenants; then an account that is used once, because the last
 /// tool unlinked the first.

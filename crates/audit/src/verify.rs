@@ -113,23 +113,21 @@ async fn verify(
     keys: &[VerifyingKey],
     archive: Option<&CheckpointArchive>,
 ) -> Result<VerificationReport, VerifyError> {
-    // The archive first: what it has, the database had before.
     let mut archived = Vec::new();
     if let Some(archive) = archive {
+        // In this order: the archive has what is noted, and the database had before what the archive has.
+        let line = async |tx: &mut _| audit::checkpoint_head(tx).await;
+        let line = vault.store().with_tenant::<_, StoreError>(context, line).await?;
+        let noted = line.map_or(0, |line| line.archived);
         for day in days.iter() {
             let numbers = archive.numbers(context.tenant_id(), day).await?;
-            if !numbers.is_empty() {
-                archived.push((day, numbers));
-            }
+            archived.push(ArchivedDay { archive, day, numbers, noted });
         }
     }
     let mut report = check(vault, context, days, keys).await?;
     line_end(vault, context, &mut report).await?;
-    if let Some(archive) = archive {
-        for (day, numbers) in archived {
-            compare(vault, context, archive, day, numbers, &mut report).await?;
-        }
-        lacking(vault, context, archive, days, &mut report).await?;
+    for day in archived {
+        day.compare(vault, context, &mut report).await?;
     }
     Ok(report)
 }
@@ -176,65 +174,35 @@ async fn line_end(
     Ok(())
 }
 
-/// What the archive has of a day, held against the database: each must be there, and state what the chain says.
-async fn compare(
-    vault: &KeyVault,
-    context: &TenantContext,
-    archive: &CheckpointArchive,
+/// What the archive has of a day.
+struct ArchivedDay<'a> {
+    archive: &'a CheckpointArchive,
     day: NaiveDate,
-    mut archived: BTreeMap<i64, bool>,
-    report: &mut VerificationReport,
-) -> Result<(), VerifyError> {
-    let tenant = context.tenant_id();
-    // The last one stands for the others, which it follows from; where it differs, each is looked at.
-    let mut whole = false;
-    if let Some(last) = archived.keys().next_back().copied() {
-        let read = async |tx: &mut _| audit::checkpoints_after(tx, last - 1, 1).await;
-        let stored = vault.store().with_tenant::<_, StoreError>(context, read).await?;
-        let stored = stored.first().map(|stored| Checkpoint::of(tenant, stored));
-        whole = stored != archive.get(tenant, day, last).await?;
-    }
-    let (mut after, mut seen) = (0, PAGE);
-    while seen == PAGE {
-        let read = async |tx: &mut _| audit::checkpoints_of_day(tx, day, after, PAGE).await;
-        let page = vault.store().with_tenant::<_, StoreError>(context, read).await?;
-        seen = i64::try_from(page.len()).unwrap_or_default();
-        for stored in page {
-            after = stored.seq;
-            let forked = archived.remove(&stored.number);
-            if forked.is_some_and(|forked| forked || whole)
-                && archive.get(tenant, day, stored.number).await? != Some(Checkpoint::of(tenant, &stored))
-            {
-                report.tell(at(FaultKind::Archive, &Checkpoint::of(tenant, &stored)));
-            }
-        }
-    }
-    for number in archived.into_keys() {
-        let Some(checkpoint) = archive.get(tenant, day, number).await? else { continue };
-        report.tell(at(FaultKind::Archive, &checkpoint));
-        let seq = checkpoint.seq;
-        let read = async |tx: &mut _| audit::records(tx, day, seq - 1, 1).await;
-        let record = vault.store().with_tenant::<_, StoreError>(context, read).await?;
-        if !record.first().is_some_and(|record| record.seq == seq && record.hash == checkpoint.hash) {
-            report.tell(at(FaultKind::Checkpoint, &checkpoint));
-        }
-    }
-    Ok(())
+    /// The numbers of its checkpoints, and whether there is more than one of that number.
+    numbers: BTreeMap<i64, bool>,
+    /// It must have those up to this number, by what is noted in the database.
+    noted: i64,
 }
 
-/// Checkpoints that the archive must have by what is noted in the database, and has not.
-async fn lacking(
-    vault: &KeyVault,
-    context: &TenantContext,
-    archive: &CheckpointArchive,
-    days: DayRange,
-    report: &mut VerificationReport,
-) -> Result<(), VerifyError> {
-    let read = async |tx: &mut _| audit::checkpoint_head(tx).await;
-    let line = vault.store().with_tenant::<_, StoreError>(context, read).await?;
-    let Some(line) = line else { return Ok(()) };
-    for day in days.iter() {
-        let numbers = archive.numbers(context.tenant_id(), day).await?;
+impl ArchivedDay<'_> {
+    /// Holds it against the database: what it has must be there and state what the chain says, and what it must have it
+    /// has.
+    async fn compare(
+        self,
+        vault: &KeyVault,
+        context: &TenantContext,
+        report: &mut VerificationReport,
+    ) -> Result<(), VerifyError> {
+        let Self { archive, day, mut numbers, noted } = self;
+        let tenant = context.tenant_id();
+        // The last one stands for the others, which it follows from; where it differs, each is looked at.
+        let mut whole = false;
+        if let Some(last) = numbers.keys().next_back().copied() {
+            let read = async |tx: &mut _| audit::checkpoints_after(tx, last - 1, 1).await;
+            let stored = vault.store().with_tenant::<_, StoreError>(context, read).await?;
+            let stored = stored.first().map(|stored| Checkpoint::of(tenant, stored));
+            whole = stored != archive.get(tenant, day, last).await?;
+        }
         let (mut after, mut seen) = (0, PAGE);
         while seen == PAGE {
             let read = async |tx: &mut _| audit::checkpoints_of_day(tx, day, after, PAGE).await;
@@ -242,13 +210,29 @@ async fn lacking(
             seen = i64::try_from(page.len()).unwrap_or_default();
             for stored in page {
                 after = stored.seq;
-                if stored.number <= line.archived && !numbers.contains_key(&stored.number) {
-                    report.tell(at(FaultKind::Archive, &Checkpoint::of(context.tenant_id(), &stored)));
+                let stored = Checkpoint::of(tenant, &stored);
+                let is_as_archived = match numbers.remove(&stored.number) {
+                    None => stored.number > noted,
+                    Some(false) if !whole => true,
+                    Some(_) => archive.get(tenant, day, stored.number).await?.as_ref() == Some(&stored),
+                };
+                if !is_as_archived {
+                    report.tell(at(FaultKind::Archive, &stored));
                 }
             }
         }
+        for number in numbers.into_keys() {
+            let Some(checkpoint) = archive.get(tenant, day, number).await? else { continue };
+            report.tell(at(FaultKind::Archive, &checkpoint));
+            let seq = checkpoint.seq;
+            let read = async |tx: &mut _| audit::records(tx, day, seq - 1, 1).await;
+            let record = vault.store().with_tenant::<_, StoreError>(context, read).await?;
+            if !record.first().is_some_and(|record| record.seq == seq && record.hash == checkpoint.hash) {
+                report.tell(at(FaultKind::Checkpoint, &checkpoint));
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 async fn public_keys(vault: &KeyVault, context: &TenantContext) -> Result<Vec<VerifyingKey>, StoreError> {

@@ -18,112 +18,110 @@ pub(super) async fn read(
 ) -> Result<Option<Vec<Raw>>, StoreError> {
     let tenant = transaction.tenant_id().0;
     let connection = transaction.connection();
-    // Rows as they are but for what is withheld, and beside them what is sealed.
+    // Rows as they are but for what is withheld, where they are in the order, and nothing that is sealed.
     macro_rules! read {
-        ($sql:tt) => {
-            sqlx::query_as!(Raw, $sql, tenant, user.0, after, limit).fetch_all(connection).await?
+        ($row:tt, $place:tt, $from:tt) => {
+            sqlx::query_as!(
+                Raw,
+                "SELECT "
+                    + $row
+                    + r#" AS "row!: Json<Map<String, Value>>",
+                ARRAY["#
+                    + $place
+                    + r#"] AS "cursor!",
+                NULL::uuid AS "place?", NULL::bytea AS "first?", NULL::bigint AS "first_revision?",
+                NULL::bytea AS "second?", NULL::bigint AS "second_revision?"
+            "#
+                    + $from,
+                tenant,
+                user.0,
+                after,
+                limit
+            )
+            .fetch_all(connection)
+            .await?
         };
     }
     let rows = match table {
         "users" => read!(
-            r#"SELECT to_jsonb(t) AS "row!: Json<Map<String, Value>>",
-                ARRAY[t.user_id::text] AS "cursor!",
-                NULL::uuid AS "place?", NULL::bytea AS "first?", NULL::bigint AS "first_revision?",
-                NULL::bytea AS "second?", NULL::bigint AS "second_revision?"
-            FROM users t
+            "to_jsonb(t)",
+            "t.user_id::text",
+            "FROM users t
             WHERE t.tenant_id = $1 AND t.user_id = $2
             AND t.user_id > COALESCE(($3::text[])[1]::uuid, '00000000-0000-0000-0000-000000000000')
-            ORDER BY t.user_id LIMIT $4"#
+            ORDER BY t.user_id LIMIT $4"
         ),
         "data_keys" => read!(
-            r#"SELECT to_jsonb(t) - ARRAY['wrapped_key'] AS "row!: Json<Map<String, Value>>",
-                ARRAY[t.key_id::text] AS "cursor!",
-                NULL::uuid AS "place?", NULL::bytea AS "first?", NULL::bigint AS "first_revision?",
-                NULL::bytea AS "second?", NULL::bigint AS "second_revision?"
-            FROM data_keys t
+            "to_jsonb(t) - ARRAY['wrapped_key']",
+            "t.key_id::text",
+            "FROM data_keys t
             WHERE t.tenant_id = $1 AND t.user_id = $2
             AND t.key_id > COALESCE(($3::text[])[1]::uuid, '00000000-0000-0000-0000-000000000000')
-            ORDER BY t.key_id LIMIT $4"#
+            ORDER BY t.key_id LIMIT $4"
         ),
         "api_keys" => read!(
-            r#"SELECT jsonb_build_object('tenant_id', t.tenant_id, 'key_id', t.key_id, 'name', t.name, 'mode', t.mode,
+            "jsonb_build_object('tenant_id', t.tenant_id, 'key_id', t.key_id, 'name', t.name, 'mode', t.mode,
                 'scopes', t.scopes, 'toolsets', t.toolsets, 'read_only', t.read_only, 'user_id', t.user_id,
                 'allowed_networks', t.allowed_networks, 'expires_at', t.expires_at, 'revoked_at', t.revoked_at,
-                'last_used_at', t.last_used_at, 'created_at', t.created_at) AS "row!: Json<Map<String, Value>>",
-                ARRAY[t.key_id] AS "cursor!",
-                NULL::uuid AS "place?", NULL::bytea AS "first?", NULL::bigint AS "first_revision?",
-                NULL::bytea AS "second?", NULL::bigint AS "second_revision?"
-            FROM api_keys t
+                'last_used_at', t.last_used_at, 'created_at', t.created_at)",
+            "t.key_id",
+            "FROM api_keys t
             WHERE t.tenant_id = $1 AND t.user_id = $2
             AND t.key_id > COALESCE(($3::text[])[1]::text, '')
-            ORDER BY t.key_id LIMIT $4"#
+            ORDER BY t.key_id LIMIT $4"
         ),
         "linked_accounts" => read!(
-            r#"SELECT to_jsonb(t) AS "row!: Json<Map<String, Value>>",
-                ARRAY[t.account_id::text] AS "cursor!",
-                NULL::uuid AS "place?", NULL::bytea AS "first?", NULL::bigint AS "first_revision?",
-                NULL::bytea AS "second?", NULL::bigint AS "second_revision?"
-            FROM linked_accounts t
+            "to_jsonb(t)",
+            "t.account_id::text",
+            "FROM linked_accounts t
             WHERE t.tenant_id = $1 AND t.user_id = $2
             AND t.account_id > COALESCE(($3::text[])[1]::uuid, '00000000-0000-0000-0000-000000000000')
-            ORDER BY t.account_id LIMIT $4"#
+            ORDER BY t.account_id LIMIT $4"
         ),
         "provider_sessions" => read!(
-            r#"SELECT to_jsonb(t) - ARRAY['access_token', 'refresh_token'] AS "row!: Json<Map<String, Value>>",
-                ARRAY[t.session_id::text] AS "cursor!",
-                NULL::uuid AS "place?", NULL::bytea AS "first?", NULL::bigint AS "first_revision?",
-                NULL::bytea AS "second?", NULL::bigint AS "second_revision?"
-            FROM provider_sessions t
+            "to_jsonb(t) - ARRAY['access_token', 'refresh_token']",
+            "t.session_id::text",
+            "FROM provider_sessions t
             WHERE t.tenant_id = $1 AND t.account_id IN (SELECT a.account_id FROM linked_accounts a WHERE a.tenant_id = $1 AND a.user_id = $2)
             AND t.session_id > COALESCE(($3::text[])[1]::uuid, '00000000-0000-0000-0000-000000000000')
-            ORDER BY t.session_id LIMIT $4"#
+            ORDER BY t.session_id LIMIT $4"
         ),
         "session_quarantine" => read!(
-            r#"SELECT to_jsonb(t) - ARRAY['access_token', 'refresh_token'] AS "row!: Json<Map<String, Value>>",
-                ARRAY[t.quarantine_id::text] AS "cursor!",
-                NULL::uuid AS "place?", NULL::bytea AS "first?", NULL::bigint AS "first_revision?",
-                NULL::bytea AS "second?", NULL::bigint AS "second_revision?"
-            FROM session_quarantine t
+            "to_jsonb(t) - ARRAY['access_token', 'refresh_token']",
+            "t.quarantine_id::text",
+            "FROM session_quarantine t
             WHERE t.tenant_id = $1 AND t.account_id IN (SELECT a.account_id FROM linked_accounts a WHERE a.tenant_id = $1 AND a.user_id = $2)
             AND t.quarantine_id > COALESCE(($3::text[])[1]::uuid, '00000000-0000-0000-0000-000000000000')
-            ORDER BY t.quarantine_id LIMIT $4"#
+            ORDER BY t.quarantine_id LIMIT $4"
         ),
         "session_devices" => read!(
-            r#"SELECT to_jsonb(t) - ARRAY['fingerprint'] AS "row!: Json<Map<String, Value>>",
-                ARRAY[t.account_id::text, encode(t.fingerprint, 'hex')] AS "cursor!",
-                NULL::uuid AS "place?", NULL::bytea AS "first?", NULL::bigint AS "first_revision?",
-                NULL::bytea AS "second?", NULL::bigint AS "second_revision?"
-            FROM session_devices t
+            "to_jsonb(t) - ARRAY['fingerprint']",
+            "t.account_id::text, encode(t.fingerprint, 'hex')",
+            "FROM session_devices t
             WHERE t.tenant_id = $1 AND t.account_id IN (SELECT a.account_id FROM linked_accounts a WHERE a.tenant_id = $1 AND a.user_id = $2)
             AND (t.account_id, t.fingerprint) > (COALESCE(($3::text[])[1]::uuid, '00000000-0000-0000-0000-000000000000'), decode(COALESCE(($3::text[])[2]::text, ''), 'hex'))
-            ORDER BY t.account_id, t.fingerprint LIMIT $4"#
+            ORDER BY t.account_id, t.fingerprint LIMIT $4"
         ),
         "session_imports" => read!(
-            r#"SELECT to_jsonb(t) - ARRAY['source_digest'] AS "row!: Json<Map<String, Value>>",
-                ARRAY[encode(t.source_digest, 'hex')] AS "cursor!",
-                NULL::uuid AS "place?", NULL::bytea AS "first?", NULL::bigint AS "first_revision?",
-                NULL::bytea AS "second?", NULL::bigint AS "second_revision?"
-            FROM session_imports t
+            "to_jsonb(t) - ARRAY['source_digest']",
+            "encode(t.source_digest, 'hex')",
+            "FROM session_imports t
             WHERE t.tenant_id = $1 AND t.user_id = $2
             AND t.source_digest > decode(COALESCE(($3::text[])[1]::text, ''), 'hex')
-            ORDER BY t.source_digest LIMIT $4"#
+            ORDER BY t.source_digest LIMIT $4"
         ),
         "link_attempts" => read!(
-            r#"SELECT to_jsonb(t) - ARRAY['page_hash', 'state_hash', 'browser_hash', 'verifier', 'device'] AS "row!: Json<Map<String, Value>>",
-                ARRAY[t.attempt_id::text] AS "cursor!",
-                NULL::uuid AS "place?", NULL::bytea AS "first?", NULL::bigint AS "first_revision?",
-                NULL::bytea AS "second?", NULL::bigint AS "second_revision?"
-            FROM link_attempts t
+            "to_jsonb(t) - ARRAY['page_hash', 'state_hash', 'browser_hash', 'verifier', 'device']",
+            "t.attempt_id::text",
+            "FROM link_attempts t
             WHERE t.tenant_id = $1 AND t.user_id = $2
             AND t.attempt_id > COALESCE(($3::text[])[1]::uuid, '00000000-0000-0000-0000-000000000000')
-            ORDER BY t.attempt_id LIMIT $4"#
+            ORDER BY t.attempt_id LIMIT $4"
         ),
         "limit_violations" => read!(
-            r#"SELECT to_jsonb(t) AS "row!: Json<Map<String, Value>>",
-                ARRAY[t.principal, t.limit_name, t.minute::text] AS "cursor!",
-                NULL::uuid AS "place?", NULL::bytea AS "first?", NULL::bigint AS "first_revision?",
-                NULL::bytea AS "second?", NULL::bigint AS "second_revision?"
-            FROM (
+            "to_jsonb(t)",
+            "t.principal, t.limit_name, t.minute::text",
+            "FROM (
                 SELECT v.* FROM limit_violations v WHERE v.tenant_id = $1 AND v.user_id = $2
                 UNION ALL
                 SELECT v.* FROM api_keys k CROSS JOIN LATERAL (
@@ -136,17 +134,15 @@ pub(super) async fn read(
             AND (t.principal, t.limit_name, t.minute)
                 > (COALESCE(($3::text[])[1]::text, ''), COALESCE(($3::text[])[2]::text, ''),
                     COALESCE(($3::text[])[3]::timestamptz, '-infinity'))
-            ORDER BY t.principal, t.limit_name, t.minute LIMIT $4"#
+            ORDER BY t.principal, t.limit_name, t.minute LIMIT $4"
         ),
         "privacy_requests" => read!(
-            r#"SELECT to_jsonb(t) - ARRAY['page_hash', 'subject_digest'] AS "row!: Json<Map<String, Value>>",
-                ARRAY[t.request_id::text] AS "cursor!",
-                NULL::uuid AS "place?", NULL::bytea AS "first?", NULL::bigint AS "first_revision?",
-                NULL::bytea AS "second?", NULL::bigint AS "second_revision?"
-            FROM privacy_requests t
+            "to_jsonb(t) - ARRAY['page_hash', 'subject_digest']",
+            "t.request_id::text",
+            "FROM privacy_requests t
             WHERE t.tenant_id = $1 AND t.user_id = $2
             AND t.request_id > COALESCE(($3::text[])[1]::uuid, '00000000-0000-0000-0000-000000000000')
-            ORDER BY t.request_id LIMIT $4"#
+            ORDER BY t.request_id LIMIT $4"
         ),
         _ => return Ok(None),
     };
