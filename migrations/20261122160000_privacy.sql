@@ -671,7 +671,7 @@ AS $$
 BEGIN
     UPDATE public.privacy_requests r SET state = 'done', completed_at = clock_timestamp(), due_at = NULL,
             user_id = NULL, requested_by = NULL, receipt = final_receipt,
-            -- What the worker noted names accounts; what counts is in the receipt.
+            -- What the worker noted names accounts and keys; what counts is in the receipt.
             progress = jsonb_build_object('rows', COALESCE(r.progress -> 'rows', '{}'))
         WHERE r.tenant_id = public.privacy_tenant() AND r.request_id = wanted AND r.fence = held
             AND r.kind = 'erasure' AND r.state = 'key_destroyed';
@@ -715,8 +715,9 @@ $$;
 REVOKE ALL ON FUNCTION privacy_request_tenant_erasure(uuid, text, double precision) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION privacy_request_tenant_erasure(uuid, text, double precision) TO stagedoor_admin;
 
--- Makes a confirmed erasure for each of up to `most` people of a tenant that is being deleted, and lets open requests
--- for copies end. Answers how many people it was, and how many are left in all; -1 and -1 if the claim was lost.
+-- Makes a confirmed erasure for each of some people of a tenant that is being deleted, so that at most `most` of them are
+-- worked on at a time; those that only wait to be settled do not count. Answers how many people it was, and how many are
+-- left in all; -1 and -1 if the claim was lost.
 CREATE FUNCTION privacy_spread(wanted uuid, held bigint, most integer, answer_seconds double precision)
 RETURNS TABLE (begun bigint, people_left bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
@@ -738,7 +739,9 @@ BEGIN
     END IF;
     FOR person IN
         SELECT u.user_id FROM public.users u WHERE u.tenant_id = tenant AND u.erasing_at IS NULL
-        ORDER BY u.user_id LIMIT most
+        ORDER BY u.user_id LIMIT greatest(0, most - (
+            SELECT count(*) FROM public.privacy_requests r
+            WHERE r.tenant_id = tenant AND r.parent_id = wanted AND r.state IN ('verified', 'revoked', 'erased')))
     LOOP
         PERFORM public.privacy_begin_erasure(person);
         UPDATE public.privacy_requests r SET state = 'verified', verified_at = present, due_at = present,

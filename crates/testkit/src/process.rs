@@ -250,6 +250,7 @@ pub(crate) fn settings(stage: &Stage, address: SocketAddr, ops: SocketAddr) -> V
         ("STAGEDOOR_PROVIDERS__ALLOW_PLAIN_HTTP_LOOPBACK", "true".to_owned()),
         ("STAGEDOOR_RATE_LIMITING__PER_IP_PER_SECOND", "1000000".to_owned()),
         ("STAGEDOOR_RATE_LIMITING__PER_IP_BURST", "1000000".to_owned()),
+        ("STAGEDOOR_PRIVACY__SETTLE_MS", config.privacy.settle_ms.to_string()),
         ("STAGEDOOR_CACHE__COMMAND_TIMEOUT_MS", config.cache.command_timeout_ms.to_string()),
         ("STAGEDOOR_RATE_LIMITING__COMMAND_TIMEOUT_MS", config.rate_limiting.command_timeout_ms.to_string()),
         ("STAGEDOOR_TELEMETRY__LOG_FILTER", "warn".to_owned()),

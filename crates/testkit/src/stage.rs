@@ -215,6 +215,8 @@ impl Stage {
             config.cache.redis_url = Some(SecretUrl::new(redis.url()));
             config.rate_limiting.redis_url = Some(SecretUrl::new(redis.url()));
         }
+        // Nothing of a person is under way once a test has them deleted, unless it says so.
+        config.privacy.settle_ms = 0;
         config.cache.command_timeout_ms = 2_000;
         config.rate_limiting.command_timeout_ms = 2_000;
         config

@@ -24,7 +24,7 @@ use crate::jobs::{JobView, Progress, owned};
 use crate::linking::tool::Step;
 use crate::linking::{Linking, LinkingOptions, unlink};
 use crate::origin::{Origin, Purpose};
-use crate::privacy::Privacy;
+use crate::privacy::{Privacy, PrivacyOptions};
 use crate::reuse::Produced;
 use crate::{
     accounts, audit_query, consents, discovery, items, library, listening, mixes, playback, playlists,
@@ -158,9 +158,9 @@ pub struct Dispatcher {
 
 impl Dispatcher {
     /// A dispatcher over a desk, recording into `audit`.
-    pub fn new(desk: Desk, audit: AuditLog, linking: LinkingOptions) -> Self {
+    pub fn new(desk: Desk, audit: AuditLog, linking: LinkingOptions, privacy: PrivacyOptions) -> Self {
         let (desk, stop) = (Arc::new(desk), linking.stop.clone());
-        let privacy = Privacy::new(Arc::clone(&desk), linking.public_url.clone());
+        let privacy = Privacy::new(Arc::clone(&desk), privacy);
         let linking = Linking::new(Arc::clone(&desk), linking);
         Self { desk, audit, linking, privacy, stop }
     }

@@ -69,6 +69,8 @@ pub use linking::tool::limit_class;
 pub use linking::{
     Completion, Consent, Departure, LinkedPage, Linking, LinkingOptions, ProviderAnswer, WantedScope,
 };
-pub use privacy::{ErasureSeen, Holding, PersonalData, Privacy, PrivacyKind, PrivacyOffer, PrivacyPage};
+pub use privacy::{
+    ErasureSeen, Holding, PersonalData, Privacy, PrivacyKind, PrivacyOffer, PrivacyOptions, PrivacyPage,
+};
 pub use refresh::Spawn;
 pub use sessions::SessionsInUse;

@@ -6,6 +6,7 @@ mod deletion;
 mod held;
 mod kills;
 mod refusals;
+mod settling;
 mod tenant;
 
 use stagedoor_audit::AuditView;

@@ -1,6 +1,7 @@
 //! The deletion of a whole tenant by an operator, and what operators see of requests.
 
-use serde_json::json;
+use serde_json::{Value, json};
+use stagedoor_crypto::VerifyingKey;
 use stagedoor_domain::Provider;
 use stagedoor_testkit::{Browser, GatewayProcess, KeySpec, Stage, TestGateway};
 
@@ -44,6 +45,13 @@ async fn a_tenant_goes_with_all_of_its_people_and_leaves_a_receipt() {
         (&json!("tenant_erasure"), &json!(3))
     );
     assert_eq!(receipt[1]["deleted"]["people"]["rows"]["users"], json!(3), "{}", receipt[1]);
+    // What checks it is where it says.
+    let published = receipt[1]["deleted"]["public_keys"].as_str().unwrap();
+    assert!(published.contains("/t/deleted-"), "{published}");
+    let published = Browser::new().open(&published.parse().unwrap()).await;
+    let published: Value = serde_json::from_slice(&published.answer.body).unwrap();
+    let jwks: Vec<Value> = now.iter().map(VerifyingKey::to_jwk).map(|jwk| json!(jwk)).collect();
+    assert_eq!(published, json!({ "keys": jwks }));
 
     let refused = gateway.client("ada", &ada.key).tool("profile", json!({})).await;
     assert_eq!(refused.status, 401);

@@ -132,6 +132,28 @@ impl Checkpointer {
         Ok(made)
     }
 
+    /// The same of every day that has records which are not sealed: whoever calls it is about to give the key up.
+    pub async fn seal_all(&self, context: &TenantContext) -> Result<u64, SealError> {
+        let today = self.shared.vault.clock().now().date_naive();
+        let first = today.checked_sub_days(Days::new(ALL_DAYS)).unwrap_or(today);
+        // Another replica's clock may be ahead.
+        let last = today.succ_opt().unwrap_or(today);
+        let read = async |tx: &mut _| {
+            let mut days = Vec::new();
+            for head in audit::heads(tx, first, last).await? {
+                // What retention has dropped cannot be signed any more.
+                if head.sealed_seq < head.seq
+                    && !audit::records(tx, head.day, head.seq - 1, 1).await?.is_empty()
+                {
+                    days.push(head.day);
+                }
+            }
+            Ok(days)
+        };
+        let days = self.shared.vault.store().with_tenant::<_, StoreError>(context, read).await?;
+        self.seal(context, days).await
+    }
+
     /// Totals since the start, and how far behind it is.
     pub fn counts(&self) -> CheckpointCounts {
         self.shared.figures.counts(self.shared.vault.clock().now())

@@ -198,6 +198,43 @@ async fn the_archive_catches_up_after_it_was_away() {
     assert_eq!(archive.numbers(tenant, day).await.unwrap().get(&4), Some(&true));
 }
 
+/// As the end of a tenant has it: `privacy_destroy_tenant`.
+const END_OF_A_TENANT: &str = "UPDATE data_keys SET state = 'destroyed', wrapped_key = NULL;
+    UPDATE signing_keys SET state = 'destroyed', private_key = NULL;
+    UPDATE tenants SET status = 'deleted', name = '', settings = '{}', slug = 'deleted-' || replace(tenant_id::text, '-', '')";
+
+#[tokio::test]
+async fn every_day_is_sealed_before_a_tenant_ends_and_the_archive_gets_it_afterwards() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let trail = Trail::start(&database, prompt());
+    let mut days = Vec::new();
+    for _ in 0..3 {
+        record(&trail, &database, &ada, 2).await;
+        days.push(today(&database));
+        database.clock.advance(Duration::from_hours(24));
+    }
+    let archive = archive(&database);
+    let folder = database.folder.path().join("archive");
+    std::fs::remove_dir(&folder).unwrap();
+    std::fs::write(&folder, "in the way").unwrap();
+    let checkpointer = checkpointer(&database, Some(&archive));
+    let refused = checkpointer.seal_all(&ada.context).await.unwrap_err();
+    assert!(matches!(refused, SealError::Archive(_)), "{refused:?}");
+    let sealed: Vec<_> = line(&database, &ada).await.iter().map(|one| (one.day, one.seq)).collect();
+    assert_eq!(sealed, days.iter().map(|day| (*day, 2)).collect::<Vec<_>>());
+
+    // Without any key of the tenant, under its last name.
+    database.tamper(END_OF_A_TENANT).await;
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    checkpointer.look().await.unwrap();
+    assert_eq!((checkpointer.counts().archived, checkpointer.counts().archive_lag), (3, 0));
+    for (number, day) in (1..).zip(days) {
+        assert_eq!(numbers(&archive, ada.context.tenant_id(), day).await, [number]);
+    }
+}
+
 pub(crate) async fn numbers(archive: &CheckpointArchive, tenant: TenantId, day: NaiveDate) -> Vec<i64> {
     archive.numbers(tenant, day).await.unwrap().into_keys().collect()
 }

@@ -36,8 +36,8 @@ pub use environment::{environment, variable};
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use secret::SecretUrl;
 pub use sections::{
-    AuditConfig, LinkingConfig, LogFormat, MetricsConfig, OpsConfig, ProvidersConfig, ServerConfig,
-    StorageConfig, TelemetryConfig,
+    AuditConfig, LinkingConfig, LogFormat, MetricsConfig, OpsConfig, PrivacyConfig, ProvidersConfig,
+    ServerConfig, StorageConfig, TelemetryConfig,
 };
 pub use shared::{CacheConfig, RateLimitingConfig};
 
@@ -73,6 +73,8 @@ pub struct Config {
     pub providers: ProvidersConfig,
     /// Linking people's accounts.
     pub linking: LinkingConfig,
+    /// Copies and deletion of people's data.
+    pub privacy: PrivacyConfig,
     #[serde(skip)]
     origins: BTreeMap<String, Origin>,
 }

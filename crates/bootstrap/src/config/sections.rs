@@ -255,6 +255,24 @@ impl Default for LinkingConfig {
     }
 }
 
+/// Copies and deletion of people's data.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PrivacyConfig {
+    /// Milliseconds after a deletion was confirmed before its last step, which searches Redis and signs the receipt:
+    /// `server.request_deadline_ms` and the 30 s for which a replica without a database may know a key, or more.
+    #[schemars(range(max = 600_000))]
+    pub settle_ms: u64,
+}
+
+milliseconds!(PrivacyConfig { settle = settle_ms });
+
+impl Default for PrivacyConfig {
+    fn default() -> Self {
+        Self { settle_ms: 60_000 }
+    }
+}
+
 /// Calls to Spotify and Tidal.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

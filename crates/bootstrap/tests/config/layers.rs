@@ -84,6 +84,8 @@ fn a_configuration_is_shown_with_origins_and_loads_again() {
       enabled: true  # default
     ops:
       listen: "127.0.0.1:9090"  # default
+    privacy:
+      settle_ms: 60000  # default
     providers:
       allow_plain_http_loopback: false  # default
       body_limit_bytes: 4194304  # default

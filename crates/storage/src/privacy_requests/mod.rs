@@ -87,6 +87,8 @@ pub struct PrivacyRequest {
     pub requested_at: DateTime<Utc>,
     /// When it was confirmed, or its download began.
     pub verified_at: Option<DateTime<Utc>>,
+    /// How long that is ago, by the database's clock.
+    pub since_verified: Option<Duration>,
     /// When it ended.
     pub completed_at: Option<DateTime<Utc>>,
     /// When it has to be answered.
@@ -211,8 +213,9 @@ async fn select(
             r#"SELECT request_id, kind, user_id, subject_digest, parent_id,
                 CASE WHEN due_at <= clock_timestamp() AND (state = 'requested' OR kind = 'export') THEN 'expired'
                     ELSE state END AS "state!",
-                requested_by, requested_at, verified_at, completed_at, due_by, page_expires_at,
-                progress AS "progress: sqlx::types::Json<Map<String, Value>>", receipt, fence
+                requested_by, requested_at, verified_at,
+                extract(epoch FROM clock_timestamp() - verified_at)::float8 AS since_verified, completed_at, due_by,
+                page_expires_at, progress AS "progress: sqlx::types::Json<Map<String, Value>>", receipt, fence
             FROM privacy_requests
             WHERE tenant_id = $1 AND ($2::uuid IS NULL OR request_id = $2) AND ($3::uuid IS NULL OR user_id = $3)
             ORDER BY requested_at DESC, request_id DESC LIMIT $4"#,
@@ -237,6 +240,7 @@ struct Row {
     requested_by: Option<String>,
     requested_at: DateTime<Utc>,
     verified_at: Option<DateTime<Utc>>,
+    since_verified: Option<f64>,
     completed_at: Option<DateTime<Utc>>,
     due_by: DateTime<Utc>,
     page_expires_at: Option<DateTime<Utc>>,
@@ -261,6 +265,10 @@ impl Row {
             requested_by: self.requested_by,
             requested_at: self.requested_at,
             verified_at: self.verified_at,
+            // Negative after the clock was set back.
+            since_verified: self
+                .since_verified
+                .map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()),
             completed_at: self.completed_at,
             due_by: self.due_by,
             page_expires_at: self.page_expires_at,

@@ -96,8 +96,14 @@ async fn an_erasure_is_confirmed_with_the_pages_token_and_in_time() {
         database.vault.store().find_api_key(&"ada".parse().unwrap(), ada.key.id()).await.unwrap().is_some()
     );
 
+    assert_eq!(read(&database, &ada, late.id).await.since_verified, None);
     let id = confirmed(&database, &ada).await;
     assert_eq!(verify(&database, &ada, id, TOKEN).await, Confirmed::Before);
+    database.tamper("UPDATE privacy_requests SET verified_at = verified_at - interval '1 hour'").await;
+    let since = read(&database, &ada, id).await.since_verified.unwrap();
+    assert!(since >= Duration::from_hours(1), "by the database's clock: {since:?}");
+    database.tamper("UPDATE privacy_requests SET verified_at = verified_at + interval '2 hours'").await;
+    assert_eq!(read(&database, &ada, id).await.since_verified, Some(Duration::ZERO));
     assert!(!privacy_requests::cancel(store, &ada.context, id, TOKEN).await.unwrap(), "it has begun");
     let again = offer(&database, &ada, Kind::Erasure, b"another").await;
     assert_eq!((again.id, again.state), (id, State::Verified), "the same request");

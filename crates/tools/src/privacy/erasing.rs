@@ -1,12 +1,12 @@
 //! The worker's part of a deletion: one step after the other, each done by whichever replica has the claim, each harmless
 //! if it is done again. A step that fails waits a while and is tried anew; nothing is ever skipped.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde::de::DeserializeOwned;
+use serde_json::Map;
 use stagedoor_audit::{AuditAction, AuditClient, AuditResource, Checkpointer};
-use stagedoor_domain::{PublicError, TenantContext, UserId};
+use stagedoor_domain::{ApiKeyId, PublicError, TenantContext, UserId};
 use stagedoor_storage::StoreError;
 use stagedoor_storage::erasure::{self, Batch, Destroyed};
 use stagedoor_storage::privacy_requests::{self, CLAIMED, Claim, PrivacyRequest, State};
@@ -20,6 +20,8 @@ use crate::records::store_failure;
 
 /// The member of a request's progress that says what became of the grants.
 const GRANTS: &str = "grants";
+/// The member with the ids of the person's keys, whose quotas are forgotten after their rows are gone.
+const KEYS: &str = "keys";
 /// How long it is waited after a failure, by how often the request was claimed.
 const AFTER_FAILURE: [Duration; 5] = [
     Duration::from_secs(1),
@@ -32,9 +34,6 @@ const AFTER_FAILURE: [Duration; 5] = [
 /// How long it is waited for a Redis that is away, and up to how many claims; then the receipt says so.
 const FORGET_AGAIN_AFTER: Duration = Duration::from_secs(30);
 const FORGET_WITHIN_CLAIMS: u64 = 30;
-
-/// The longest that a call which began before a deletion was confirmed goes on.
-const CALLS_END_WITHIN: Duration = Duration::from_mins(1);
 
 /// What a step came to.
 pub(super) enum Stepped {
@@ -72,7 +71,7 @@ impl Privacy {
         stop: &CancellationToken,
     ) {
         while !stop.is_cancelled() {
-            match self.step(ctx, claim, checkpointer).await {
+            match Box::pin(self.step(ctx, claim, checkpointer)).await {
                 Ok(Stepped::On) => {}
                 Ok(Stepped::After(wait)) => return self.give_back(ctx, claim, wait).await,
                 Ok(Stepped::Over) => return,
@@ -123,6 +122,9 @@ impl Privacy {
         let Some(request) = request.filter(|request| !request.state.is_over()) else {
             return Ok(Stepped::Over);
         };
+        if let Some(rest) = self.unsettled(&request) {
+            return Ok(Stepped::After(rest));
+        }
         let claims = request.claims;
         let action = match request.kind {
             PrivacyKind::TenantErasure => AuditAction::TenantErasure,
@@ -136,6 +138,17 @@ impl Privacy {
             _ => self.recorded_step(ctx, claim, request, action).await,
         };
         done.map_err(|error| (error, claims))
+    }
+
+    /// How long the last step still waits, by the database's clock: until no call that began before the confirmation can
+    /// be under way on any replica, and put something where it was forgotten.
+    fn unsettled(&self, request: &PrivacyRequest) -> Option<Duration> {
+        let before_the_last = match request.kind {
+            PrivacyKind::TenantErasure => State::Erased,
+            PrivacyKind::Erasure | PrivacyKind::Export => State::KeyDestroyed,
+        };
+        let since = request.since_verified.filter(|_| request.state == before_the_last)?;
+        self.options.settle.checked_sub(since).filter(|rest| !rest.is_zero())
     }
 
     async fn recorded_step(
@@ -165,7 +178,7 @@ impl Privacy {
     ) -> Result<Stepped, PublicError> {
         match request.state {
             State::Verified => self.revoke(ctx, claim, request, user).await,
-            State::Revoked => self.erase_rows(ctx, claim, user).await,
+            State::Revoked => self.erase_rows(ctx, claim).await,
             State::Erased => self.destroy_key(ctx, claim, user).await,
             State::KeyDestroyed => self.finish(ctx, claim, request, user).await,
             State::Requested | State::Done | State::Expired | State::Cancelled => Ok(Stepped::Over),
@@ -180,13 +193,15 @@ impl Privacy {
         request: &PrivacyRequest,
         user: UserId,
     ) -> Result<Stepped, PublicError> {
-        self.desk.forget_person(ctx, user).await?;
+        let keys = self.desk.keys_of(ctx, user).await?;
+        // What is out of reach now is forgotten by the last step.
+        self.desk.stop_using(ctx, user, &keys).await?;
         let mut known = revocations(request)?;
         let ended = self.end_grants(ctx, user, &mut known).await;
-        let additions = Map::from_iter([(
-            GRANTS.to_owned(),
-            serde_json::to_value(&known).map_err(|error| internal(&error))?,
-        )]);
+        let additions = Map::from_iter([
+            (GRANTS.to_owned(), serde_json::to_value(&known).map_err(|error| internal(&error))?),
+            (KEYS.to_owned(), serde_json::to_value(&keys).map_err(|error| internal(&error))?),
+        ]);
         let store = self.desk.vault().store();
         // What is known by now is kept whatever came of the rest.
         let (to, stepped) = match ended {
@@ -199,17 +214,11 @@ impl Privacy {
     }
 
     /// Revoked → erased.
-    async fn erase_rows(
-        &self,
-        ctx: &TenantContext,
-        claim: &Claim,
-        user: UserId,
-    ) -> Result<Stepped, PublicError> {
+    async fn erase_rows(&self, ctx: &TenantContext, claim: &Claim) -> Result<Stepped, PublicError> {
         let store = self.desk.vault().store();
         if !self.erase_all(ctx, claim).await? {
             return Ok(Stepped::Over);
         }
-        self.desk.forget_person(ctx, user).await?;
         let nothing = Map::new();
         let advanced =
             privacy_requests::advance(store, ctx, claim, (State::Revoked, State::Erased), &nothing).await;
@@ -231,7 +240,7 @@ impl Privacy {
                 Destroyed::RowsLeft | Destroyed::Lost => return Ok(Stepped::Over),
             }
         }
-        self.desk.forget_person(ctx, user).await?;
+        self.desk.vault().forget_person(ctx, user);
         Ok(Stepped::On)
     }
 
@@ -243,8 +252,7 @@ impl Privacy {
         request: &PrivacyRequest,
         user: UserId,
     ) -> Result<Stepped, PublicError> {
-        // Once more: a call that had begun before the key was destroyed may have put something there since.
-        let forgotten = self.desk.forget_person(ctx, user).await?;
+        let forgotten = self.desk.forget_person(ctx, user, &keys(request)?).await?;
         if forgotten == Forgotten::HereOnly && request.claims < FORGET_WITHIN_CLAIMS {
             return Ok(Stepped::After(FORGET_AGAIN_AFTER));
         }
@@ -254,24 +262,8 @@ impl Privacy {
         let receipt = self.sign_receipt(ctx, request, additions).await?;
         let store = self.desk.vault().store();
         let finished = privacy_requests::finish(store, ctx, claim, &receipt).await;
-        if on(finished)?.is_none() {
-            self.forget_again(ctx, user);
-        }
+        on(finished)?;
         Ok(Stepped::Over)
-    }
-
-    /// Once more when no call of the person can be under way on any replica any more.
-    fn forget_again(&self, ctx: &TenantContext, user: UserId) {
-        let (desk, ctx) = (Arc::clone(&self.desk), ctx.clone());
-        let work = async move {
-            let stop = desk.stop().clone();
-            let rested = stop.run_until_cancelled(tokio::time::sleep(CALLS_END_WITHIN)).await;
-            if rested.is_some() {
-                // What could not be reached was logged, and ends by itself.
-                let _ = desk.forget_person(&ctx, user).await;
-            }
-        };
-        (self.desk.spawn())("forgetting again", Box::pin(work));
     }
 
     /// `false` if the claim was lost.
@@ -294,8 +286,19 @@ pub(super) fn on(done: Result<bool, StoreError>) -> Result<Option<Stepped>, Publ
 }
 
 fn revocations(request: &PrivacyRequest) -> Result<Revocations, PublicError> {
-    let stored = request.progress.get(GRANTS).cloned().unwrap_or_else(|| Value::Object(Map::new()));
-    serde_json::from_value(stored).map_err(|error| internal(&error))
+    Ok(noted(request, GRANTS)?.unwrap_or_default())
+}
+
+/// The ids of the person's keys, as they were noted while the rows were there.
+fn keys(request: &PrivacyRequest) -> Result<Vec<ApiKeyId>, PublicError> {
+    let ids: Vec<String> = noted(request, KEYS)?.unwrap_or_default();
+    ids.iter().map(|id| id.parse().map_err(|error| internal(&error))).collect()
+}
+
+/// A member of the request's progress.
+fn noted<T: DeserializeOwned>(request: &PrivacyRequest, member: &str) -> Result<Option<T>, PublicError> {
+    let stored = request.progress.get(member).cloned();
+    stored.map(serde_json::from_value).transpose().map_err(|error| internal(&error))
 }
 
 /// A request at one of its states, as audit records name it.

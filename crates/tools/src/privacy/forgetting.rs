@@ -19,11 +19,13 @@ pub(super) enum Forgotten {
 }
 
 impl Desk {
-    /// Forgets a person here, and has Redis and the other replicas forget.
-    pub(super) async fn forget_person(
+    /// Has nothing of a person be used any more whose deletion was confirmed: opened sessions, accounts, wishes and keys
+    /// here, accounts on the other replicas, and what `keys`, which are revoked, used of their quotas.
+    pub(super) async fn stop_using(
         &self,
         ctx: &TenantContext,
         user: UserId,
+        keys: &[ApiKeyId],
     ) -> Result<Forgotten, PublicError> {
         for account in self.load_accounts(ctx, user).await? {
             self.account_changed(ctx, user, account.provider, Some(account.id)).await;
@@ -33,14 +35,26 @@ impl Desk {
         }
         self.records.forget_wishes(ctx, user).await;
         self.vault().forget_person(ctx, user);
-        let mut forgotten = Forgotten::Everywhere;
-        let keys = self.keys_of(ctx, user).await?.into_iter().map(PrincipalKind::ApiKey);
-        if let Err(error) = self.limiter.forget(ctx, &keys.collect::<Vec<_>>()).await {
-            tracing::info!(error = %Chain(&error), "quotas of a deleted person's keys end by themselves");
+        let keys: Vec<PrincipalKind> = keys.iter().cloned().map(PrincipalKind::ApiKey).collect();
+        if let Err(error) = self.limiter.forget(ctx, &keys).await {
+            tracing::info!(error = %Chain(&error), "quotas of a deleted person's keys are still in Redis");
+            return Ok(Forgotten::HereOnly);
         }
+        Ok(Forgotten::Everywhere)
+    }
+
+    /// The same, and has Redis searched for all that is the person's. That takes a walk over all of its keys, so it is
+    /// done once, when nothing new can come.
+    pub(super) async fn forget_person(
+        &self,
+        ctx: &TenantContext,
+        user: UserId,
+        keys: &[ApiKeyId],
+    ) -> Result<Forgotten, PublicError> {
+        let forgotten = self.stop_using(ctx, user, keys).await?;
         if let Err(error) = self.cache.forget_person(ctx, user).await {
             tracing::warn!(error = %Chain(&error), "a deleted person is not forgotten everywhere yet");
-            forgotten = Forgotten::HereOnly;
+            return Ok(Forgotten::HereOnly);
         }
         Ok(forgotten)
     }

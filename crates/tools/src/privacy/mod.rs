@@ -13,6 +13,7 @@ mod words;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use stagedoor_audit::AuditResource;
@@ -79,15 +80,24 @@ pub struct ErasureSeen {
     pub due_by: DateTime<Utc>,
 }
 
+/// How requests are answered.
+#[derive(Debug, Clone)]
+pub struct PrivacyOptions {
+    /// The address under which people reach the gateway, such as `https://music.example.com`.
+    pub public_url: Url,
+    /// How long after its confirmation the last step of a deletion begins: until then a call of before may be under way.
+    pub settle: Duration,
+}
+
 /// Hands out and deletes what is kept about people.
 pub struct Privacy {
     desk: Arc<Desk>,
-    public_url: Url,
+    options: PrivacyOptions,
 }
 
 impl Privacy {
-    pub(crate) fn new(desk: Arc<Desk>, public_url: Url) -> Arc<Self> {
-        Arc::new(Self { desk, public_url })
+    pub(crate) fn new(desk: Arc<Desk>, options: PrivacyOptions) -> Arc<Self> {
+        Arc::new(Self { desk, options })
     }
 
     /// The request of this page.

@@ -10,7 +10,7 @@ use stagedoor_storage::privacy_requests::PrivacyRequest;
 use stagedoor_storage::signing_keys;
 
 use super::revoking::Revocations;
-use super::{Privacy, words};
+use super::{Privacy, PrivacyKind, words};
 use crate::desk::internal;
 use crate::records::store_failure;
 
@@ -45,9 +45,13 @@ impl Privacy {
             ("data_key".to_owned(), "destroyed".into()),
         ]);
         done.extend(additions);
+        let kept = match request.kind {
+            PrivacyKind::TenantErasure => words::kept_of_a_tenant(),
+            PrivacyKind::Erasure | PrivacyKind::Export => words::kept(),
+        };
         let mut lines = SignedLinesWriter::default();
         let mut receipt = Vec::new();
-        for line in [header, json!({ "deleted": done }), json!({ "kept": words::kept() })] {
+        for line in [header, json!({ "deleted": done }), json!({ "kept": kept })] {
             receipt.extend(lines.push(&line).map_err(|error| internal(&error))?);
         }
         receipt.extend(lines.finish(&key));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use stagedoor_audit::Checkpointer;
+use stagedoor_audit::{Checkpointer, SealError};
 use stagedoor_domain::error::Chain;
 use stagedoor_domain::{ErrorCode, PublicError, TenantContext};
 use stagedoor_storage::erasure::{self, Batch, Spread};
@@ -13,7 +13,7 @@ use super::Privacy;
 use super::erasing::{Stepped, on};
 use crate::records::store_failure;
 
-/// For how many people a deletion is begun at a time, so that other tenants' people do not wait behind all of them.
+/// For how many people a deletion is under way at a time, so that other tenants' people do not wait behind all of them.
 const AT_A_TIME: u32 = 50;
 /// How often it is looked whether the people are deleted.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -75,19 +75,33 @@ impl Privacy {
         checkpointer: &Checkpointer,
     ) -> Result<Stepped, PublicError> {
         let store = self.desk.vault().store();
-        let today = self.desk.clock.now().date_naive();
-        let sealed = checkpointer.seal(ctx, today.pred_opt().into_iter().chain([today])).await;
-        sealed.map_err(|error| {
-            tracing::warn!(error = %Chain(&error), "a tenant's trail is not signed, so its keys stay for now");
-            PublicError::new(ErrorCode::AuditUnavailable, "The trail could not be signed.")
-        })?;
+        match checkpointer.seal_all(ctx).await {
+            Ok(_) => {}
+            Err(SealError::Archive(error)) => {
+                // They are in the database, and are brought there without the tenant's keys.
+                tracing::warn!(error = %Chain(&error), "the archive gets a deleted tenant's last checkpoints later");
+            }
+            Err(SealError::Store(error)) => {
+                tracing::warn!(error = %Chain(&error), "a tenant's trail is not signed, so its keys stay for now");
+                return Err(PublicError::new(ErrorCode::AuditUnavailable, "The trail could not be signed."));
+            }
+        }
         let children = privacy_requests::children(store, ctx, request.id).await;
         let children = children.map_err(|error| store_failure(&error))?;
         let people = json!({ "deleted": children.people, "rows": children.rows });
-        let additions: Map<String, Value> = Map::from_iter([("people".to_owned(), people)]);
+        let additions: Map<String, Value> = Map::from_iter([
+            ("people".to_owned(), people),
+            ("public_keys".to_owned(), self.public_keys_afterwards(ctx).into()),
+        ]);
         let receipt = self.sign_receipt(ctx, request, additions).await?;
         let destroyed = erasure::destroy_tenant(store, ctx, claim, &receipt).await;
         on(destroyed)?;
         Ok(Stepped::Over)
+    }
+
+    /// Where the tenant's public keys are once its name is gone: its slug is the one that `privacy_destroy_tenant` gives.
+    fn public_keys_afterwards(&self, ctx: &TenantContext) -> String {
+        let base = self.options.public_url.as_str().trim_end_matches('/');
+        format!("{base}/t/deleted-{}/.well-known/signing-keys", ctx.tenant_id().0.simple())
     }
 }

@@ -103,7 +103,7 @@ impl Privacy {
     }
 
     fn page_address(&self, ctx: &TenantContext, page: &SecretString) -> String {
-        let base = self.public_url.as_str().trim_end_matches('/');
+        let base = self.options.public_url.as_str().trim_end_matches('/');
         format!("{base}/t/{}/privacy/{}", ctx.tenant().slug.as_str(), page.expose_secret())
     }
 }

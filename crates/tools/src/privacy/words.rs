@@ -15,8 +15,16 @@ const KEPT: [&str; 2] = [
     "Backups that whoever runs this service made before: you are deleted again before one is used.",
 ];
 
+/// What the deletion of a tenant leaves besides.
+const KEPT_OF_A_TENANT: &str = "What its audit trail said of nobody: sealed under a key that is destroyed, until the service drops records of that age.";
+
 /// What a deletion leaves, each a sentence.
 pub(super) fn kept() -> Vec<String> {
     let tables = personal_data::kept().map(|(table, why)| format!("{}: {why}.", table.title));
     tables.chain(KEPT.into_iter().map(str::to_owned)).collect()
+}
+
+/// What the deletion of a tenant leaves, each a sentence.
+pub(super) fn kept_of_a_tenant() -> Vec<String> {
+    [kept(), vec![KEPT_OF_A_TENANT.to_owned()]].concat()
 }

@@ -19,7 +19,7 @@ use stagedoor_tools::{Desk, DeskOptions, Dispatcher, SessionsInUse};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::parts::{beside, cache, doors, job_wait, limiter, limits_link, linking, providers, shield};
+use self::parts::{beside, cache, doors, job_wait, limiter, limits_link, linking, privacy, providers, shield};
 use crate::authn::Authenticator;
 use crate::background::Background;
 use crate::client::TrustedProxies;
@@ -136,7 +136,8 @@ pub async fn assemble(
         job_wait: job_wait(config),
         render: music::render,
     });
-    let dispatcher = Arc::new(Dispatcher::new(desk, audit.clone(), linking(config, &stop_streams)));
+    let linking = linking(config, &stop_streams);
+    let dispatcher = Arc::new(Dispatcher::new(desk, audit.clone(), linking, privacy(config)));
     let pages = Pages::new(
         store.clone(),
         &config.server.public_url,

@@ -18,7 +18,7 @@ use stagedoor_providers::{
 };
 use stagedoor_redis_link::{RedisLink, RedisOptions};
 use stagedoor_storage::{KeyVault, Store, StoreOptions};
-use stagedoor_tools::{Beside, BesideOptions, LinkingOptions};
+use stagedoor_tools::{Beside, BesideOptions, LinkingOptions, PrivacyOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::TrustedProxies;
@@ -34,6 +34,10 @@ pub(super) fn linking(config: &Config, stop: &CancellationToken) -> LinkingOptio
         attempt_life: TimeDelta::minutes(config.linking.attempt_minutes.into()),
         stop: stop.clone(),
     }
+}
+
+pub(super) fn privacy(config: &Config) -> PrivacyOptions {
+    PrivacyOptions { public_url: config.server.public_url.clone(), settle: config.privacy.settle() }
 }
 
 /// How long a call waits for the job that it began; what is left of the deadline is for the answer.

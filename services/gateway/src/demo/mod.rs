@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use stagedoor_bootstrap::config::{Config, EncryptionConfig, LoadOptions, SecretUrl};
+use stagedoor_bootstrap::config::{Config, EncryptionConfig, LoadOptions, Origin, SecretUrl};
 use stagedoor_bootstrap::private_servers::{PrivatePostgres, PrivatePostgresOptions, default_data_dir};
 use stagedoor_bootstrap::{ShutdownOptions, tasks, telemetry};
 use stagedoor_crypto::SystemEntropy;
@@ -157,6 +157,10 @@ fn point_at(config: &mut Config, postgres: &PrivatePostgres, secrets: &Secrets) 
         ..EncryptionConfig::default()
     };
     config.providers.allow_plain_http_loopback = true;
+    if config.origin("privacy.settle_ms") == Origin::Default {
+        // The only replica, whose database is beside it, and a visitor who watches the page.
+        config.privacy.settle_ms = 2_000;
+    }
 }
 
 fn erase_checkpoints(data_dir: &Path) -> anyhow::Result<()> {
