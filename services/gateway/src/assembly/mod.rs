@@ -19,7 +19,9 @@ use stagedoor_tools::{Desk, DeskOptions, Dispatcher, SessionsInUse};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::parts::{beside, cache, doors, job_wait, limiter, limits_link, linking, privacy, providers, shield};
+use self::parts::{
+    beside, cache, doors, job_wait, limiter, limits_link, linking, privacy, providers, shield,
+};
 use crate::authn::Authenticator;
 use crate::background::Background;
 use crate::client::TrustedProxies;
