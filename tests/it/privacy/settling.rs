@@ -37,6 +37,15 @@ async fn waits(stage: &Stage, claims: u32) {
     }
 }
 
+/// As if the time since the confirmation had passed.
+async fn let_it_settle(stage: &Stage) {
+    let pass = format!(
+        "UPDATE privacy_requests SET verified_at = verified_at - interval '{SETTLE_MS} milliseconds',
+            due_at = clock_timestamp()"
+    );
+    stage.sql(&pass).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_late_call_leaves_in_redis_goes_with_the_last_step_of_whichever_replica() {
     let stage = Stage::start().await;
@@ -70,12 +79,7 @@ async fn what_a_late_call_leaves_in_redis_goes_with_the_last_step_of_whichever_r
         "it waited as long as the other would have"
     );
 
-    stage
-        .sql(&format!(
-            "UPDATE privacy_requests SET verified_at = verified_at - interval '{SETTLE_MS} milliseconds',
-                due_at = clock_timestamp()"
-        ))
-        .await;
+    let_it_settle(&stage).await;
     reached(&stage, "erasure", "done").await;
     assert_eq!(remembered(&mut redis, names).await, []);
     let at_heir = page.as_str().replace(&doomed.address().to_string(), &heir.address().to_string());
@@ -101,11 +105,6 @@ async fn a_tenant_without_people_ends_when_its_last_calls_have_ended() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(state(&stage, "tenant_erasure").await, "erased");
-    stage
-        .sql(&format!(
-            "UPDATE privacy_requests SET verified_at = verified_at - interval '{SETTLE_MS} milliseconds',
-                due_at = clock_timestamp()"
-        ))
-        .await;
+    let_it_settle(&stage).await;
     reached(&stage, "tenant_erasure", "done").await;
 }
