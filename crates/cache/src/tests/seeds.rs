@@ -16,7 +16,8 @@ async fn what_came_along_is_an_answer_here_and_elsewhere() {
     let keys: Vec<_> = (0..50).map(|number| catalogue(&ctx, &number.to_string())).collect();
     let seeds = keys.iter().map(|key| seed(key, "along")).collect();
     assert_eq!(one.seed(&ctx, seeds).await, 50);
-    assert_eq!(one.counters().seeded, 50);
+    let counted = one.counters();
+    assert_eq!((counted.seeded, counted.redis_trips_beside, counted.redis_trips), (50, 50, 50));
     for key in &keys {
         assert_eq!(peek(&one, &ctx, key).await.unwrap().level, Level::L1);
         let found = peek(&two, &ctx, key).await.unwrap();
