@@ -163,7 +163,7 @@ pub async fn end(
         // The message is bound to the revision.
         let ended = sqlx::query_scalar!(
             "UPDATE jobs SET state = $4, due_at = NULL, revision = revision + 1, message = NULL,
-                updated_at = clock_timestamp(), expires_at = clock_timestamp() + make_interval(secs => $5)
+                updated_at = statement_timestamp(), expires_at = statement_timestamp() + make_interval(secs => $5)
             WHERE tenant_id = $1 AND job_id = $2 AND fence = $3 AND state = 'running' RETURNING cancel_requested",
             tx.tenant_id().0,
             claim.job.0,

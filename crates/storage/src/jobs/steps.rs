@@ -51,11 +51,11 @@ pub async fn save(
         let cancel_requested = sqlx::query_scalar!(
             "UPDATE jobs SET state = $3, revision = $4, document = COALESCE($5, document),
                 document_revision = CASE WHEN $5::bytea IS NULL THEN document_revision ELSE $4 END,
-                message = $6, done = $7, total = $8, updated_at = clock_timestamp(),
-                expires_at = clock_timestamp() + make_interval(secs => $9),
+                message = $6, done = $7, total = $8, updated_at = statement_timestamp(),
+                expires_at = statement_timestamp() + make_interval(secs => $9),
                 due_at = CASE
-                    WHEN $3 IN ('queued', 'waiting') AND cancel_requested THEN clock_timestamp()
-                    WHEN $3 IN ('queued', 'running') THEN clock_timestamp() + make_interval(secs => $10)
+                    WHEN $3 IN ('queued', 'waiting') AND cancel_requested THEN statement_timestamp()
+                    WHEN $3 IN ('queued', 'running') THEN statement_timestamp() + make_interval(secs => $10)
                 END
             WHERE tenant_id = $1 AND job_id = $2 RETURNING cancel_requested",
             tx.tenant_id().0,
@@ -95,12 +95,12 @@ pub async fn decide(
     let document = document.map(|document| sealer.document(next, document)).transpose()?;
     let write = async |tx: &mut TenantTransaction| {
         let done = sqlx::query!(
-            "UPDATE jobs SET state = 'queued', due_at = clock_timestamp(), revision = $4, message = NULL,
+            "UPDATE jobs SET state = 'queued', due_at = statement_timestamp(), revision = $4, message = NULL,
                 cancel_requested = false, document = COALESCE($5, document),
                 document_revision = CASE WHEN $5::bytea IS NULL THEN document_revision ELSE $4 END,
-                updated_at = clock_timestamp(), expires_at = clock_timestamp() + make_interval(secs => $6)
+                updated_at = statement_timestamp(), expires_at = statement_timestamp() + make_interval(secs => $6)
             WHERE tenant_id = $1 AND job_id = $2 AND revision = $3 AND state IN ('waiting', 'failed')
-                AND expires_at > clock_timestamp()",
+                AND expires_at > statement_timestamp()",
             tx.tenant_id().0,
             id.0,
             revision,
