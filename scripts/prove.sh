@@ -16,8 +16,8 @@ fi
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-# The replicas that the proofs start are processes of their own.
-cargo build --quiet --locked --profile proof -p stagedoor-gateway --bin stagedoor
+# The replicas and keepers that the proofs start are processes of their own.
+cargo build --quiet --locked --profile proof -p stagedoor-gateway -p stagedoor-keeper --bin stagedoor --bin stagedoor-keeper
 status=0
 STAGEDOOR_PROOF=full cargo nextest run --locked --cargo-profile proof --cargo-quiet -p stagedoor-tests \
     --test-threads 1 --no-capture -E "$filter" >"$log" 2>&1 || status=$?

@@ -19,6 +19,7 @@ mod freshness;
 mod hostile_texts;
 mod import;
 mod isolation;
+mod keeper;
 mod key_encryption;
 mod keys;
 mod library;

@@ -47,6 +47,18 @@ pub enum AuditAction {
     ErasureStep,
     /// One step of a whole tenant's deletion.
     TenantErasure,
+    /// A session that nobody used for long was deleted.
+    SessionExpire,
+    /// What is older than it is kept was removed.
+    Retention,
+    /// Keys were replaced, or sessions whose keys someone knew were ended.
+    KeyRotation,
+    /// Rows of a backup were put back.
+    Restore,
+    /// A backup was made and read back.
+    Backup,
+    /// A backup was removed because its time was over.
+    BackupRemove,
 }
 
 impl AuditAction {
@@ -74,6 +86,12 @@ impl AuditAction {
             Self::PrivacyDownload => "privacy_download",
             Self::ErasureStep => "erasure_step",
             Self::TenantErasure => "tenant_erasure",
+            Self::SessionExpire => "session_expire",
+            Self::Retention => "retention",
+            Self::KeyRotation => "key_rotation",
+            Self::Restore => "restore",
+            Self::Backup => "backup",
+            Self::BackupRemove => "backup_remove",
         }
     }
 
@@ -106,6 +124,7 @@ impl AuditAction {
             | Self::LinkConsent
             | Self::LinkComplete
             | Self::SessionHijack
+            | Self::KeyRotation
             | Self::DeviceNew
             | Self::DevicesExceeded => "auth",
             Self::Tool(_)
@@ -119,7 +138,12 @@ impl AuditAction {
             | Self::PrivacyConfirm
             | Self::PrivacyDownload
             | Self::ErasureStep
-            | Self::TenantErasure => "data_access",
+            | Self::TenantErasure
+            | Self::SessionExpire
+            | Self::Retention
+            | Self::Restore
+            | Self::Backup
+            | Self::BackupRemove => "data_access",
         }
     }
 }

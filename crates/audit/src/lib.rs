@@ -23,6 +23,7 @@ mod payload;
 mod query;
 mod reader;
 mod report;
+mod retained;
 mod sizes;
 mod stored;
 mod verify;

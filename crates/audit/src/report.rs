@@ -66,6 +66,8 @@ pub struct VerificationReport {
     pub tenant: Option<TenantId>,
     /// The first and the last day.
     pub days: Option<(NaiveDate, NaiveDate)>,
+    /// The first and the last of the days that retention has dropped, which is no fault; none of them was checked.
+    pub dropped: Option<(NaiveDate, NaiveDate)>,
     /// Chains that had records.
     pub chains: u64,
     /// Records.

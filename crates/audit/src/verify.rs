@@ -11,6 +11,7 @@ use crate::check::TrailCheck;
 use crate::checkpoint::{ArchiveError, Checkpoint, CheckpointArchive};
 use crate::days::DayRange;
 use crate::report::{AuditFault, FaultKind, VerificationReport};
+use crate::retained::{self, Parted};
 use crate::stored::{Item, Walk, link};
 
 /// Checkpoints of one query.
@@ -73,7 +74,7 @@ pub async fn verify_chain(
 
 /// Checks the tenant's stored trail of `days` from its first record to its heads: every link, every payload that still
 /// opens, every checkpoint, and that the archive has these and no others. Records that are appended meanwhile are
-/// left out. Trusts the keys that are stored as the tenant's: who can write to the database can put one there, and only
+/// left out, and so are days that retention has dropped. Trusts the keys that are stored as the tenant's: who can write to the database can put one there, and only
 /// [`verify_stored_against`] or the archive tells.
 pub async fn verify_stored(
     vault: &KeyVault,
@@ -113,6 +114,17 @@ async fn verify(
     keys: &[VerifyingKey],
     archive: Option<&CheckpointArchive>,
 ) -> Result<VerificationReport, VerifyError> {
+    let whole = days;
+    let Parted { dropped, kept } = retained::part(vault, days).await?;
+    let Some(days) = kept else {
+        return Ok(VerificationReport {
+            tenant: Some(context.tenant_id()),
+            days: Some((whole.first(), whole.last())),
+            dropped: dropped.map(|dropped| (dropped.first(), dropped.last())),
+            keys: keys.iter().map(VerifyingKey::id).collect(),
+            ..VerificationReport::default()
+        });
+    };
     let mut archived = Vec::new();
     if let Some(archive) = archive {
         // In this order: the archive has what is noted, and the database had before what the archive has.
@@ -129,6 +141,8 @@ async fn verify(
     for day in archived {
         day.compare(vault, context, &mut report).await?;
     }
+    report.days = Some((whole.first(), whole.last()));
+    report.dropped = dropped.map(|dropped| (dropped.first(), dropped.last()));
     Ok(report)
 }
 

@@ -3,6 +3,7 @@
 
 pub mod config;
 pub mod health;
+pub mod host;
 pub mod metrics;
 pub mod private_servers;
 pub mod shutdown;

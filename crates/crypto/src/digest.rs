@@ -17,6 +17,30 @@ pub fn sha256(parts: &[&[u8]]) -> [u8; SHA256_LENGTH] {
     output
 }
 
+/// A SHA-256 digest that is made bit by bit, of what is too long to be in memory at once.
+#[derive(Clone)]
+pub struct Sha256(digest::Context);
+
+impl Default for Sha256 {
+    fn default() -> Self {
+        Self(digest::Context::new(&digest::SHA256))
+    }
+}
+
+impl Sha256 {
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all that was added.
+    pub fn finish(self) -> [u8; SHA256_LENGTH] {
+        let mut output = [0; SHA256_LENGTH];
+        output.copy_from_slice(self.0.finish().as_ref());
+        output
+    }
+}
+
 /// HMAC-SHA-256 of `message` under `key`.
 pub fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; SHA256_LENGTH] {
     let code = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message);
@@ -61,6 +85,10 @@ mod tests {
         ];
         assert_eq!(sha256(&[]), empty);
         assert_eq!(sha256(&[b"a", b"bc"]), sha256(&[b"abc"]));
+        let mut bit_by_bit = Sha256::default();
+        bit_by_bit.update(b"a");
+        bit_by_bit.update(b"bc");
+        assert_eq!(bit_by_bit.finish(), sha256(&[b"abc"]));
     }
 
     #[test]

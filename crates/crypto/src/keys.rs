@@ -7,12 +7,12 @@ use stagedoor_domain::{Entropy, TenantId, UserId};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::digest::{SHA256_LENGTH, hkdf_sha512, hmac_sha256};
+use crate::digest::{SHA256_LENGTH, hmac_sha256};
 use crate::envelope::{EnvelopeKey, OpenError, SealContext, additional_data};
+use crate::indexes::Indexes;
 
 const WRAP_FORMAT: u8 = 1;
 const WRAP_LENGTH: usize = 2 + 16 + 16 + 32;
-const BLIND_INDEX: &[u8] = b"stagedoor/blind-index/1";
 
 /// Whose data a key seals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,6 +45,8 @@ impl KeyOwner {
 pub struct DataKey {
     owner: KeyOwner,
     key: EnvelopeKey,
+    /// Of the key that it took the place of.
+    indexes: Indexes,
 }
 
 impl DataKey {
@@ -52,7 +54,28 @@ impl DataKey {
     pub fn generate(id: Uuid, owner: KeyOwner, entropy: &dyn Entropy) -> Self {
         let mut bytes = Zeroizing::new([0; 32]);
         entropy.fill(bytes.as_mut_slice());
-        Self { owner, key: EnvelopeKey::new(id, bytes) }
+        Self { owner, key: EnvelopeKey::new(id, bytes), indexes: Indexes::default() }
+    }
+
+    /// A new key of the same owner, which makes the blind indexes of `columns` as this one does, so that what was stored
+    /// under them is still found. Nothing that this key sealed opens with what is handed on.
+    #[must_use]
+    pub fn successor(&self, id: Uuid, columns: &[&str], entropy: &dyn Entropy) -> Self {
+        let indexes = columns.iter().map(|column| ((*column).to_owned(), self.index_key(column))).collect();
+        Self { indexes, ..Self::generate(id, self.owner, entropy) }
+    }
+
+    /// What it has of the key before it, sealed under itself; `None` if it has nothing.
+    pub fn sealed_indexes(&self, tenant: TenantId, entropy: &dyn Entropy) -> Option<Vec<u8>> {
+        let plaintext = self.indexes.to_bytes()?;
+        Some(self.key.seal(&indexes_context(tenant, self.id()), &plaintext, entropy))
+    }
+
+    /// The key with what [`Self::sealed_indexes`] gave.
+    pub fn with_indexes(self, tenant: TenantId, sealed: &[u8]) -> Result<Self, OpenError> {
+        let opened = self.key.open(&indexes_context(tenant, self.id()), sealed)?;
+        let indexes = Indexes::from_bytes(&opened).ok_or(OpenError::Altered)?;
+        Ok(Self { indexes, ..self })
     }
 
     /// Its id, which every envelope under it carries.
@@ -94,12 +117,12 @@ impl DataKey {
 
     /// A code of `value` that can be compared and looked up but tells nothing without the key; `column` keeps
     /// the codes of different columns apart. HMAC-SHA-256 under a key derived for the column.
-    #[expect(clippy::missing_panics_doc, reason = "it cannot: the length asked for is fixed")]
     pub fn blind_index(&self, column: &str, value: &[u8]) -> [u8; SHA256_LENGTH] {
-        let mut key = Zeroizing::new([0; 32]);
-        let derived = hkdf_sha512(self.key.bytes(), BLIND_INDEX, column.as_bytes(), key.as_mut_slice());
-        assert!(derived, "32 bytes are within what HKDF-SHA-512 can give");
-        hmac_sha256(key.as_slice(), value)
+        hmac_sha256(self.index_key(column).as_slice(), value)
+    }
+
+    fn index_key(&self, column: &str) -> Zeroizing<[u8; 32]> {
+        self.indexes.of(column).unwrap_or_else(|| Indexes::derive(self.key.bytes(), column))
     }
 
     /// What a wrap of this key holds, for a key service that encrypts it: `format 1 | purpose 1 | key id 16 | person 16
@@ -116,7 +139,7 @@ impl DataKey {
     pub fn from_wrap(id: Uuid, owner: KeyOwner, plaintext: &[u8]) -> Result<Self, OpenError> {
         let key = plaintext.strip_prefix(&Self::wrap_header(id, owner)[..]).ok_or(OpenError::Altered)?;
         let bytes = Zeroizing::new(key.try_into().map_err(|_| OpenError::Altered)?);
-        Ok(Self { owner, key: EnvelopeKey::new(id, bytes) })
+        Ok(Self { owner, key: EnvelopeKey::new(id, bytes), indexes: Indexes::default() })
     }
 
     pub(crate) fn wrapped_under(
@@ -153,6 +176,11 @@ impl DataKey {
 /// What a key service must bind a wrap of key `id` to: the place in the encoding that envelopes bind theirs with.
 pub fn wrap_binding(tenant: TenantId, id: Uuid, revision: i64) -> Vec<u8> {
     additional_data(&wrap_context(tenant, id, revision), Uuid::nil())
+}
+
+/// Written once, with the key.
+fn indexes_context(tenant: TenantId, row: Uuid) -> SealContext {
+    SealContext { tenant, table: "data_keys", column: "indexes", row, revision: 0 }
 }
 
 fn wrap_context(tenant: TenantId, row: Uuid, revision: i64) -> SealContext {
@@ -221,6 +249,27 @@ mod tests {
         assert_eq!(key.blind_index("a", b"x"), key.blind_index("a", b"x"));
         assert_ne!(key.blind_index("a", b"x"), key.blind_index("b", b"x"));
         assert_ne!(key.blind_index("a", b"x"), other.blind_index("a", b"x"));
+    }
+
+    #[test]
+    fn a_successor_makes_the_blind_indexes_that_were_handed_on_and_no_others() {
+        let key = |id| DataKey::generate(Uuid::from_u128(id), KeyOwner::Tenant, &SystemEntropy);
+        let first = key(5);
+        let second = first.successor(Uuid::from_u128(6), &["a", "b"], &SystemEntropy);
+        let third = second.successor(Uuid::from_u128(7), &["a"], &SystemEntropy);
+        assert_eq!(second.blind_index("b", b"x"), first.blind_index("b", b"x"));
+        assert_ne!(second.blind_index("c", b"x"), first.blind_index("c", b"x"));
+        assert_eq!(third.blind_index("a", b"x"), first.blind_index("a", b"x"));
+        assert_ne!(third.blind_index("b", b"x"), first.blind_index("b", b"x"));
+
+        let sealed = second.sealed_indexes(TENANT, &SystemEntropy).unwrap();
+        let bare = || DataKey::from_wrap(second.id(), second.owner(), &second.to_wrap()).unwrap();
+        assert_ne!(bare().blind_index("b", b"x"), first.blind_index("b", b"x"));
+        let whole = bare().with_indexes(TENANT, &sealed).unwrap();
+        assert_eq!(whole.blind_index("b", b"x"), first.blind_index("b", b"x"));
+        assert_eq!(bare().with_indexes(OTHER, &sealed).unwrap_err(), OpenError::Altered);
+        assert!(third.with_indexes(TENANT, &sealed).is_err(), "it is another key's");
+        assert!(first.sealed_indexes(TENANT, &SystemEntropy).is_none());
     }
 
     #[test]

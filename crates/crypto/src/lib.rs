@@ -10,6 +10,7 @@ pub mod envelope;
 pub mod fernet;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod indexes;
 pub mod kek;
 pub mod keys;
 #[cfg(any(test, feature = "proofs"))]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::music::Provider;
 use crate::preferences::{PreferencesLayer, is_default};
+use crate::retention::RetentionSettings;
 use crate::scope::closed_set;
 use std::fmt;
 use std::str::FromStr;
@@ -279,6 +280,9 @@ pub struct TenantSettings {
     /// How much of its audit trail is kept in a day.
     #[serde(skip_serializing_if = "is_default")]
     pub audit: AuditSettings,
+    /// How long what is kept; what is absent has the installation's value.
+    #[serde(skip_serializing_if = "is_default")]
+    pub retention: RetentionSettings,
     /// What holds for people who have set nothing of their own.
     #[serde(skip_serializing_if = "is_default")]
     pub preferences: PreferencesLayer,

@@ -30,7 +30,7 @@ impl fmt::Display for SettingsProblem {
 }
 
 impl TenantSettings {
-    const MEMBERS: [&str; 10] = [
+    const MEMBERS: [&str; 11] = [
         "limits",
         "tenant_limits",
         "penalties",
@@ -39,6 +39,7 @@ impl TenantSettings {
         "devices",
         "policy_gates",
         "audit",
+        "retention",
         "preferences",
         "privacy",
     ];
@@ -65,6 +66,7 @@ impl TenantSettings {
                 "devices" => settings.devices = reader.devices(name, value),
                 "policy_gates" => settings.policy_gates = reader.policy_gates(name, value),
                 "audit" => settings.audit = reader.audit(name, value),
+                "retention" => settings.retention = reader.retention(name, value),
                 "preferences" => settings.preferences = reader.preferences(name, value),
                 "privacy" => settings.privacy = reader.privacy_terms(name, value),
                 _ => reader.unknown("", name, "member", &Self::MEMBERS),
@@ -325,5 +327,6 @@ fn short(text: &str) -> String {
 }
 
 mod preferences;
+mod retention;
 #[cfg(test)]
 mod tests;

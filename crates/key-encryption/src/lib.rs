@@ -7,7 +7,7 @@ pub mod passphrase;
 pub mod ring;
 pub mod transit;
 
-pub use directory::{DirectoryKeys, KeyFilesError, KeySource};
+pub use directory::{DirectoryKeys, KeyFilesError, KeySource, KeyState, KeyVersion, key_versions, wrapping};
 pub use passphrase::{PassphraseKeys, PassphraseKeysError};
 pub use ring::{KeyPlace, KeyPlaces, KeyRing, NoSuchPlace};
 pub use transit::{TransitError, TransitKeys, TransitLogin, TransitOptions};

@@ -71,6 +71,18 @@ impl KeyRing {
         tokio::join!(directory, transit);
     }
 
+    /// Reads what is in files again at once, as happens every few seconds anyway.
+    pub async fn reload(&self) {
+        if let Some(keys) = &self.places.directory {
+            keys.reload().await;
+        }
+    }
+
+    /// The place that wraps.
+    pub fn wraps(&self) -> KeyPlace {
+        self.wraps
+    }
+
     fn wrapping(&self) -> &dyn KekProvider {
         self.places.get(self.wraps).expect("it was there when the ring was made")
     }

@@ -5,6 +5,7 @@
 
 mod breaker;
 mod connection;
+mod facts;
 mod scan;
 mod subscription;
 
@@ -22,6 +23,7 @@ use crate::breaker::{Breaker, Pass};
 use crate::subscription::Listening;
 
 pub use crate::connection::Connection;
+pub use crate::facts::ServerFacts;
 pub use crate::scan::ScanPlace;
 pub use crate::subscription::{Message, NotSubscribed, Subscription};
 

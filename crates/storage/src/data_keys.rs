@@ -20,15 +20,18 @@ pub struct WrappedKey {
     pub wrapped: Vec<u8>,
     /// The key that wraps it.
     pub wrapped_by: Uuid,
+    /// What it has of the key before it, sealed under itself.
+    pub indexes: Option<Vec<u8>>,
 }
 
-struct Row {
-    key_id: Uuid,
-    purpose: i16,
-    user_id: Option<Uuid>,
-    revision: i64,
-    wrapped_key: Option<Vec<u8>>,
-    wrapped_by: Uuid,
+pub(crate) struct Row {
+    pub(crate) key_id: Uuid,
+    pub(crate) purpose: i16,
+    pub(crate) user_id: Option<Uuid>,
+    pub(crate) revision: i64,
+    pub(crate) wrapped_key: Option<Vec<u8>>,
+    pub(crate) wrapped_by: Uuid,
+    pub(crate) indexes: Option<Vec<u8>>,
 }
 
 /// The key that seals for `owner` now.
@@ -38,7 +41,7 @@ pub async fn find_active(
 ) -> Result<Option<WrappedKey>, StoreError> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT key_id, purpose, user_id, revision, wrapped_key, wrapped_by FROM data_keys
+        "SELECT key_id, purpose, user_id, revision, wrapped_key, wrapped_by, indexes FROM data_keys
         WHERE tenant_id = $1 AND purpose = $2 AND user_id IS NOT DISTINCT FROM $3 AND state = 'active'",
         transaction.tenant_id().0,
         i16::from(owner.purpose()),
@@ -53,7 +56,7 @@ pub async fn find_active(
 pub async fn find(transaction: &mut TenantTransaction, id: Uuid) -> Result<Option<WrappedKey>, StoreError> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT key_id, purpose, user_id, revision, wrapped_key, wrapped_by FROM data_keys
+        "SELECT key_id, purpose, user_id, revision, wrapped_key, wrapped_by, indexes FROM data_keys
         WHERE tenant_id = $1 AND key_id = $2 AND state <> 'destroyed'",
         transaction.tenant_id().0,
         id
@@ -93,7 +96,7 @@ pub async fn insert_active(transaction: &mut TenantTransaction, key: &WrappedKey
 }
 
 impl Row {
-    fn into_key(self) -> Result<WrappedKey, StoreError> {
+    pub(crate) fn into_key(self) -> Result<WrappedKey, StoreError> {
         let owner = match (self.purpose, self.user_id) {
             (1, None) => KeyOwner::Tenant,
             (2, Some(user)) => KeyOwner::Subject(UserId(user)),
@@ -106,6 +109,7 @@ impl Row {
             revision: self.revision,
             wrapped,
             wrapped_by: self.wrapped_by,
+            indexes: self.indexes,
         })
     }
 }

@@ -1,7 +1,9 @@
 //! The vault: opened keys of tenants and people, made on first use, kept open for at most a minute, then wiped.
 
+mod failures;
 mod gate;
 mod opened;
+mod rotating;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,8 +21,10 @@ use crate::error::StoreError;
 use crate::store::Store;
 use crate::transaction::TenantTransaction;
 
+pub use failures::VaultFailures;
 pub use opened::OPEN_FOR;
 
+use failures::FailureCounter;
 use gate::Gate;
 use opened::{Handle, OpenedKeys, Standing};
 
@@ -34,6 +38,7 @@ pub struct KeyVault {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     opened: OpenedKeys,
+    failures: FailureCounter,
     loading: Mutex<HashMap<(TenantId, Handle), Arc<Gate>>>,
 }
 
@@ -45,8 +50,15 @@ impl KeyVault {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        let (opened, loading) = (OpenedKeys::default(), Mutex::default());
-        Self { store, provider, clock, entropy, opened, loading }
+        let (opened, loading) = (OpenedKeys::new(OPEN_FOR), Mutex::default());
+        Self { store, provider, clock, entropy, opened, failures: FailureCounter::default(), loading }
+    }
+
+    /// The same with keys that stay open for another time, which is no longer than [`OPEN_FOR`]. Whoever rotates keys
+    /// must know of it: a key seals for that much longer than it is active.
+    #[must_use]
+    pub fn with_memory(self, memory: Duration) -> Self {
+        Self { opened: OpenedKeys::new(memory.min(OPEN_FOR)), ..self }
     }
 
     /// The store that it reads.
@@ -86,8 +98,13 @@ impl KeyVault {
     ) -> Result<Arc<DataKey>, StoreError> {
         match self.cached(context, Handle::ActiveOf(owner)) {
             Some(key) => Ok(key),
-            None => Box::pin(self.load_once(context, owner)).await,
+            None => self.failures.note(Box::pin(self.load_once(context, owner)).await),
         }
+    }
+
+    /// What did not open or could not be sealed since the start.
+    pub fn failures(&self) -> VaultFailures {
+        self.failures.read()
     }
 
     /// Makes sure that what is sealed for `owner` now can be: its key and the tenant's open, and did so within the
@@ -162,12 +179,15 @@ impl KeyVault {
         sealed: &[u8],
         what: &'static str,
     ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-        let id = envelope::key_id(sealed).map_err(StoreError::unreadable(what))?;
-        let key = match self.cached(context, Handle::Id(id)) {
-            Some(key) => key,
-            None => Box::pin(self.load_by_id(context, id)).await?,
+        let open = async {
+            let id = envelope::key_id(sealed).map_err(StoreError::unreadable(what))?;
+            let key = match self.cached(context, Handle::Id(id)) {
+                Some(key) => key,
+                None => Box::pin(self.load_by_id(context, id)).await?,
+            };
+            key.open(place, sealed).map_err(StoreError::unreadable(what))
         };
-        key.open(place, sealed).map_err(StoreError::unreadable(what))
+        self.failures.note(open.await)
     }
 
     /// Whether no key of that id was ever there, although the owner's own key is at hand. Then it is not a key that is
@@ -213,20 +233,10 @@ impl KeyVault {
     }
 
     async fn make(&self, context: &TenantContext, owner: KeyOwner) -> Result<WrappedKey, StoreError> {
-        let (tenant, revision) = (context.tenant_id(), 1);
+        let revision = 1;
         let key = DataKey::generate(uuid_v7(&*self.clock, &*self.entropy), owner, &*self.entropy);
-        let (wrapped, wrapped_by) = match owner {
-            KeyOwner::Tenant => {
-                let wrap = bounded(self.provider.wrap(tenant, &key, revision, &*self.entropy)).await;
-                let wrap = wrap.map_err(StoreError::key_unavailable("a key to wrap a tenant's with"))?;
-                (wrap.bytes, wrap.wrapped_by)
-            }
-            KeyOwner::Subject(_) => {
-                let outer = Box::pin(self.tenant_key(context)).await?;
-                (outer.wrap(tenant, &key, revision, &*self.entropy), outer.id())
-            }
-        };
-        let row = WrappedKey { id: key.id(), owner, revision, wrapped, wrapped_by };
+        let (wrapped, wrapped_by) = self.wrap(context, &key, revision).await?;
+        let row = WrappedKey { id: key.id(), owner, revision, wrapped, wrapped_by, indexes: None };
         // Another replica may have been faster: what is stored counts, not what was made here.
         let stored = self
             .store
@@ -245,11 +255,32 @@ impl KeyVault {
                 let outer = Box::pin(self.outer_key(context, row.wrapped_by)).await?;
                 let key = outer.unwrap(context.tenant_id(), row.id, user, row.revision, &row.wrapped);
                 let altered = |_| StoreError::key_unavailable("a person's key")(KekError::Altered);
-                Arc::new(key.map_err(altered)?)
+                Arc::new(with_indexes(context, key.map_err(altered)?, row)?)
             }
         };
         self.keep(context, Handle::Id(row.id), &key);
         Ok(key)
+    }
+
+    /// The key as it is stored, under the key that is above it now, and that key's id.
+    async fn wrap(
+        &self,
+        context: &TenantContext,
+        key: &DataKey,
+        revision: i64,
+    ) -> Result<(Vec<u8>, Uuid), StoreError> {
+        let tenant = context.tenant_id();
+        match key.owner() {
+            KeyOwner::Tenant => {
+                let wrap = bounded(self.provider.wrap(tenant, key, revision, &*self.entropy)).await;
+                let wrap = wrap.map_err(StoreError::key_unavailable("a key to wrap a tenant's with"))?;
+                Ok((wrap.bytes, wrap.wrapped_by))
+            }
+            KeyOwner::Subject(_) => {
+                let outer = Box::pin(self.tenant_key(context)).await?;
+                Ok((outer.wrap(tenant, key, revision, &*self.entropy), outer.id()))
+            }
+        }
     }
 
     async fn outer_key(&self, context: &TenantContext, id: Uuid) -> Result<Arc<DataKey>, StoreError> {
@@ -273,7 +304,8 @@ impl KeyVault {
         row: &WrappedKey,
     ) -> Result<Arc<DataKey>, StoreError> {
         let key = bounded(self.provider.unwrap(context.tenant_id(), row.id, row.revision, &row.wrapped));
-        Ok(Arc::new(key.await.map_err(StoreError::key_unavailable("a tenant's key"))?))
+        let key = key.await.map_err(StoreError::key_unavailable("a tenant's key"))?;
+        Ok(Arc::new(with_indexes(context, key, row)?))
     }
 
     async fn find(&self, context: &TenantContext, id: Uuid) -> Result<WrappedKey, StoreError> {
@@ -288,6 +320,15 @@ impl KeyVault {
     fn keep(&self, context: &TenantContext, handle: Handle, key: &Arc<DataKey>) {
         self.forget_expired();
         self.opened.keep(context.tenant_id(), handle, key, self.clock.elapsed());
+    }
+}
+
+fn with_indexes(context: &TenantContext, key: DataKey, row: &WrappedKey) -> Result<DataKey, StoreError> {
+    match &row.indexes {
+        None => Ok(key),
+        Some(sealed) => key
+            .with_indexes(context.tenant_id(), sealed)
+            .map_err(|_| StoreError::key_unavailable("a key's blind indexes")(KekError::Altered)),
     }
 }
 

@@ -7,7 +7,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use stagedoor_crypto::digest::{SHA256_LENGTH, sha256};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
+pub(crate) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 const ROLES: &str = include_str!("../../../migrations/roles/roles.sql");
 /// Any number, the same in every process: one migrating process at a time.
 const LOCK: i64 = 0x7374_6167_6564_6f6f;
@@ -56,11 +56,21 @@ pub async fn migrate(admin_url: &SecretString) -> Result<(), MigrationError> {
     Ok(connection.close().await?)
 }
 
+/// The migrations of this build by version, each with its checksum.
+pub(crate) fn known_migrations() -> impl Iterator<Item = (i64, &'static [u8])> {
+    MIGRATIONS.iter().map(|migration| (migration.version, &*migration.checksum))
+}
+
 /// Stands for the schema that [`migrate`] makes: another digest for any other migration or role.
 pub fn schema_digest() -> [u8; SHA256_LENGTH] {
     let mut parts = vec![ROLES.as_bytes()];
     parts.extend(MIGRATIONS.iter().map(|migration| &*migration.checksum));
     sha256(&parts)
+}
+
+/// The version of the last migration that this build knows.
+pub fn latest_migration() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
 }
 
 /// A table's lock is waited for only shortly: whoever waits for one that a long reader holds makes everyone behind wait.

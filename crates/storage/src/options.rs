@@ -12,13 +12,20 @@ pub enum Purpose {
     Serve,
     /// Making tenants and what belongs to them, as `stagedoor_admin`.
     Provision,
+    /// The keeper's jobs, as `stagedoor_keeper`: whoever may provision, or bypasses row-level security, is refused.
+    Keep,
+    /// Reading for backups, as `stagedoor_backup`: it bypasses row-level security, and whoever may write is refused.
+    Backup,
 }
 
 impl Purpose {
-    pub(crate) const fn role(self) -> &'static str {
+    /// The role to connect as.
+    pub const fn role(self) -> &'static str {
         match self {
             Self::Serve => "stagedoor_app",
             Self::Provision => "stagedoor_admin",
+            Self::Keep => "stagedoor_keeper",
+            Self::Backup => "stagedoor_backup",
         }
     }
 }

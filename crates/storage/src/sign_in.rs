@@ -4,7 +4,9 @@ use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 use sqlx::types::Json;
 use stagedoor_crypto::ApiKeyDigest;
-use stagedoor_domain::{ApiKeyId, Principal, PrincipalKind, Scope, Tenant, TenantSlug, Toolset, ToolsetSet};
+use stagedoor_domain::{
+    ApiKeyId, Principal, PrincipalKind, Scope, Tenant, TenantId, TenantSlug, Toolset, ToolsetSet,
+};
 use uuid::Uuid;
 
 use crate::error::StoreError;
@@ -63,6 +65,32 @@ impl Store {
         );
         let row = self.outside(async |connection| Ok(query.fetch_optional(connection).await?)).await?;
         row.map(Row::into_key).transpose()
+    }
+
+    /// Stores the digest of a key that was presented under a newer pepper; `false` if what is stored is no longer `old`.
+    /// Needs no tenant context.
+    pub async fn repepper_api_key(
+        &self,
+        tenant: TenantId,
+        id: &ApiKeyId,
+        old: &ApiKeyDigest,
+        new: &ApiKeyDigest,
+    ) -> Result<bool, StoreError> {
+        let version = |digest: &ApiKeyDigest| {
+            i16::try_from(digest.pepper_version).map_err(|_| {
+                StoreError::not_understood("the pepper's version", digest.pepper_version.to_string())
+            })
+        };
+        let query = sqlx::query_scalar!(
+            r#"SELECT api_key_repepper($1, $2, $3, $4, $5, $6) AS "stored!""#,
+            tenant.0,
+            id.as_str(),
+            version(old)?,
+            &old.hmac[..],
+            version(new)?,
+            &new.hmac[..]
+        );
+        self.outside(async |connection| Ok(query.fetch_one(connection).await?)).await
     }
 }
 

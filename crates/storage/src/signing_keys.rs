@@ -86,6 +86,20 @@ async fn load(vault: &KeyVault, context: &TenantContext) -> Result<Option<Signin
 }
 
 async fn make(vault: &KeyVault, context: &TenantContext) -> Result<(), StoreError> {
+    let key = generate(vault, context).await?;
+    vault.store().with_tenant(context, async |tx| key.insert(tx).await).await
+}
+
+/// A key to be stored as the active one.
+pub(crate) struct NewSigningKey {
+    id: Uuid,
+    public: [u8; 32],
+    sealed: Vec<u8>,
+    now: DateTime<Utc>,
+}
+
+/// Makes a key and seals it under the tenant's.
+pub(crate) async fn generate(vault: &KeyVault, context: &TenantContext) -> Result<NewSigningKey, StoreError> {
     let mut id = [0; 16];
     vault.entropy().fill(&mut id);
     // Not by time: an id is public, and when a tenant began is its own affair.
@@ -93,22 +107,25 @@ async fn make(vault: &KeyVault, context: &TenantContext) -> Result<(), StoreErro
     let key = SigningKey::generate(id, vault.entropy());
     let place = place(context.tenant_id(), key.id(), 1);
     let sealed = vault.seal(context, KeyOwner::Tenant, &place, key.seed()).await?;
-    let (public, now) = (*key.verifying_key().bytes(), vault.clock().now());
-    let write = async |tx: &mut TenantTransaction| {
+    Ok(NewSigningKey { id: key.id(), public: *key.verifying_key().bytes(), sealed, now: vault.clock().now() })
+}
+
+impl NewSigningKey {
+    /// Stores it, unless there is an active key.
+    pub(crate) async fn insert(&self, transaction: &mut TenantTransaction) -> Result<(), StoreError> {
         sqlx::query!(
             "INSERT INTO signing_keys (tenant_id, key_id, public_key, private_key, created_at)
             VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-            tx.tenant_id().0,
-            key.id(),
-            &public[..],
-            sealed,
-            now
+            transaction.tenant_id().0,
+            self.id,
+            &self.public[..],
+            self.sealed,
+            self.now
         )
-        .execute(tx.connection())
+        .execute(transaction.connection())
         .await?;
-        Ok::<_, StoreError>(())
-    };
-    vault.store().with_tenant(context, write).await
+        Ok(())
+    }
 }
 
 fn place(tenant: TenantId, key: Uuid, revision: i64) -> SealContext {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::NaiveDate;
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool};
 use stagedoor_domain::TenantContext;
 
 use crate::error::StoreError;
@@ -30,6 +30,7 @@ const KNOWN_VERSIONS: &[&str] = &["2.0"];
 #[derive(Clone)]
 pub struct Store {
     pool: PgPool,
+    options: PgConnectOptions,
     begin: &'static str,
     acquire_timeout: Duration,
     transaction_timeout: Duration,
@@ -51,9 +52,10 @@ impl Store {
             .acquire_timeout(options.acquire_timeout)
             // A dead connection shows at BEGIN, which is tried again on another; a ping would cost a round trip a call.
             .test_before_acquire(false)
-            .connect_lazy_with(connect);
+            .connect_lazy_with(connect.clone());
         let store = Self {
             pool,
+            options: connect,
             begin: if options.statement_cache { BEGIN } else { BEGIN_POOLED },
             acquire_timeout: options.acquire_timeout,
             transaction_timeout: options.transaction_timeout,
@@ -135,9 +137,25 @@ impl Store {
         self.pool.close().await;
     }
 
-    /// `tenant` is a UUID's text or nothing: a simple query takes no parameters.
+    /// [`Self::begin`], of one moment and without writing; without a limit of its time, which is the caller's affair.
+    pub(crate) async fn begin_reading(
+        &self,
+        context: &TenantContext,
+    ) -> Result<TenantTransaction, StoreError> {
+        const ONE_MOMENT: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; ";
+        let tenant = context.tenant_id();
+        let transaction = self.begin_as(&tenant.to_string(), ONE_MOMENT).await?;
+        Ok(TenantTransaction::new(transaction, tenant))
+    }
+
     async fn begin_with(&self, tenant: &str) -> Result<PooledTransaction, StoreError> {
-        let statement = format!("{}; SELECT set_config('stagedoor.tenant_id', '{tenant}', true)", self.begin);
+        self.begin_as(tenant, "").await
+    }
+
+    /// `tenant` is a UUID's text or nothing: a simple query takes no parameters.
+    async fn begin_as(&self, tenant: &str, mode: &str) -> Result<PooledTransaction, StoreError> {
+        let statement =
+            format!("{}; {mode}SELECT set_config('stagedoor.tenant_id', '{tenant}', true)", self.begin);
         let attempts = async {
             loop {
                 let size = self.pool.size();
@@ -151,6 +169,12 @@ impl Store {
             }
         };
         tokio::time::timeout(self.acquire_timeout, attempts).await.map_err(|_| StoreError::TimedOut)?
+    }
+
+    /// A connection that is nobody else's, for what belongs to a connection; past its pool, and within its patience.
+    pub(crate) async fn connection_apart(&self) -> Result<PgConnection, StoreError> {
+        let connect = PgConnection::connect_with(&self.options);
+        Ok(tokio::time::timeout(self.acquire_timeout, connect).await.map_err(|_| StoreError::TimedOut)??)
     }
 
     async fn check_role(&self, purpose: Purpose) -> Result<(), StoreError> {
@@ -182,20 +206,30 @@ async fn check_role(connection: &mut PgConnection, purpose: Purpose) -> Result<(
                 bool_or(rolsuper) AS "superuser!",
                 bool_or(rolbypassrls) AS "bypasses!",
                 bool_or(rolname = 'stagedoor_owner') AS "owner!",
+                bool_or(rolname = 'stagedoor_app') AS "app!",
                 bool_or(rolname = 'stagedoor_admin') AS "admin!",
                 bool_or(rolname = 'stagedoor_keeper') AS "keeper!",
+                bool_or(rolname = 'stagedoor_backup') AS "backup!",
                 to_regclass('public.jobs') IS NOT NULL AS "migrated!"
             FROM reach"#
     )
     .fetch_one(&mut *connection)
     .await?;
-    let serving = purpose == Purpose::Serve;
+    let (provisions, keeps, backs_up) =
+        (purpose == Purpose::Provision, purpose == Purpose::Keep, purpose == Purpose::Backup);
     let refusals = [
         (role.superuser, "is a superuser"),
-        (role.bypasses, "bypasses row-level security"),
+        (role.bypasses && !backs_up, "bypasses row-level security"),
         (role.owner, "owns the schema"),
-        (role.admin && serving, "may provision every tenant"),
-        (role.keeper && serving, "may do the keeper's jobs"),
+        (role.admin && !provisions, "may provision every tenant"),
+        (role.keeper && purpose == Purpose::Serve, "may do the keeper's jobs"),
+        (role.keeper && backs_up, "may do more than read"),
+        (role.app && (keeps || backs_up), "may do the gateway's work"),
+        (keeps && !role.keeper, "has not the keeper's rights"),
+        (
+            backs_up && !(role.backup && role.bypasses),
+            "does not see every tenant, so backups would lack them",
+        ),
     ];
     if let Some((_, reason)) = refusals.into_iter().find(|(holds, _)| *holds) {
         return Err(StoreError::RefusedRole { role: role.name, reason, instead: purpose.role() });

@@ -77,6 +77,19 @@ impl Store {
         row.map(|row| tenant(row.tenant_id, &row.slug, &row.status, row.settings.0)).transpose()
     }
 
+    /// At most `most` tenants after `after`, in the order of their ids, whatever their status. For the keeper's role:
+    /// any other sees none, or its own.
+    pub async fn tenants_after(&self, after: TenantId, most: i64) -> Result<Vec<Tenant>, StoreError> {
+        let query = sqlx::query!(
+            r#"SELECT tenant_id, slug, status, settings AS "settings: Json<serde_json::Value>"
+            FROM tenants WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2"#,
+            after.0,
+            most
+        );
+        let rows = self.outside(async |connection| Ok(query.fetch_all(connection).await?)).await?;
+        rows.into_iter().map(|row| tenant(row.tenant_id, &row.slug, &row.status, row.settings.0)).collect()
+    }
+
     /// The tenant of that name, suspended ones too. Needs no tenant context.
     pub async fn find_tenant(&self, slug: &TenantSlug) -> Result<Option<Tenant>, StoreError> {
         let query = sqlx::query!(

@@ -1,6 +1,6 @@
-//! Commands of the real `stagedoor` program that end by themselves, such as `import`, set up for a stage.
+//! Commands of the real programs that end by themselves, such as `stagedoor import`, set up for a stage.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,14 +38,9 @@ impl Stage {
     /// # Panics
     /// If the program was not built.
     pub fn begin(&self, arguments: &[&str], variables: &[(&str, String)]) -> Command {
-        let unused = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let mut all = settings(self, unused, unused);
+        let mut all = settings(self, Command::NOWHERE, Command::NOWHERE);
         all.extend(variables.iter().map(|(name, value)| (*name, value.clone())));
-        let number = COMMANDS.fetch_add(1, Ordering::Relaxed);
-        let output = self.folder().join(format!("command-{number}.out"));
-        let file = std::fs::File::create(&output).expect("an output file can be made");
-        let log = output.with_extension("log");
-        Command { program: Program::start(arguments, &all, &log, Stdio::from(file)), output }
+        Command::start(self, "stagedoor", arguments, &all)
     }
 
     /// Runs `stagedoor ARGUMENTS` with this stage's configuration to its end.
@@ -55,6 +50,28 @@ impl Stage {
 }
 
 impl Command {
+    /// What a command does not serve on.
+    pub(crate) const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+    pub(crate) fn start(
+        stage: &Stage,
+        program: &str,
+        arguments: &[&str],
+        variables: &[(&str, String)],
+    ) -> Self {
+        let number = COMMANDS.fetch_add(1, Ordering::Relaxed);
+        let output = stage.folder().join(format!("command-{number}.out"));
+        let file = std::fs::File::create(&output).expect("an output file can be made");
+        let log = output.with_extension("log");
+        let program = Program::start_of(program, arguments, variables, &log, Stdio::from(file));
+        Self { program, output }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.program.pid()
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         self.program.signal(signal);

@@ -10,6 +10,7 @@ mod command;
 mod entropy;
 mod gateway;
 mod html;
+mod keeper;
 mod lossy;
 mod metrics;
 mod process;

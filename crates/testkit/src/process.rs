@@ -48,8 +48,22 @@ impl Program {
     /// # Panics
     /// If the program was not built.
     pub fn start(arguments: &[&str], variables: &[(&str, String)], log: &Path, output: Stdio) -> Self {
+        Self::start_of("stagedoor", arguments, variables, log, output)
+    }
+
+    /// The same of another program of ours.
+    ///
+    /// # Panics
+    /// If the program was not built.
+    pub fn start_of(
+        program: &str,
+        arguments: &[&str],
+        variables: &[(&str, String)],
+        log: &Path,
+        output: Stdio,
+    ) -> Self {
         let errors = std::fs::File::create(log).expect("a log file can be made");
-        let child = Command::new(stagedoor())
+        let child = Command::new(built(program))
             .args(arguments)
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -274,14 +288,14 @@ fn free_address() -> SocketAddr {
     listener.local_addr().expect("a listener has an address")
 }
 
-/// The program beside the test's own: `target/PROFILE/stagedoor`.
-fn stagedoor() -> PathBuf {
+/// The program beside the test's own: `target/PROFILE/NAME`.
+fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own program");
     let folder = test.parent().and_then(Path::parent).expect("tests are in target/PROFILE/deps");
-    let program = folder.join("stagedoor");
+    let program = folder.join(name);
     assert!(
         program.exists(),
-        "{} is missing; build it with: cargo build -p stagedoor-gateway --bin stagedoor",
+        "{} is missing; build it with: cargo build -p stagedoor-gateway -p stagedoor-keeper --bins",
         program.display()
     );
     program

@@ -44,7 +44,7 @@ pub(crate) async fn open(
     cursor: &str,
 ) -> Result<String, PublicError> {
     origin.pages_on(cursor);
-    let key = desk.tenant_key(ctx).await?;
+    let key = desk.tenant_key_of(ctx, cursor).await?;
     opened(&key, &context(ctx.tenant_id(), tool, binding), desk.clock.now(), cursor)
 }
 

@@ -6,6 +6,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use secrecy::SecretString;
 use serde::Serialize;
@@ -290,6 +292,18 @@ impl Desk {
     pub(crate) async fn tenant_key(&self, ctx: &TenantContext) -> Result<Arc<DataKey>, PublicError> {
         // On the heap: only a call that pages needs it, and a database look-up weighs much.
         Box::pin(self.vault.tenant_key(ctx)).await.map_err(|error| crate::records::store_failure(&error))
+    }
+
+    /// The tenant's key under which `text` was given out, as far as it says so: an earlier one after a rotation.
+    pub(crate) async fn tenant_key_of(
+        &self,
+        ctx: &TenantContext,
+        text: &str,
+    ) -> Result<Arc<DataKey>, PublicError> {
+        // What says so is at the beginning.
+        let envelope = URL_SAFE_NO_PAD.decode(text.get(..128).unwrap_or(text)).unwrap_or_default();
+        let key = Box::pin(self.vault.tenant_key_of(ctx, &envelope)).await;
+        key.map_err(|error| crate::records::store_failure(&error))
     }
 
     /// The time as answers carry it (RFC 3339, seconds).

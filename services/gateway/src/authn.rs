@@ -1,5 +1,6 @@
 //! Key → `Principal`: checks a key against its stored digest, counts failures. Which tenant the URL names is part of
-//! the look-up, so a key of another tenant does not exist here. What a request's key is, `token_validator` reads.
+//! the look-up, so a key of another tenant does not exist here. What a request's key is, `token_validator` reads. A key
+//! that is stored under an older pepper is brought under the newest when it signs in: nobody else has its text.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use stagedoor_limits::{AttemptGuard, Attempts};
 use stagedoor_storage::{Store, StoreError, StoredApiKey};
 use uuid::Uuid;
 
+use crate::background::Background;
 use crate::problem::Problem;
 use crate::tenant_watch::TenantWatch;
 use crate::token_validator::TokenValidator;
@@ -47,6 +49,8 @@ struct KnownKey {
     digest: ApiKeyDigest,
     /// Somebody looks it up again.
     renewing: AtomicBool,
+    /// Somebody brings it under the newest pepper.
+    repeppering: AtomicBool,
 }
 
 /// Why a request has no principal. Clients cannot tell the reasons apart.
@@ -73,6 +77,7 @@ pub struct Authenticator {
     attempts: AttemptGuard,
     clock: Arc<dyn Clock>,
     watch: Arc<TenantWatch>,
+    background: Background,
     known: Cache<(TenantSlug, ApiKeyId), Option<Arc<KnownKey>>>,
 }
 
@@ -84,9 +89,10 @@ impl Authenticator {
         attempts: AttemptGuard,
         clock: Arc<dyn Clock>,
         watch: Arc<TenantWatch>,
+        background: Background,
     ) -> Self {
         let known = Cache::builder().max_capacity(REMEMBERED).expire_after(Expiry).build();
-        Self { store, peppers, attempts, clock, watch, known }
+        Self { store, peppers, attempts, clock, watch, background, known }
     }
 
     /// The tenant and principal of a request to the tenant that `slug` names.
@@ -109,7 +115,10 @@ impl Authenticator {
         }
         let sign_in = SignIn { tenant, principal: Arc::clone(&known.principal) };
         match self.obstacle(&sign_in, address) {
-            None => Ok(sign_in),
+            None => {
+                self.repepper(&key, &known);
+                Ok(sign_in)
+            }
             Some(reason) => Err(Refused::of(Some(sign_in.tenant), reason)),
         }
     }
@@ -162,6 +171,25 @@ impl Authenticator {
         }
     }
 
+    /// Brings a key under the newest pepper, beside the call that signed in with it. Once for as long as it is remembered:
+    /// if the database is away, a later call does it.
+    fn repepper(&self, key: &PlainApiKey, known: &KnownKey) {
+        let newest = self.peppers.newest_version();
+        if known.digest.pepper_version >= newest || known.repeppering.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (store, tenant, id) = (self.store.clone(), known.tenant.id, key.id().clone());
+        let (old, new) = (known.digest.clone(), key.digest(&self.peppers));
+        self.background.spawn("repepper", async move {
+            match store.repepper_api_key(tenant, &id, &old, &new).await {
+                Ok(stored) => tracing::info!(%tenant, key = %id, newest, stored, "a key was brought under a new pepper"),
+                Err(error) => {
+                    tracing::warn!(%tenant, key = %id, error = %Chain(&error), "a key stays under its old pepper for now");
+                }
+            }
+        });
+    }
+
     /// What stands against a key whose secret fits.
     fn obstacle(&self, sign_in: &SignIn, address: IpAddr) -> Option<AuthFailure> {
         let principal = &sign_in.principal;
@@ -205,6 +233,7 @@ impl KnownKey {
             principal: Arc::new(stored.principal),
             digest: stored.digest,
             renewing: AtomicBool::new(false),
+            repeppering: AtomicBool::new(false),
         })
     }
 }

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use stagedoor_assembly::{keys, open_store};
 use stagedoor_audit::{AuditLog, AuditOpening, AuditOptions, AuditOutcome};
 use stagedoor_bootstrap::config::Config;
 use stagedoor_bootstrap::tasks;
 use stagedoor_crypto::{KekProvider, SystemEntropy};
 use stagedoor_domain::{Clock, Entropy, ErrorCode, SystemClock, Tenant, TenantContext, TenantId, TenantSlug};
-use stagedoor_storage::{KeyVault, Store};
+use stagedoor_storage::{KeyVault, Purpose, Store};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{assembly, keys, tenancy};
+use crate::tenancy;
 
 /// A gateway refuses a call rather than letting it wait; a command has time.
 const ACQUIRE_TIMEOUT_MS: u64 = 5_000;
@@ -43,10 +44,11 @@ impl Operator {
         config.storage.acquire_timeout_ms = config.storage.acquire_timeout_ms.max(ACQUIRE_TIMEOUT_MS);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-        let store = assembly::open_store(&config).await?;
+        let store = open_store(&config, Purpose::Serve).await?;
         let (keys, _) = keys::open(&config.encryption, &clock, &*entropy).await?;
         let keys: Arc<dyn KekProvider> = keys;
-        let vault = KeyVault::new(store.clone(), keys, Arc::clone(&clock), Arc::clone(&entropy));
+        let vault = KeyVault::new(store.clone(), keys, Arc::clone(&clock), Arc::clone(&entropy))
+            .with_memory(config.encryption.opened_key());
         let vault = Arc::new(vault);
         let options = AuditOptions { enabled: config.audit.enabled, ..AuditOptions::default() };
         let (audit, writer) = AuditLog::new(Arc::clone(&vault), options);

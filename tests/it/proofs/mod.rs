@@ -2,6 +2,7 @@
 
 mod audit;
 mod cache;
+mod keeper;
 mod limits;
 mod music;
 mod privacy;

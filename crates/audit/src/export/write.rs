@@ -15,6 +15,7 @@ use super::lines::{FORMAT, HeadLine, Header, Line, LineDigest, Mark, PayloadStat
 use crate::days::DayRange;
 use crate::hex;
 use crate::reader::{AuditView, PayloadView};
+use crate::retained;
 use crate::stored::{Item, Walk};
 
 /// Bytes that are written at a time.
@@ -29,6 +30,9 @@ pub enum ExportError {
     /// Where it goes.
     #[error("the export could not be written")]
     Write(#[from] std::io::Error),
+    /// Retention.
+    #[error("retention has dropped these days of the trail")]
+    Dropped,
     /// A line.
     #[error("a line could not be made")]
     Line(#[from] serde_json::Error),
@@ -49,13 +53,14 @@ pub struct ExportSummary {
     pub bytes: u64,
 }
 
-/// Writes the tenant's trail of `days`, as far as it has come now, to `output` as a signed file.
+/// Writes the tenant's trail of `days`, those that retention has not dropped and as far as it has come now, to `output` as a signed file.
 pub async fn export<W: AsyncWrite + Unpin>(
     vault: &KeyVault,
     context: &TenantContext,
     days: DayRange,
     output: &mut W,
 ) -> Result<ExportSummary, ExportError> {
+    let days = retained::part(vault, days).await?.kept.ok_or(ExportError::Dropped)?;
     let key = signing_keys::active(vault, context).await?;
     let keys = vault.store().with_tenant(context, async |tx| signing_keys::public_keys(tx).await).await?;
     let walk = Walk::begin(vault, context, days).await?;

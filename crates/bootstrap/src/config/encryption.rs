@@ -27,6 +27,15 @@ pub struct EncryptionConfig {
     pub wrap_with: Option<WrapWith>,
     /// A file with the pepper under which API keys are stored.
     pub api_key_pepper_file: Option<PathBuf>,
+    /// A folder with one file for each version of the pepper, instead: the newest one counts, the others still verify.
+    pub api_key_pepper_directory: Option<PathBuf>,
+    /// Days after which `stagedoor-keeper rotate-keys` replaces a key.
+    #[schemars(range(min = 1, max = 3_650))]
+    pub key_rotation_days: u32,
+    /// Seconds that a process remembers the keys of tenants and people for. Every process must have the same: a key that
+    /// was replaced is destroyed no sooner.
+    #[schemars(range(min = 1, max = 60))]
+    pub opened_key_s: u64,
 }
 
 /// A place of key-encryption keys.
@@ -90,6 +99,16 @@ impl EncryptionConfig {
         Duration::from_secs(self.key_settle_s)
     }
 
+    /// `opened_key_s` as a duration.
+    pub const fn opened_key(&self) -> Duration {
+        Duration::from_secs(self.opened_key_s)
+    }
+
+    /// `key_rotation_days` as a duration.
+    pub fn key_rotation(&self) -> Duration {
+        Duration::from_hours(24 * u64::from(self.key_rotation_days))
+    }
+
     /// The places that are set up.
     pub fn places(&self) -> Vec<WrapWith> {
         let set = [
@@ -118,6 +137,9 @@ impl Default for EncryptionConfig {
             transit: None,
             wrap_with: None,
             api_key_pepper_file: None,
+            api_key_pepper_directory: None,
+            key_rotation_days: 90,
+            opened_key_s: 60,
         }
     }
 }

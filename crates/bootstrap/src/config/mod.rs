@@ -12,10 +12,13 @@ macro_rules! milliseconds {
     };
 }
 
+mod backup;
+mod doctor;
 mod encryption;
 mod environment;
 mod error;
 mod layers;
+mod retention;
 mod schema;
 mod secret;
 mod sections;
@@ -30,10 +33,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use backup::BackupConfig;
+pub use doctor::DoctorConfig;
 pub use encryption::{EncryptionConfig, KubernetesLoginConfig, TransitConfig, WrapWith};
 pub(crate) use environment::{data_home, home_directory, search_path};
 pub use environment::{environment, variable};
 pub use error::{ConfigError, ConfigErrors, Origin};
+pub use retention::RetentionConfig;
 pub use secret::SecretUrl;
 pub use sections::{
     AuditConfig, LinkingConfig, LogFormat, MetricsConfig, OpsConfig, PrivacyConfig, ProvidersConfig,
@@ -46,6 +52,9 @@ use schema::ConfigSchema;
 
 /// The variable that names the configuration file where no flag does.
 pub const FILE_VARIABLE: &str = "STAGEDOOR_CONFIG";
+
+/// Sections in which processes of one installation may differ.
+const OF_ONE_PROCESS: &[&str] = &["doctor", "metrics", "ops", "telemetry"];
 
 /// The configuration of a service.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -65,6 +74,8 @@ pub struct Config {
     pub rate_limiting: RateLimitingConfig,
     /// The audit trail.
     pub audit: AuditConfig,
+    /// Backups.
+    pub backup: BackupConfig,
     /// Metrics.
     pub metrics: MetricsConfig,
     /// Logs and traces.
@@ -75,6 +86,10 @@ pub struct Config {
     pub linking: LinkingConfig,
     /// Copies and deletion of people's data.
     pub privacy: PrivacyConfig,
+    /// What the keeper's `doctor` is to know of the machines.
+    pub doctor: DoctorConfig,
+    /// How long what is kept.
+    pub retention: RetentionConfig,
     #[serde(skip)]
     origins: BTreeMap<String, Origin>,
 }
@@ -141,6 +156,21 @@ impl Config {
             for (key, value) in keys {
                 // A JSON value is a YAML value too.
                 let _ = writeln!(text, "  {key}: {value}  # {}", self.origin(&format!("{section}.{key}")));
+            }
+        }
+        text
+    }
+
+    /// What replicas of one installation must have in common, as text without secrets, and equal where that is equal:
+    /// all but where a process listens and what it tells of itself.
+    pub fn in_common(&self) -> String {
+        let mut text = String::new();
+        for (section, keys) in self.tree() {
+            if OF_ONE_PROCESS.contains(&&*section) {
+                continue;
+            }
+            for (key, value) in keys.iter().filter(|(key, _)| *key != "listen") {
+                let _ = writeln!(text, "{section}.{key}: {value}");
             }
         }
         text

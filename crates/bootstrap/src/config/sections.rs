@@ -108,6 +108,12 @@ pub struct StorageConfig {
     /// Provisioning's connection, for commands that delete tenants only, such as
     /// `postgres://stagedoor_admin:…@db:5432/stagedoor`. A secret.
     pub admin_database_url: Option<SecretUrl>,
+    /// The keeper's own connection, past any pooler in transaction mode, such as
+    /// `postgres://stagedoor_keeper:…@db:5432/stagedoor`. A secret.
+    pub keeper_database_url: Option<SecretUrl>,
+    /// The connection with which the keeper reads what it backs up, such as
+    /// `postgres://stagedoor_backup:…@db:5432/stagedoor`. A secret.
+    pub backup_database_url: Option<SecretUrl>,
     /// Connections of one process.
     #[schemars(range(min = 1, max = 1000))]
     pub max_connections: u32,
@@ -127,6 +133,8 @@ impl Default for StorageConfig {
             database_url: SecretUrl::default(),
             owner_database_url: None,
             admin_database_url: None,
+            keeper_database_url: None,
+            backup_database_url: None,
             max_connections: 10,
             acquire_timeout_ms: 250,
             statement_cache: 100,

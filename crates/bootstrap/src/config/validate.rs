@@ -20,6 +20,7 @@ pub(super) fn problems(config: &Config, schema: &ConfigSchema) -> Vec<ConfigErro
     problems.redis("rate_limiting", limits.redis_url.as_ref(), limits.redis_cluster);
     problems.both_redis();
     problems.audit();
+    problems.backup();
     problems.telemetry();
     problems.found
 }
@@ -93,6 +94,8 @@ impl Problems<'_> {
         for (key, address) in [
             ("storage.owner_database_url", &storage.owner_database_url),
             ("storage.admin_database_url", &storage.admin_database_url),
+            ("storage.keeper_database_url", &storage.keeper_database_url),
+            ("storage.backup_database_url", &storage.backup_database_url),
         ] {
             if address.as_ref().is_some_and(|url| !has_scheme(url.expose(), &["postgres", "postgresql"])) {
                 self.add(key, "it is no address of a PostgreSQL database", advice);
@@ -125,7 +128,11 @@ impl Problems<'_> {
         if let Some(transit) = &encryption.transit {
             self.transit(transit);
         }
-        if encryption.api_key_pepper_file.is_none() {
+        if encryption.api_key_pepper_file.is_some() && encryption.api_key_pepper_directory.is_some() {
+            let path = "encryption.api_key_pepper_directory";
+            self.add(path, "it and encryption.api_key_pepper_file exclude each other", "");
+        }
+        if encryption.api_key_pepper_file.is_none() && encryption.api_key_pepper_directory.is_none() {
             let advice = "wanted: a file with at least 32 random bytes";
             self.add("encryption.api_key_pepper_file", "it is required", advice);
         }
@@ -207,7 +214,22 @@ impl Problems<'_> {
     }
 
     fn audit(&mut self) {
-        let Some(url) = &self.config.audit.checkpoint_url else { return };
+        let config = self.config;
+        self.object_store(
+            "audit.checkpoint_url",
+            config.audit.checkpoint_url.as_ref(),
+            "checkpoints",
+            "audit",
+        );
+    }
+
+    fn backup(&mut self) {
+        let config = self.config;
+        self.object_store("backup.url", config.backup.url.as_ref(), "backups", "backups");
+    }
+
+    fn object_store(&mut self, key: &str, url: Option<&Url>, what: &str, folder: &str) {
+        let Some(url) = url else { return };
         let known = match url.scheme() {
             "file" => url.host_str().is_none_or(str::is_empty) && url.path() != "/",
             "s3" | "gs" | "az" => url.host_str().is_some_and(|bucket| !bucket.is_empty()),
@@ -218,9 +240,11 @@ impl Problems<'_> {
             && url.query().is_none()
             && url.fragment().is_none();
         if !known || !bare {
-            let advice = "wanted: a folder or a bucket, such as `file:///var/lib/stagedoor/checkpoints` or \
-                          `s3://bucket/audit`, without credentials, which the environment gives";
-            self.add("audit.checkpoint_url", "it is no place for checkpoints", advice);
+            let advice = format!(
+                "wanted: a folder or a bucket, such as `file:///var/lib/stagedoor/{what}` or `s3://bucket/{folder}`, \
+                 without credentials, which the environment gives"
+            );
+            self.add(key, format!("it is no place for {what}"), &advice);
         }
     }
 

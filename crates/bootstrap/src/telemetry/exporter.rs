@@ -17,7 +17,7 @@ use crate::config::TelemetryConfig;
 
 pub(super) const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 
-const EXPORT_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const EXPORT_PATIENCE: Duration = Duration::from_secs(5);
 const QUEUE_SPANS: usize = 4096;
 const BATCH_SPANS: usize = 512;
 
@@ -30,7 +30,7 @@ pub(super) fn provider(
     let exporter = SpanExporter::builder()
         .with_http()
         .with_http_client(CollectorClient::new()?)
-        .with_endpoint(traces_address(endpoint))
+        .with_endpoint(address(endpoint, "/v1/traces"))
         .with_protocol(Protocol::HttpBinary)
         .with_timeout(EXPORT_PATIENCE)
         .with_retry_policy(RetryPolicy::disabled())
@@ -48,25 +48,26 @@ pub(super) fn provider(
     Ok(Some(provider))
 }
 
-/// A base address gets the path of traces (OTLP 1.x, "OTLP/HTTP Request"); one with a path of its own is kept.
-fn traces_address(endpoint: &Url) -> String {
+/// A base address gets the path of a signal (OTLP 1.x, "OTLP/HTTP Request"), and so does one with the path of traces; one
+/// with a path of its own is kept.
+pub(super) fn address(endpoint: &Url, signal: &str) -> String {
     let mut address = endpoint.clone();
-    if matches!(address.path(), "" | "/") {
-        address.set_path("/v1/traces");
+    if matches!(address.path(), "" | "/" | "/v1/traces") {
+        address.set_path(signal);
     }
     address.into()
 }
 
 /// Sends on our runtime, because batches are made on a thread that has none; tells once when sending begins to fail
 /// and once when it works again.
-struct CollectorClient {
+pub(super) struct CollectorClient {
     runtime: Handle,
     client: reqwest::Client,
     failing: AtomicBool,
 }
 
 impl CollectorClient {
-    fn new() -> Result<Self, reqwest::Error> {
+    pub(super) fn new() -> Result<Self, reqwest::Error> {
         crate::tls::install_provider();
         let client =
             reqwest::Client::builder().timeout(EXPORT_PATIENCE).redirect(reqwest::redirect::Policy::none());
@@ -116,7 +117,7 @@ mod tests {
 
     use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
-    use super::{CollectorClient, traces_address};
+    use super::{CollectorClient, address};
 
     struct Counter(Arc<AtomicUsize>);
 
@@ -143,9 +144,16 @@ mod tests {
     }
 
     #[test]
-    fn a_base_address_gets_the_path_of_traces() {
-        let address = |text: &str| traces_address(&text.parse().unwrap());
-        assert_eq!(address("http://collector:4318"), "http://collector:4318/v1/traces");
-        assert_eq!(address("http://collector:4318/custom/traces"), "http://collector:4318/custom/traces");
+    fn a_base_address_gets_the_path_of_the_signal() {
+        let address = |text: &str, signal| address(&text.parse().unwrap(), signal);
+        assert_eq!(address("http://collector:4318", "/v1/traces"), "http://collector:4318/v1/traces");
+        assert_eq!(
+            address("http://collector:4318/v1/traces", "/v1/metrics"),
+            "http://collector:4318/v1/metrics"
+        );
+        assert_eq!(
+            address("http://collector:4318/custom/in", "/v1/metrics"),
+            "http://collector:4318/custom/in"
+        );
     }
 }

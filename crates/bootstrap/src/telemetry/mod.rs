@@ -1,10 +1,11 @@
 //! Logs to standard error and traces to a collector. `json` and `batch` are how log lines look and leave,
-//! `exporter` is the way out of traces, `propagation` their way in.
+//! `exporter` is the way out of traces, `propagation` their way in; `push` is how a process that ends leaves its figures.
 
 mod batch;
 mod exporter;
 mod json;
 mod propagation;
+mod push;
 
 use std::io::IsTerminal;
 
@@ -21,6 +22,7 @@ use batch::BatchedLines;
 use json::JsonLines;
 
 pub use propagation::{adopt_parent, current_traceparent};
+pub use push::{Figure, PushError, push};
 
 /// Why logs and traces cannot be set up.
 #[derive(Debug, thiserror::Error)]

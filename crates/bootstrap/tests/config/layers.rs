@@ -59,6 +59,12 @@ fn a_configuration_is_shown_with_origins_and_loads_again() {
       flush_interval_ms: 100  # default
       max_log_size_bytes: 1073741824  # default
       queue_capacity: 8192  # default
+    backup:
+      audit_days: 90  # default
+      chunk_bytes: 8388608  # default
+      preferences_days: 30  # default
+      sessions_days: 7  # default
+      url: null  # default
     cache:
       command_timeout_ms: 50  # default
       enabled: false  # STAGEDOOR_CACHE__ENABLED
@@ -69,11 +75,17 @@ fn a_configuration_is_shown_with_origins_and_loads_again() {
       stale_if_error_seconds: 86400  # default
       stale_while_revalidate_seconds: 60  # default
       warm_up: true  # default
+    doctor:
+      database_gib: 0  # default
+      disks: []  # default
     encryption:
+      api_key_pepper_directory: null  # default
       api_key_pepper_file: "/keys/pepper"  # /etc/stagedoor/stagedoor.yaml
       key_directory: null  # default
       key_file: "/keys/kek"  # /etc/stagedoor/stagedoor.yaml
+      key_rotation_days: 90  # default
       key_settle_s: 120  # default
+      opened_key_s: 60  # default
       passphrase_directory: null  # default
       transit: null  # default
       wrap_with: null  # default
@@ -102,6 +114,11 @@ fn a_configuration_is_shown_with_origins_and_loads_again() {
       per_ip_per_second: 100  # default
       redis_cluster: false  # default
       redis_url: null  # default
+    retention:
+      audit_days: 90  # default
+      limit_violations_days: 30  # default
+      metrics_days: 30  # default
+      sessions_days: 30  # default
     server:
       allowed_hosts: []  # default
       allowed_origins: []  # default
@@ -119,7 +136,9 @@ fn a_configuration_is_shown_with_origins_and_loads_again() {
     storage:
       acquire_timeout_ms: 250  # default
       admin_database_url: null  # default
+      backup_database_url: null  # default
       database_url: "postgres://stagedoor_app:***@db/stagedoor"  # /etc/stagedoor/stagedoor.yaml
+      keeper_database_url: null  # default
       max_connections: 10  # default
       owner_database_url: null  # default
       statement_cache: 100  # default

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::policy::PrivacyTerms;
 use crate::preferences::{AudioQuality, CacheLayer, PreferencesLayer, PrivacyLayer, SearchLayer};
+use crate::retention::RetentionSettings;
 
 fn read(stored: &Value) -> (TenantSettings, Vec<String>) {
     let (settings, problems) = TenantSettings::read(stored);
@@ -29,6 +30,7 @@ fn what_is_written_is_read_again_without_a_word() {
         devices: DevicePolicy { new_device: PolicyAction::Refuse, concurrent: 2, ..DevicePolicy::default() },
         policy_gates: [(Provider::Spotify, [(PolicyGate::Transfer, true)].into())].into(),
         audit: AuditSettings { max_log_size_bytes: Some(7) },
+        retention: RetentionSettings { audit_days: Some(400), ..RetentionSettings::default() },
         preferences: PreferencesLayer {
             audio_quality: Some(AudioQuality::Lossless),
             search_defaults: SearchLayer { limit: Some(50), include_explicit: Some(false) },
@@ -70,7 +72,7 @@ fn a_slip_takes_nothing_else_with_it() {
         "devices.max: this version knows no such member; known: new_device, too_many, concurrent, window_seconds",
         "devices.too_many: it is \"forbid\"; wanted: one of allow, warn, refuse",
         "limit: this version knows no such member; known: limits, tenant_limits, penalties, concurrent_calls, \
-         cache_ttl_seconds, devices, policy_gates, audit, preferences, privacy",
+         cache_ttl_seconds, devices, policy_gates, audit, retention, preferences, privacy",
         "limits.playlist: it is null; wanted: a list such as [{\"capacity\": 100, \"window_seconds\": 60}], or [] for \
          no limit",
         "limits.serch: this version knows no such class; known: api, search, playlist, auth",
@@ -211,4 +213,24 @@ fn whatever_is_there_is_told_in_short_lines() {
     let told = refused(&json!({ "limits": many, "concurrent_calls": long }));
     assert_eq!(told.len(), Reader::MOST + 1);
     assert!(told.iter().all(|line| line.len() < 300 && !line.contains('\n')), "{told:?}");
+}
+
+#[test]
+fn days_out_of_bounds_are_as_if_they_were_not_set() {
+    let (settings, problems) = read(&json!({
+        "retention": { "audit_days": 29, "sessions_days": 7, "metrics_days": "long", "years": 1 },
+    }));
+    assert_eq!(
+        settings.retention,
+        RetentionSettings { sessions_days: Some(7), ..RetentionSettings::default() }
+    );
+    let mut problems = problems;
+    problems.sort();
+    let told = [
+        "retention.audit_days: it is 29; wanted: a whole number of days from 30 to 3650",
+        "retention.metrics_days: it is \"long\"; wanted: a whole number of days from 7 to 365",
+        "retention.years: this version knows no such member; known: sessions_days, audit_days, metrics_days, \
+         limit_violations_days",
+    ];
+    assert_eq!(problems, told);
 }

@@ -6,7 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use secrecy::zeroize::Zeroizing;
-use stagedoor_crypto::{KeyEncryptionKey, KeyLoadError};
+use stagedoor_crypto::KeyLoadError;
+
+use super::state::{self, KeyVersion};
 
 /// Longer than any key file is.
 const LONGEST: u64 = 4096;
@@ -16,7 +18,7 @@ const LONGEST: u64 = 4096;
 pub enum KeySource {
     /// One file, which is version 1.
     File(PathBuf),
-    /// A folder with one file for each version (`1`, `v2`, `3.key`).
+    /// A folder with one file for each version (`1`, `v2`, `3.key`, `4.pending`).
     Directory(PathBuf),
 }
 
@@ -26,6 +28,9 @@ pub enum KeyFilesError {
     /// There is no such file or folder, or the folder has no key in it.
     #[error("{0} holds no key: expected files named by version (1, v2, 3.key), each 32 bytes in base64")]
     Missing(PathBuf),
+    /// There are keys, all of them pending or retired.
+    #[error("{0} holds no key that may wrap: each is pending or retired")]
+    NoneWraps(PathBuf),
     /// A file or folder is there and cannot be read.
     #[error("{path} cannot be read")]
     Unreadable {
@@ -48,19 +53,19 @@ pub enum KeyFilesError {
 }
 
 impl KeySource {
-    /// Every key by version; at least one.
-    pub(super) fn read(&self) -> Result<BTreeMap<u32, KeyEncryptionKey>, KeyFilesError> {
+    /// Every key by version; at least one of them wraps.
+    pub(super) fn read(&self) -> Result<BTreeMap<u32, KeyVersion>, KeyFilesError> {
         let mut keys = BTreeMap::new();
         for (name, path) in self.files()? {
             let Some(content) = read_file(&path)? else { continue };
             let damaged = |source| KeyFilesError::Damaged { path: path.clone(), source };
-            for (version, key) in KeyEncryptionKey::from_files([(&*name, &**content)]).map_err(damaged)? {
-                if keys.insert(version, key).is_some() {
-                    return Err(damaged(KeyLoadError::Twice(version)));
-                }
-            }
+            state::add(&mut keys, &name, &content).map_err(damaged)?;
         }
-        if keys.is_empty() { Err(KeyFilesError::Missing(self.path().to_owned())) } else { Ok(keys) }
+        match (keys.is_empty(), state::wrapping(&keys)) {
+            (true, _) => Err(KeyFilesError::Missing(self.path().to_owned())),
+            (false, None) => Err(KeyFilesError::NoneWraps(self.path().to_owned())),
+            (false, Some(_)) => Ok(keys),
+        }
     }
 
     fn files(&self) -> Result<Vec<(String, PathBuf)>, KeyFilesError> {

@@ -3,7 +3,9 @@
 
 mod files;
 mod held;
+mod state;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,6 +20,7 @@ use uuid::Uuid;
 
 pub use files::{KeyFilesError, KeySource};
 pub(crate) use files::{list, read_file};
+pub use state::{KeyState, KeyVersion, key_versions, wrapping};
 
 use held::{Change, HeldKeys};
 
@@ -39,7 +42,7 @@ pub struct DirectoryKeys {
 }
 
 impl DirectoryKeys {
-    /// The keys that are there now; all of them may wrap. One that appears later wraps once it has been there for
+    /// The keys that are there now; all active ones of them may wrap. One that appears later wraps once it has been there for
     /// `settle`, so that every replica can unwrap it by then. Reads files: for the start only.
     pub fn open(source: KeySource, settle: Duration, clock: Arc<dyn Clock>) -> Result<Self, KeyFilesError> {
         let mut held = HeldKeys::default();
@@ -71,22 +74,23 @@ impl DirectoryKeys {
         let Ok(read) = tokio::task::spawn_blocking(move || source.read()).await else { return };
         match read {
             Ok(found) => self.take(found),
-            Err(KeyFilesError::Missing(_)) => self.take(std::collections::BTreeMap::new()),
+            Err(KeyFilesError::Missing(_)) => self.take(BTreeMap::new()),
             Err(error) => self.refuse(Chain(&error).to_string()),
         }
     }
 
-    fn take(&self, found: std::collections::BTreeMap<u32, KeyEncryptionKey>) {
+    fn take(&self, found: BTreeMap<u32, KeyVersion>) {
         let changes = self.held().update(found, self.clock.elapsed() + self.settle);
         for change in changes {
             match change {
                 Change::Vanished { .. } => {
                     tracing::error!(source = %self.source, "key-encryption key: {change}");
                 }
-                Change::Appeared { .. } | Change::Returned { .. } => {
+                Change::Appeared { state: KeyState::Active, .. } => {
                     let seconds = self.settle.as_secs();
                     tracing::info!(source = %self.source, settles_in = seconds, "key-encryption key: {change}");
                 }
+                _ => tracing::info!(source = %self.source, "key-encryption key: {change}"),
             }
         }
         if self.refused().take().is_some() {

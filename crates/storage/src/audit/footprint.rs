@@ -1,5 +1,7 @@
 //! What the trail takes on disk.
 
+use chrono::NaiveDate;
+
 use crate::error::StoreError;
 use crate::store::Store;
 
@@ -50,6 +52,20 @@ pub async fn footprint(store: &Store) -> Result<Footprint, StoreError> {
             .fetch_one(connection)
             .await?;
             Ok(footprint)
+        })
+        .await
+}
+
+/// The days whose partitions are there, in order.
+pub async fn partition_days(store: &Store) -> Result<Vec<NaiveDate>, StoreError> {
+    store
+        .outside(async |connection| {
+            let days = sqlx::query_scalar!(
+                r#"SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS "day!" FROM pg_inherits i
+                JOIN pg_class c ON c.oid = i.inhrelid
+                WHERE i.inhparent = 'audit_records'::regclass AND c.relname ~ '^audit_records_p[0-9]{8}$' ORDER BY 1"#
+            );
+            Ok(days.fetch_all(connection).await?)
         })
         .await
 }

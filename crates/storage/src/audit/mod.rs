@@ -16,7 +16,7 @@ pub use checkpoints::{
     CheckpointHead, StoredCheckpoint, add_checkpoint, checkpoint_head, checkpoint_span, checkpoints_after,
     checkpoints_archived, checkpoints_of_day,
 };
-pub use footprint::{Footprint, footprint};
+pub use footprint::{Footprint, footprint, partition_days};
 pub use search::{FoundRecord, SearchWindow, days_of, search};
 
 /// The sealed payloads of some records of one person, or of none.

@@ -8,12 +8,9 @@ use stagedoor_crypto::{DataKey, KeyOwner};
 use stagedoor_domain::TenantId;
 use uuid::Uuid;
 
-/// How long a key stays open. An erased person's data is unreadable everywhere after this.
+/// How long a key stays open at most. An erased person's data is unreadable everywhere after this.
 pub const OPEN_FOR: Duration = Duration::from_mins(1);
 
-/// How old a key gets before the next call looks whether it still opens, so that calls of a database that went away
-/// just now find keys which are good for a while.
-const FRESH_FOR: Duration = Duration::from_secs(30);
 /// How long such a look is left to the one call that has begun it.
 const LOOK_FOR: Duration = Duration::from_secs(5);
 
@@ -29,8 +26,10 @@ pub(super) enum Handle {
 }
 
 /// Opened keys of all tenants.
-#[derive(Default)]
-pub(super) struct OpenedKeys(Mutex<HashMap<(TenantId, Handle), Opened>>);
+pub(super) struct OpenedKeys {
+    keys: Mutex<HashMap<(TenantId, Handle), Opened>>,
+    memory: Duration,
+}
 
 struct Opened {
     key: Arc<DataKey>,
@@ -48,19 +47,33 @@ pub(super) enum Standing {
 }
 
 impl OpenedKeys {
+    pub(super) fn new(memory: Duration) -> Self {
+        Self { keys: Mutex::default(), memory }
+    }
+
+    pub(super) fn memory(&self) -> Duration {
+        self.memory
+    }
+
+    /// How old a key gets before the next call looks whether it still opens, so that calls of a database that went away
+    /// just now find keys which are good for a while.
+    fn fresh_for(&self) -> Duration {
+        self.memory / 2
+    }
+
     pub(super) fn get(&self, tenant: TenantId, handle: Handle, now: Duration) -> Option<Arc<DataKey>> {
         let opened = self.lock();
         let found = opened.get(&(tenant, handle))?;
-        (now.saturating_sub(found.at) < OPEN_FOR).then(|| found.key.clone())
+        (now.saturating_sub(found.at) < self.memory).then(|| found.key.clone())
     }
 
     pub(super) fn standing(&self, tenant: TenantId, handle: Handle, now: Duration) -> Standing {
         let mut opened = self.lock();
         let Some(found) = opened.get_mut(&(tenant, handle)) else { return Standing::Closed };
         let age = now.saturating_sub(found.at);
-        if age >= OPEN_FOR {
+        if age >= self.memory {
             Standing::Closed
-        } else if age >= FRESH_FOR && now.saturating_sub(found.looked_at) >= LOOK_FOR {
+        } else if age >= self.fresh_for() && now.saturating_sub(found.looked_at) >= LOOK_FOR {
             found.looked_at = now;
             Standing::Stale
         } else {
@@ -81,7 +94,7 @@ impl OpenedKeys {
     }
 
     pub(super) fn forget_expired(&self, now: Duration) {
-        self.lock().retain(|_, opened| now.saturating_sub(opened.at) < OPEN_FOR);
+        self.lock().retain(|_, opened| now.saturating_sub(opened.at) < self.memory);
     }
 
     pub(super) fn count(&self) -> usize {
@@ -89,6 +102,6 @@ impl OpenedKeys {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<(TenantId, Handle), Opened>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -112,7 +112,14 @@ pub const TABLES: &[Table] = &[
     table(
         "data_keys",
         "The keys that your data is sealed with",
-        people(WithTheKey, &[], &[("wrapped_key", "a key; what it seals is in the copy, opened")]),
+        people(
+            WithTheKey,
+            &[],
+            &[
+                ("wrapped_key", "a key; what it seals is in the copy, opened"),
+                ("indexes", "keys of codes by which equal contents are found"),
+            ],
+        ),
     ),
     table("users", "You, as this service knows you", people(WithTheKey, &[], &[])),
     // Kept.
@@ -146,7 +153,21 @@ pub const TABLES: &[Table] = &[
         "The tenant's clients at the services",
         NoPerson("a tenant's own clients and their secrets"),
     ),
+    table(
+        "key_encryption_keys",
+        "Since when each key-encryption key is used",
+        NoPerson("ids and times of keys"),
+    ),
+    table("replicas", "The gateway's processes", NoPerson("machines, versions and ids of keys")),
     table("signing_keys", "The keys that a tenant signs with", NoPerson("a tenant's own keys")),
+    table("backups", "The catalogue of backups", NoPerson("times, counts and ids of keys")),
+    table("key_rotations", "Rotations of keys", NoPerson("how far they are, and counts")),
+    table("metric_rollups", "The tenant's figures", NoPerson("how much there was of what, a day or a month")),
+    table(
+        "keeper_runs",
+        "Runs of the maintenance jobs",
+        NoPerson("counts and times of jobs over all tenants"),
+    ),
     table("storage_version", "The version of what is stored", NoPerson("one row for the whole installation")),
 ];
 

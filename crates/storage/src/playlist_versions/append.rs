@@ -219,8 +219,8 @@ impl Writing<'_> {
         })
     }
 
-    /// Stores the pieces that are not there. Those that are there are opened, and replaced if they are damaged: their
-    /// ids are made with the key that also sealed them.
+    /// Stores the pieces that are not there. Those that are there are opened, and replaced if they are damaged, or under
+    /// another key than the present one: one that this replica does not have open, in the middle of a rotation.
     async fn store_chunks(&self, transaction: &mut TenantTransaction) -> Result<(), StoreError> {
         let tenant = transaction.tenant_id();
         let wanted: Vec<Uuid> = self.chunks.iter().map(|chunk| chunk.id).collect();
@@ -237,19 +237,25 @@ impl Writing<'_> {
         let stored: HashMap<Uuid, Vec<u8>> =
             stored.into_iter().map(|row| (row.chunk_id, row.entries)).collect();
         let mut seen = HashSet::new();
-        let (mut ids, mut sealed, mut damaged) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut ids, mut sealed) = (Vec::new(), Vec::new());
+        let (mut replaced, mut damaged) = (Vec::new(), 0_usize);
         for chunk in self.chunks.iter().filter(|chunk| seen.insert(chunk.id)) {
             match stored.get(&chunk.id) {
                 Some(entries) if chunk.is_sealed_in(self.key, tenant, entries) => continue,
-                Some(_) => damaged.push(chunk.id),
+                Some(entries) => {
+                    damaged += usize::from(chunks::is_under(self.key, entries));
+                    replaced.push(chunk.id);
+                }
                 None => {}
             }
             ids.push(chunk.id);
             sealed.push(chunk.seal(self.key, tenant, self.vault.entropy())?);
         }
-        if !damaged.is_empty() {
-            tracing::warn!(tenant = %tenant, chunks = damaged.len(), "damaged pieces of a playlist are replaced");
-            self.delete_chunks(transaction, &damaged).await?;
+        if damaged > 0 {
+            tracing::warn!(tenant = %tenant, chunks = damaged, "damaged pieces of a playlist are replaced");
+        }
+        if !replaced.is_empty() {
+            self.delete_chunks(transaction, &replaced).await?;
         }
         if !ids.is_empty() {
             sqlx::query!(

@@ -2,7 +2,7 @@
 //! are, each piece stored once for its playlist. `length 2 | name` for each entry of a piece, the length big-endian.
 
 use stagedoor_crypto::digest::sha256;
-use stagedoor_crypto::{DataKey, SealContext};
+use stagedoor_crypto::{DataKey, SealContext, envelope};
 use stagedoor_domain::TenantId;
 use uuid::Uuid;
 
@@ -56,6 +56,11 @@ impl Chunk {
         let encoded = opened.map(|opened| packed::unpack(&opened, "playlist_chunks.entries"));
         matches!(encoded, Ok(Ok(encoded)) if encoded == self.encoded)
     }
+}
+
+/// Whether `sealed` says that it is under `key`.
+pub(super) fn is_under(key: &DataKey, sealed: &[u8]) -> bool {
+    envelope::key_id(sealed).is_ok_and(|id| id == key.id())
 }
 
 /// What the sealed entries of a chunk are bound to.

@@ -89,15 +89,61 @@ pub async fn load(
 ) -> Result<Option<OpenedSession>, StoreError> {
     let mut attempt = 1;
     loop {
-        let Some(stored) = read(vault, context, account).await? else { return Ok(None) };
+        let Some(stored) = read(vault, context, account, Access::Use).await? else { return Ok(None) };
         if !stored.due || attempt > ROTATION_ATTEMPTS {
             return Ok(Some(stored.session));
         }
-        if let Some(rotated) = rotate(vault, context, &stored.session).await? {
+        if let Some(rotated) = rotate(vault, context, &stored.session, Access::Use).await? {
             return Ok(Some(rotated));
         }
         attempt += 1;
     }
+}
+
+/// Accounts whose sessions are due for a new id and a new seal, after `after`, at most `limit`; for jobs.
+pub async fn due(
+    vault: &KeyVault,
+    context: &TenantContext,
+    after: Option<LinkedAccountId>,
+    limit: i64,
+) -> Result<Vec<LinkedAccountId>, StoreError> {
+    let now = vault.clock().now();
+    let read = async |tx: &mut TenantTransaction| {
+        let accounts = sqlx::query_scalar!(
+            "SELECT account_id FROM provider_sessions
+            WHERE tenant_id = $1 AND account_id > $2 AND (rotation_due IS NULL OR rotation_due <= $3)
+                AND refresh_claimed_until IS NULL AND quarantined_at IS NULL
+            ORDER BY account_id LIMIT $4",
+            tx.tenant_id().0,
+            after.map_or(uuid::Uuid::nil(), |account| account.0),
+            now,
+            limit
+        );
+        Ok::<_, StoreError>(accounts.fetch_all(tx.connection()).await?)
+    };
+    Ok(vault.store().with_tenant(context, read).await?.into_iter().map(Into::into).collect())
+}
+
+/// Gives the session of an account a new id and a new seal if the day of the old ones is over; whether it was. That is no
+/// use of the session: what ends those that nobody uses does not see it. For jobs.
+pub async fn rotate_if_due(
+    vault: &KeyVault,
+    context: &TenantContext,
+    account: LinkedAccountId,
+) -> Result<bool, StoreError> {
+    match read(vault, context, account, Access::Keep).await? {
+        Some(stored) if stored.due => {
+            Ok(rotate(vault, context, &stored.session, Access::Keep).await?.is_some())
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Whether a session is read to be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Use,
+    Keep,
 }
 
 /// The revision of an account's session now, without opening it; `None` if there is none.
@@ -173,6 +219,7 @@ async fn read(
     vault: &KeyVault,
     context: &TenantContext,
     account: LinkedAccountId,
+    access: Access,
 ) -> Result<Option<Stored>, StoreError> {
     let now = vault.clock().now();
     let person = context.user().map(|user| user.0);
@@ -196,6 +243,7 @@ async fn read(
             .fetch_optional(tx.connection())
             .await?;
             if let Some(row) = &found
+                && access == Access::Use
                 && now - row.last_accessed > ACCESS_PRECISION
             {
                 touch(tx, account, now).await?;
@@ -237,6 +285,7 @@ async fn rotate(
     vault: &KeyVault,
     context: &TenantContext,
     session: &OpenedSession,
+    access: Access,
 ) -> Result<Option<OpenedSession>, StoreError> {
     let key = vault.active_key(context, KeyOwner::Subject(session.user)).await?;
     let id = SessionId::generate(vault.clock(), vault.entropy());
@@ -248,7 +297,8 @@ async fn rotate(
         .with_tenant(context, async |tx| {
             let update = sqlx::query!(
                 "UPDATE provider_sessions SET session_id = $4, access_token = $5, refresh_token = $6,
-                    revision = $3 + 1, rotation_due = $7, updated_at = $8, last_accessed = $8,
+                    revision = $3 + 1, rotation_due = $7, updated_at = $8,
+                    last_accessed = CASE WHEN $9 THEN $8 ELSE last_accessed END,
                     refused_revision = CASE WHEN refused_revision = $3 THEN $3 + 1 ELSE refused_revision END
                 WHERE tenant_id = $1 AND session_id = $2 AND revision = $3
                     AND refresh_claimed_until IS NULL AND quarantined_at IS NULL",
@@ -259,7 +309,8 @@ async fn rotate(
                 sealed.access_token,
                 sealed.refresh_token,
                 now + ROTATE_AFTER,
-                now
+                now,
+                access == Access::Use
             );
             Ok::<_, StoreError>(update.execute(tx.connection()).await?)
         })

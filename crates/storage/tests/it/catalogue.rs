@@ -7,9 +7,10 @@ use crate::support::Database;
 const POLICY: &str =
     "(tenant_id = (NULLIF(current_setting('stagedoor.tenant_id'::text, true), ''::text))::uuid)";
 
-/// Every ordinary and partitioned table of ours but these two is a tenant table.
+/// Every ordinary and partitioned table of ours but these is a tenant table.
 const TABLES: &str = "SELECT c.oid, c.relname FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace \
-    AND c.relkind IN ('r', 'p') AND c.relname NOT IN ('storage_version', '_sqlx_migrations')";
+    AND c.relkind IN ('r', 'p') AND c.relname NOT IN \
+    ('storage_version', 'keeper_runs', 'replicas', 'key_encryption_keys', '_sqlx_migrations')";
 
 #[tokio::test]
 async fn every_tenant_table_is_isolated_and_ready_to_be_distributed() {
@@ -20,7 +21,7 @@ async fn every_tenant_table_is_isolated_and_ready_to_be_distributed() {
     let rows = async |sql: String| database.tamper(&sql).await;
 
     let tables = rows(format!("SELECT count(*) FROM ({TABLES}) t")).await;
-    assert_eq!(tables, "33", "27 tables and 2 × 3 partitions");
+    assert_eq!(tables, "36", "30 tables and 2 × 3 partitions");
     let partitions =
         rows("SELECT count(*) FROM pg_inherits WHERE inhparent = 'audit_records'::regclass".into()).await;
     assert_eq!(partitions, "3");
@@ -48,7 +49,9 @@ async fn every_tenant_table_is_isolated_and_ready_to_be_distributed() {
         wider.await,
         "audit_chain_heads look_up_unsealed {stagedoor_owner}\n\
         audit_checkpoint_heads look_up_unarchived {stagedoor_owner}\n\
+        backups look_up_kept {stagedoor_owner}\n\
         jobs look_up_due {stagedoor_owner}\nprivacy_requests look_up_open {stagedoor_owner}\ntenants every_tenant_for_admin {stagedoor_admin}\n\
+        tenants every_tenant_for_keeper {stagedoor_keeper}\n\
         tenants look_up_by_slug {stagedoor_owner}",
         "a policy beside the isolation"
     );
@@ -89,11 +92,11 @@ async fn nobody_holds_more_than_was_granted() {
     );
     let expected = "audit_chain_heads SELECT\naudit_checkpoint_heads SELECT\naudit_checkpoints SELECT\naudit_payloads SELECT\naudit_records SELECT\n\
         consents INSERT,SELECT\ndata_keys INSERT,SELECT\nerasure_tombstones SELECT\nidempotency_keys DELETE,INSERT,SELECT,UPDATE\n\
-        job_parts DELETE,INSERT,SELECT,UPDATE\njobs DELETE,INSERT,SELECT,UPDATE\nlimit_violations INSERT,SELECT,UPDATE\nlink_attempts DELETE,INSERT,SELECT,UPDATE\n\
+        job_parts DELETE,INSERT,SELECT,UPDATE\njobs DELETE,INSERT,SELECT,UPDATE\nkey_encryption_keys INSERT,SELECT\nlimit_violations INSERT,SELECT,UPDATE\nlink_attempts DELETE,INSERT,SELECT,UPDATE\n\
         linked_accounts DELETE,INSERT,SELECT,UPDATE\nplaylist_chunks DELETE,INSERT,SELECT\n\
         playlist_versions DELETE,INSERT,SELECT\npreferences DELETE,INSERT,SELECT,UPDATE\n\
         privacy_requests SELECT\nprovider_apps SELECT\n\
-        provider_sessions DELETE,INSERT,SELECT,UPDATE\nsession_devices DELETE,INSERT,SELECT,UPDATE\n\
+        provider_sessions DELETE,INSERT,SELECT,UPDATE\nreplicas DELETE,INSERT,SELECT,UPDATE\nsession_devices DELETE,INSERT,SELECT,UPDATE\n\
         session_imports DELETE,INSERT,SELECT,UPDATE\nsession_quarantine DELETE,INSERT,SELECT\nsigning_keys INSERT,SELECT\n\
         storage_version SELECT\ntenants SELECT\nusers SELECT";
     assert_eq!(sorted_groups(&app.await), expected);
@@ -110,6 +113,16 @@ async fn nobody_holds_more_than_was_granted() {
         revoked_at,last_used_at,created_at\n\
         linked_accounts UPDATE status,updated_at\nplaylist_versions UPDATE provider_version,cause,call_id"
     );
+
+    let keeper = database.tamper(
+        "SELECT c.relname || ' ' || string_agg(a.privilege_type, ',' ORDER BY a.privilege_type)
+        FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace = 'public'::regnamespace
+            AND a.grantee = 'stagedoor_keeper'::regrole AND a.privilege_type <> 'SELECT' GROUP BY c.relname ORDER BY 1",
+    );
+    let expected = "backups INSERT,UPDATE\ndata_keys INSERT\nidempotency_keys DELETE\njob_parts DELETE\njobs DELETE\n\
+        keeper_runs DELETE,INSERT,UPDATE\nkey_rotations INSERT,UPDATE\nlimit_violations DELETE\nlink_attempts DELETE\n\
+        metric_rollups DELETE,INSERT,UPDATE\nprovider_sessions DELETE\nsession_quarantine DELETE\nsigning_keys INSERT";
+    assert_eq!(sorted_groups(&keeper.await), expected, "what the keeper may change past its functions");
 
     let unsaved = format!(
         "SELECT t.relname FROM ({TABLES}) t JOIN pg_class c USING (oid)

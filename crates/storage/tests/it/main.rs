@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod attempts;
+mod backups;
 mod catalogue;
 mod consents;
 mod devices;
@@ -11,6 +12,7 @@ mod idempotency;
 mod isolation;
 mod job_claims;
 mod jobs;
+mod key_rotation;
 mod keys;
 mod linking;
 mod personal_data;
@@ -20,6 +22,7 @@ mod privacy_requests;
 mod quarantine;
 mod reach;
 mod refresh;
+mod restore;
 mod rotation;
 mod sessions;
 mod sign_in;

@@ -43,7 +43,7 @@ impl Linking {
         state: &str,
     ) -> Result<Step, PublicError> {
         let now = self.desk.clock.now();
-        let key = self.desk.tenant_key(ctx).await?;
+        let key = self.desk.tenant_key_of(ctx, state).await?;
         let canonical = canonical(arguments)?;
         let opened = Binding::new(ctx, ToolName::AccountLink, &canonical).open(&key, now, state);
         let mut round = match opened {

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
+use stagedoor_assembly::checkpoint_archive;
 use stagedoor_audit::{AuditLog, AuditOptions, AuditWorker, Checkpointer};
 use stagedoor_bootstrap::config::Config;
 use stagedoor_storage::KeyVault;
-
-use crate::audit_command::archive;
 
 pub(super) fn log(config: &Config, vault: &Arc<KeyVault>) -> (AuditLog, AuditWorker) {
     if !config.audit.enabled {
@@ -23,7 +22,7 @@ pub(super) fn log(config: &Config, vault: &Arc<KeyVault>) -> (AuditLog, AuditWor
 }
 
 pub(super) fn checkpointer(config: &Config, vault: &Arc<KeyVault>) -> anyhow::Result<Checkpointer> {
-    let archive = archive(config)?;
+    let archive = checkpoint_archive(config)?;
     if archive.is_none() {
         tracing::info!(
             "audit.checkpoint_url is not set: checkpoints are kept in the database only, where whoever can change the \

@@ -6,6 +6,7 @@ mod run;
 
 use std::sync::{Arc, OnceLock};
 
+use stagedoor_assembly::{keys, open_store};
 use stagedoor_audit::{AuditWorker, Checkpointer};
 use stagedoor_bootstrap::config::Config;
 use stagedoor_bootstrap::{Health, Metrics};
@@ -14,7 +15,7 @@ use stagedoor_crypto::KekProvider;
 use stagedoor_domain::{Clock, Entropy};
 use stagedoor_key_encryption::KeyRing;
 use stagedoor_limits::{AttemptGuard, AttemptPolicy, Replicas};
-use stagedoor_storage::{KeyVault, Store};
+use stagedoor_storage::{KeyVault, Purpose, Store};
 use stagedoor_tools::{Desk, DeskOptions, Dispatcher, SessionsInUse};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -27,9 +28,9 @@ use crate::background::Background;
 use crate::client::TrustedProxies;
 use crate::concurrency::Concurrency;
 use crate::gauges::Gauges;
+use crate::heartbeat::Heartbeat;
 use crate::input_sanitizer::InputSanitizer;
 use crate::job_worker::JobWorker;
-use crate::keys;
 use crate::mcp::Endpoint;
 use crate::mcp::music::{self, MusicSurface};
 use crate::mcp::render::ServerInfo;
@@ -42,9 +43,9 @@ use crate::signing_keys::SigningKeys;
 use crate::state::AppState;
 use crate::tenant_watch::TenantWatch;
 use crate::violations::Violations;
+use crate::vital_signs::VitalSigns;
 use crate::warm_up::WarmUp;
 
-pub(crate) use parts::open_store;
 pub use run::{bind, shutdown_options};
 
 /// A gateway, ready to serve.
@@ -60,6 +61,9 @@ pub struct Gateway {
     jobs: Arc<JobWorker>,
     deletions: Arc<PrivacyWorker>,
     replicas: Option<Replicas>,
+    heartbeat: Option<Heartbeat>,
+    signs: Arc<VitalSigns>,
+    requests: Arc<OpenRequests>,
     tenants: Arc<TenantWatch>,
     audit_writer: AuditWorker,
     checkpointer: Checkpointer,
@@ -82,11 +86,12 @@ pub async fn assemble(
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 ) -> anyhow::Result<Gateway> {
-    let store = open_store(config).await?;
+    let store = open_store(config, Purpose::Serve).await?;
     let (keys, peppers) = keys::open(&config.encryption, &clock, &*entropy).await?;
     let peppers = Arc::new(peppers);
     let provider: Arc<dyn KekProvider> = Arc::<KeyRing>::clone(&keys);
-    let vault = Arc::new(KeyVault::new(store.clone(), provider, Arc::clone(&clock), Arc::clone(&entropy)));
+    let vault = KeyVault::new(store.clone(), provider, Arc::clone(&clock), Arc::clone(&entropy));
+    let vault = Arc::new(vault.with_memory(config.encryption.opened_key()));
     let limits_link = limits_link(config, &clock)?;
     let limiter = Arc::new(limiter(config, limits_link.clone(), &clock));
     let replicas = limiter.replicas(&*entropy);
@@ -102,7 +107,10 @@ pub async fn assemble(
     // The providers count into the metrics, which show what the providers' broker counts.
     let brokers = Arc::new(OnceLock::new());
     let requests = Arc::<OpenRequests>::default();
+    let signs = Arc::new(VitalSigns::new(config.doctor.database_gib));
     let gauges = Gauges {
+        signs: Arc::clone(&signs),
+        vault: Arc::clone(&vault),
         requests: Arc::clone(&requests),
         cache: Arc::clone(&cache),
         beside: Arc::clone(&beside),
@@ -176,7 +184,7 @@ pub async fn assemble(
     });
     let deletions = Arc::new(PrivacyWorker {
         store: store.clone(),
-        open: requests,
+        open: Arc::clone(&requests),
         checkpointer: checkpointer.clone(),
         privacy: Arc::clone(dispatcher.privacy()),
         background: background.clone(),
@@ -184,6 +192,15 @@ pub async fn assemble(
         entropy: Arc::clone(&entropy),
     });
     let proxies = TrustedProxies::new(config.server.trusted_proxies.clone());
+    let heartbeat = Heartbeat::new(
+        config,
+        store.clone(),
+        Arc::clone(&keys),
+        Arc::clone(&peppers),
+        Arc::clone(&signs),
+        Arc::clone(&clock),
+        entropy.as_ref(),
+    );
     let state = AppState {
         doors: doors(config),
         shield: shield(config, &proxies)?,
@@ -194,6 +211,7 @@ pub async fn assemble(
             attempts,
             Arc::clone(&clock),
             Arc::clone(&tenants),
+            background.clone(),
         ),
         concurrency: Arc::clone(&concurrency),
         quota: Quota::new(config.rate_limiting.enabled.then_some(limiter), Arc::clone(&violations)),
@@ -235,6 +253,9 @@ pub async fn assemble(
         jobs,
         deletions,
         replicas,
+        heartbeat: Some(heartbeat),
+        signs,
+        requests,
         tenants,
         audit_writer,
         checkpointer,

@@ -17,7 +17,7 @@ use stagedoor_providers::{
     AttemptOutcome, BrokerOptions, HttpOptions, Observer, ProviderHttp, Providers, SharedPauses,
 };
 use stagedoor_redis_link::{RedisLink, RedisOptions};
-use stagedoor_storage::{KeyVault, Store, StoreOptions};
+use stagedoor_storage::KeyVault;
 use stagedoor_tools::{Beside, BesideOptions, LinkingOptions, PrivacyOptions};
 use tokio_util::sync::CancellationToken;
 
@@ -43,19 +43,6 @@ pub(super) fn privacy(config: &Config) -> PrivacyOptions {
 /// How long a call waits for the job that it began; what is left of the deadline is for the answer.
 pub(super) fn job_wait(config: &Config) -> Duration {
     Duration::from_secs(20).min(config.server.request_deadline() * 2 / 3)
-}
-
-/// The store that `config` names, as the gateway's role.
-pub(crate) async fn open_store(config: &Config) -> anyhow::Result<Store> {
-    let storage = &config.storage;
-    let options = StoreOptions {
-        max_connections: storage.max_connections,
-        acquire_timeout: storage.acquire_timeout(),
-        statement_cache: storage.statement_cache > 0,
-        application_name: "stagedoor-gateway".to_owned(),
-        ..StoreOptions::new(storage.database_url.expose())
-    };
-    Store::connect(&options).await.context("storage.database_url")
 }
 
 /// The connection to the limits' Redis, which failed log-ins and providers' pauses share.

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Gateway, Listeners};
 use crate::state::AppState;
+use crate::vital_signs::VitalChecks;
 use crate::{keys, router, server};
 
 /// How long what replicas share may take to say good-bye.
@@ -117,6 +118,9 @@ impl Gateway {
         if let Some(replicas) = self.replicas.take() {
             farewells.push(tasks::spawn("replicas", replicas.run(until.clone())));
         }
+        if let Some(heartbeat) = self.heartbeat.take() {
+            farewells.push(tasks::spawn("heartbeat", heartbeat.run(until.clone())));
+        }
         if let Some(warm_up) = self.warm_up.take() {
             tasks::spawn("warm-up", until.clone().run_until_cancelled_owned(warm_up.run()));
         }
@@ -126,6 +130,9 @@ impl Gateway {
     /// What runs beside the requests: database check, changes of tenants, records of refused calls, tidying.
     fn start_helpers(&self, until: &CancellationToken) {
         keys::watch(&self.keys, self.state.health.register("keys", Importance::Informative), until);
+        let (signs, requests) = (Arc::clone(&self.signs), Arc::clone(&self.requests));
+        let checks = VitalChecks::register(&self.state.health, signs, self.checkpointer.clone(), requests);
+        tasks::spawn("vital signs", checks.run(until.clone()));
         let check = self.state.health.register("postgres", Importance::Required);
         let store = self.store.clone();
         tasks::spawn(

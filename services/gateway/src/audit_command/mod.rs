@@ -15,8 +15,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use clap::{Args, Subcommand, ValueEnum};
-use stagedoor_audit::{CheckpointArchive, Checkpointer, DayRange};
-use stagedoor_bootstrap::config::{Config, LoadOptions, environment};
+use stagedoor_assembly::checkpoint_archive;
+use stagedoor_audit::{Checkpointer, DayRange};
+use stagedoor_bootstrap::config::{Config, LoadOptions};
 use stagedoor_bootstrap::telemetry;
 use stagedoor_domain::{Clock, TenantContext};
 
@@ -127,15 +128,9 @@ impl DayArguments {
     }
 }
 
-/// Where checkpoints are kept besides the database, if anywhere. Credentials are those that the environment gives.
-pub(crate) fn archive(config: &Config) -> anyhow::Result<Option<CheckpointArchive>> {
-    let Some(url) = &config.audit.checkpoint_url else { return Ok(None) };
-    CheckpointArchive::open(url, environment()).map(Some).context("audit.checkpoint_url")
-}
-
 fn checkpointer(config: &Config, operator: &Operator) -> anyhow::Result<Checkpointer> {
     let vault = std::sync::Arc::clone(&operator.vault);
-    Ok(Checkpointer::new(vault, archive(config)?, config.audit.checkpoint_interval()))
+    Ok(Checkpointer::new(vault, checkpoint_archive(config)?, config.audit.checkpoint_interval()))
 }
 
 /// A moment, or the beginning of a day (UTC).

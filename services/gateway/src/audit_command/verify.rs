@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use serde_json::json;
+use stagedoor_assembly::checkpoint_archive;
 use stagedoor_audit::{
     AuditAction, AuditClient, AuditFault, AuditOpening, VerificationReport, verify_export, verify_stored,
     verify_stored_against,
@@ -16,7 +17,7 @@ use stagedoor_bootstrap::config::Config;
 use stagedoor_crypto::VerifyingKey;
 use stagedoor_domain::TenantContext;
 
-use super::{DayArguments, FAULTS, Output, TenantArguments, archive, print};
+use super::{DayArguments, FAULTS, Output, TenantArguments, print};
 use crate::operator::Operator;
 
 const BUFFER: usize = 256 * 1024;
@@ -70,7 +71,7 @@ async fn verify_tenant(
 ) -> anyhow::Result<VerificationReport> {
     let work = async |config: &Config, operator: &Operator, context: &TenantContext| {
         let days = days.range(&*operator.clock)?;
-        let archive = archive(config)?;
+        let archive = checkpoint_archive(config)?;
         // Payloads are opened to be held against what was committed to, so this is a reading like any other.
         let opening = AuditOpening::new(AuditAction::AuditRead, AuditClient::default());
         let (vault, archive) = (&operator.vault, archive.as_ref());
@@ -106,6 +107,9 @@ fn text(report: &VerificationReport, trusting: bool) -> String {
             keys.join(", ")
         ));
     }
+    if let Some((first, last)) = report.dropped {
+        lines.push(format!("not checked: {first} to {last}, which retention has dropped"));
+    }
     if report.more_faults > 0 {
         lines.push(format!("and {} more", report.more_faults));
     }
@@ -127,6 +131,8 @@ fn lines(report: &VerificationReport) -> String {
         "tenant": report.tenant.map(|tenant| tenant.to_string()),
         "from": report.days.map(|days| days.0),
         "to": report.days.map(|days| days.1),
+        "dropped_from": report.dropped.map(|days| days.0),
+        "dropped_to": report.dropped.map(|days| days.1),
         "chains": report.chains,
         "records": report.records,
         "erased": report.erased,

@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::Utc;
 use secrecy::SecretString;
+use stagedoor_assembly::keys;
 use stagedoor_bootstrap::private_servers::PrivatePostgres;
 use stagedoor_crypto::{KeyMode, PlainApiKey};
 use stagedoor_domain::{
@@ -24,7 +25,6 @@ use url::Url;
 
 use super::DATABASE;
 use super::secrets::Secrets;
-use crate::keys;
 
 const TENANT: &str = "demo";
 const PERSON: &str = "Robin";
@@ -74,7 +74,8 @@ pub(super) async fn provision(
         .await
         .context("the demo's database could not be migrated; --reset begins with a new one")?;
     let password = || Some(postgres.role_password().clone());
-    let passwords = RolePasswords { app: password(), admin: password(), ..RolePasswords::default() };
+    let passwords =
+        RolePasswords { app: password(), admin: password(), keeper: password(), backup: password() };
     stagedoor_storage::provision_roles(&administrator, &passwords).await?;
 
     // A database that has just recovered on a slow machine is worth waiting for: nobody is being served yet.

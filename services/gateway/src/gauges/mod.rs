@@ -20,13 +20,14 @@ use stagedoor_cache::Cache;
 use stagedoor_key_encryption::KeyRing;
 use stagedoor_limits::Limiter;
 use stagedoor_providers::Providers;
-use stagedoor_storage::Store;
+use stagedoor_storage::{KeyVault, Store};
 use stagedoor_tools::{Beside, SessionsInUse};
 
 use crate::concurrency::Concurrency;
 use crate::privacy::worker::OpenRequests;
 use crate::tenant_watch::TenantWatch;
 use crate::violations::Violations;
+use crate::vital_signs::VitalSigns;
 
 /// Where the figures are.
 #[derive(Clone)]
@@ -55,6 +56,10 @@ pub struct Gauges {
     pub sessions: Arc<SessionsInUse>,
     /// The database.
     pub store: Store,
+    /// The keys of tenants and people.
+    pub vault: Arc<KeyVault>,
+    /// How the database is.
+    pub signs: Arc<VitalSigns>,
     /// The key-encryption keys.
     pub keys: Arc<KeyRing>,
 }

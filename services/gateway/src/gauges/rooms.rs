@@ -11,7 +11,15 @@ pub(super) fn write(page: &mut Page<'_, '_>, gauges: &Gauges) -> fmt::Result {
     let sessions = gauges.sessions.counts();
     let (open, idle) = gauges.store.connections();
     let (requests_open, requests_late) = gauges.requests.counts();
+    let vault = gauges.vault.failures();
+    let (bytes, bytes_most) = gauges.signs.database_bytes();
     let counters = [
+        ("vault_unreadable", "Sealed values that did not open", vault.unreadable),
+        (
+            "vault_keys_unavailable",
+            "Times that a key to seal or open was not to be had",
+            vault.keys_unavailable,
+        ),
         ("sessions_opened_cold", "Sessions opened from the database", sessions.opened_cold),
         ("sessions_opened_memory", "Uses of sessions in memory", sessions.opened_memory),
         ("session_rotations", "Sessions that got a new id and seal", sessions.rotations),
@@ -40,6 +48,8 @@ pub(super) fn write(page: &mut Page<'_, '_>, gauges: &Gauges) -> fmt::Result {
         ("privacy_requests_late", "Those that should have been answered by now", requests_late),
         ("store_connections_open", "Database connections open", u64::from(open)),
         ("store_connections_idle", "Database connections idle", idle as u64),
+        ("store_bytes", "What the database takes on disk", bytes),
+        ("store_bytes_most", "What it may take, by doctor.database_gib; 0 for what it likes", bytes_most),
         ("key_encryption_keys", "Key-encryption keys that unwrap", gauges.keys.ids().len() as u64),
         (
             "key_encryption_trouble",
@@ -50,5 +60,10 @@ pub(super) fn write(page: &mut Page<'_, '_>, gauges: &Gauges) -> fmt::Result {
     for (name, help, value) in figures {
         page.gauge(name, help, value)?;
     }
-    Ok(())
+    let skew = gauges.signs.skew().as_secs_f64();
+    page.gauges(
+        "clock_skew_seconds",
+        "How far the clock is from the database's",
+        [([("clock", "own")], skew)],
+    )
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use stagedoor_assembly::{keys, open_store};
 use stagedoor_audit::{AuditLog, AuditOptions};
 use stagedoor_bootstrap::config::{Config, LoadOptions};
 use stagedoor_bootstrap::{tasks, telemetry};
@@ -22,12 +23,11 @@ use stagedoor_domain::{
 };
 use stagedoor_legacy_sessions::{Found, Reading, Zone};
 use stagedoor_providers::{HttpOptions, ProviderHttp, Providers};
-use stagedoor_storage::{KeyVault, Store, users};
+use stagedoor_storage::{KeyVault, Purpose, Store, users};
 use stagedoor_tools::import::{ImportRequest, Importer, LONGEST_PATIENCE};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{assembly, keys};
 use clients::{ClientArgument, Clients};
 use files::SourceFile;
 use report::{Line, Report};
@@ -99,10 +99,13 @@ async fn sessions(config: &Config, arguments: &SessionsArguments) -> anyhow::Res
     let clients = clients_of(arguments, &files)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let store = assembly::open_store(config).await?;
+    let store = open_store(config, Purpose::Serve).await?;
     let (keys, _) = keys::open(&config.encryption, &clock, &*entropy).await?;
     let keys: Arc<dyn KekProvider> = keys;
-    let vault = Arc::new(KeyVault::new(store.clone(), keys, Arc::clone(&clock), Arc::clone(&entropy)));
+    let vault = Arc::new(
+        KeyVault::new(store.clone(), keys, Arc::clone(&clock), Arc::clone(&entropy))
+            .with_memory(config.encryption.opened_key()),
+    );
     let tenant = find_tenant(&store, &arguments.tenant).await?;
 
     let audit_options = AuditOptions { enabled: config.audit.enabled, ..AuditOptions::default() };

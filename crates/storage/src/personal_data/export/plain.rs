@@ -52,7 +52,7 @@ pub(super) async fn read(
             ORDER BY t.user_id LIMIT $4"
         ),
         "data_keys" => read!(
-            "to_jsonb(t) - ARRAY['wrapped_key']",
+            "to_jsonb(t) - ARRAY['wrapped_key', 'indexes']",
             "t.key_id::text",
             "FROM data_keys t
             WHERE t.tenant_id = $1 AND t.user_id = $2

@@ -1,0 +1,86 @@
+//! The keeper of a stage: in this process, by the stage's clock, and as the real program.
+
+use std::sync::Arc;
+
+use stagedoor_bootstrap::config::{Config, SecretUrl};
+use stagedoor_crypto::SystemEntropy;
+use stagedoor_keeper::jobs::Job;
+use stagedoor_keeper::{Ended, Keeper, RunOptions};
+
+use crate::command::{Command, Finished};
+use crate::process::settings;
+use crate::stage::{DATABASE, Stage};
+
+impl Stage {
+    /// A keeper's configuration on this stage: a gateway's, and the connections of keeper, backup and owner.
+    pub fn keeper_config(&self) -> Config {
+        let mut config = self.config();
+        let url = |role: &str| Some(SecretUrl::new(self.postgres().url_for(DATABASE, role)));
+        config.storage.keeper_database_url = url("stagedoor_keeper");
+        config.storage.backup_database_url = url("stagedoor_backup");
+        config.storage.owner_database_url = url("postgres");
+        config
+    }
+
+    /// A keeper in this process, by the stage's clock.
+    ///
+    /// # Panics
+    /// If it cannot be opened.
+    pub async fn keeper(&self) -> Keeper {
+        self.keeper_with(self.keeper_config()).await
+    }
+
+    /// The same with another configuration.
+    ///
+    /// # Panics
+    /// If it cannot be opened.
+    pub async fn keeper_with(&self, config: Config) -> Keeper {
+        match Keeper::open_with(config, Arc::clone(self.clock()), Arc::new(SystemEntropy)).await {
+            Ok(keeper) => keeper,
+            Err(error) => panic!("the keeper could not be opened: {error:#}"),
+        }
+    }
+
+    /// Runs a job to its end on a keeper of its own.
+    ///
+    /// # Panics
+    /// If the run's frame fails; what goes wrong with the job is in what it ended with.
+    pub async fn keep(&self, job: &dyn Job) -> Ended {
+        self.keep_with(job, RunOptions::default()).await
+    }
+
+    /// The same with options, such as a dry run.
+    ///
+    /// # Panics
+    /// If the run's frame fails.
+    pub async fn keep_with(&self, job: &dyn Job, options: RunOptions) -> Ended {
+        let keeper = self.keeper().await;
+        let ended = keeper.execute(job, options).await.expect("the run is on record");
+        keeper.finish().await.expect("everything is on record");
+        ended
+    }
+
+    /// Begins `stagedoor-keeper ARGUMENTS` with this stage's configuration, and further settings on top of it.
+    ///
+    /// # Panics
+    /// If the program was not built.
+    pub fn begin_keeper(&self, arguments: &[&str], variables: &[(&str, String)]) -> Command {
+        let config = self.keeper_config();
+        let url =
+            |url: &Option<SecretUrl>| url.as_ref().map(|url| url.expose().to_owned()).unwrap_or_default();
+        let own = [
+            ("STAGEDOOR_STORAGE__KEEPER_DATABASE_URL", url(&config.storage.keeper_database_url)),
+            ("STAGEDOOR_STORAGE__BACKUP_DATABASE_URL", url(&config.storage.backup_database_url)),
+            ("STAGEDOOR_STORAGE__OWNER_DATABASE_URL", url(&config.storage.owner_database_url)),
+        ];
+        let mut all = settings(self, Command::NOWHERE, Command::NOWHERE);
+        all.extend(own);
+        all.extend(variables.iter().map(|(name, value)| (*name, value.clone())));
+        Command::start(self, "stagedoor-keeper", arguments, &all)
+    }
+
+    /// Runs `stagedoor-keeper ARGUMENTS` with this stage's configuration to its end.
+    pub async fn run_keeper(&self, arguments: &[&str]) -> Finished {
+        self.begin_keeper(arguments, &[]).finished().await
+    }
+}

@@ -1,0 +1,28 @@
+//! What a run tells whoever started it, as an exit code.
+
+use std::process::ExitCode;
+
+use crate::run::Ending;
+
+/// The arguments or the configuration are wrong, or what was asked for is refused.
+pub const USAGE: u8 = 2;
+
+impl Ending {
+    /// 0 done (or someone else does it), 1 failed, 2 refused, 3 partly, 75 interrupted (`EX_TEMPFAIL` of `sysexits.h`:
+    /// try again, it goes on).
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Succeeded | Self::Elsewhere => 0,
+            Self::Failed => 1,
+            Self::Refused => USAGE,
+            Self::Partly => 3,
+            Self::Interrupted => 75,
+        }
+    }
+}
+
+impl From<Ending> for ExitCode {
+    fn from(ending: Ending) -> Self {
+        Self::from(ending.code())
+    }
+}

@@ -1,0 +1,48 @@
+//! `partitions`: the audit trail's partitions of today and the coming days. The gateway makes one that is missing when it
+//! needs it; made ahead, no call waits for that, and a gateway that could not is no outage.
+
+use async_trait::async_trait;
+use clap::Args;
+use stagedoor_storage::audit::partition_days;
+
+use super::{Job, JobError};
+use crate::keeper::Keeper;
+use crate::run::Run;
+
+/// Its arguments.
+#[derive(Debug, Clone, Args)]
+pub struct Partitions {
+    /// Days ahead, today among them.
+    #[arg(long, default_value_t = Self::DAYS, value_parser = clap::value_parser!(u8).range(1..=31))]
+    days: u8,
+}
+
+impl Partitions {
+    /// Days ahead that are always there.
+    pub const DAYS: u8 = 8;
+}
+
+impl Default for Partitions {
+    fn default() -> Self {
+        Self { days: Self::DAYS }
+    }
+}
+
+#[async_trait(?Send)]
+impl Job for Partitions {
+    fn name(&self) -> &'static str {
+        "partitions"
+    }
+
+    async fn run(&self, keeper: &Keeper, run: &Run) -> Result<(), JobError> {
+        let today = keeper.clock.now().date_naive();
+        let there = partition_days(&keeper.store).await?;
+        let wanted = today.iter_days().take(self.days.into());
+        let missing = wanted.filter(|day| !there.contains(day)).count();
+        if missing > 0 && !run.dry_run() {
+            keeper.store.ensure_audit_partitions(today, self.days).await?;
+        }
+        run.count("days_made", missing as u64);
+        Ok(())
+    }
+}

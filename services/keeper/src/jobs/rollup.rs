@@ -1,0 +1,59 @@
+//! `rollup`: each tenant's figures of the days that are over, counted once from what is stored. Days that a keeper missed
+//! are made up for, as far back as the trail reaches.
+
+use async_trait::async_trait;
+use chrono::{Days, NaiveDate};
+use clap::Args;
+use stagedoor_domain::{Retained, TenantContext};
+use stagedoor_storage::{StoreError, rollups};
+
+use super::{Job, JobError};
+use crate::keeper::Keeper;
+use crate::run::Run;
+
+/// Its arguments: none.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Rollup {}
+
+#[async_trait(?Send)]
+impl Job for Rollup {
+    fn name(&self) -> &'static str {
+        "rollup"
+    }
+
+    async fn run(&self, keeper: &Keeper, run: &Run) -> Result<(), JobError> {
+        let work = async |context: &TenantContext| of_tenant(keeper, run, context).await;
+        keeper.each_tenant(self.name(), run, None, work).await
+    }
+}
+
+async fn of_tenant(keeper: &Keeper, run: &Run, context: &TenantContext) -> Result<(), JobError> {
+    let today = keeper.clock.now().date_naive();
+    let kept =
+        context.tenant().settings.retention.days(Retained::Metrics, &keeper.config.retention.settings());
+    // A tenant without a trail has figures all the same: of yesterday to begin with.
+    let yesterday = today.pred_opt().unwrap_or(today);
+    let mut day = first_missing(keeper, context).await?.unwrap_or(yesterday);
+    run.count("days_counted", 0);
+    // What is older than figures are kept is not made up for.
+    day = day.max(today.checked_sub_days(Days::new(kept.into())).unwrap_or(day));
+    while day < today {
+        run.go_on()?;
+        if !run.dry_run() {
+            let count = async |tx: &mut _| rollups::count_day(tx, day).await;
+            keeper.store.with_tenant::<_, StoreError>(context, count).await?;
+        }
+        run.count("days_counted", 1);
+        let Some(next) = day.succ_opt() else { break };
+        day = next;
+    }
+    Ok(())
+}
+
+async fn first_missing(keeper: &Keeper, context: &TenantContext) -> Result<Option<NaiveDate>, StoreError> {
+    let read = async |tx: &mut _| match rollups::last_day(tx).await? {
+        Some(last) => Ok(last.succ_opt()),
+        None => rollups::first_day_of_trail(tx).await,
+    };
+    keeper.store.with_tenant(context, read).await
+}
