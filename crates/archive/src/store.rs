@@ -22,7 +22,7 @@ use crate::manifest::{Manifest, Signed, Trust};
 use crate::place::{self, Found, MANIFEST, Unfinished};
 
 /// The longest that the object store may take for one object.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// The longest manifest that is read, in bytes.
 const LONGEST_MANIFEST: u64 = 64 * 1024 * 1024;
 

@@ -1,6 +1,6 @@
 //! Whether a stored backup is what was written: every object of it is read back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stagedoor_crypto::{KekProvider, VerifyingKey};
 
@@ -74,7 +74,7 @@ pub async fn verify(
     report.trust = Some(reader.trust());
     let manifest = reader.manifest().clone();
     let mut tables = BTreeMap::<&str, RowDigest>::new();
-    let names: BTreeMap<&str, ()> = manifest.tables.iter().map(|table| (table.table.as_str(), ())).collect();
+    let names: BTreeSet<&str> = manifest.tables.iter().map(|table| table.table.as_str()).collect();
     while let Some(chunk) = reader.next().await {
         match chunk {
             Ok(chunk) => {
@@ -82,8 +82,8 @@ pub async fn verify(
                 report.rows += chunk.records.len() as u64;
                 report.bytes += manifest.chunks[chunk.number as usize].bytes;
                 for record in &chunk.records {
-                    match names.get_key_value(record.table.as_str()) {
-                        Some((name, ())) => tables.entry(name).or_default().push(&record.row),
+                    match names.get(record.table.as_str()) {
+                        Some(name) => tables.entry(name).or_default().push(&record.row),
                         None => report.damages.push(Damage::of(
                             found.chunk(chunk.number),
                             DamageKind::Rows(record.table.clone()),

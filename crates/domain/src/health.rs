@@ -66,7 +66,7 @@ pub const PARTITION_DAYS: Limit<u64> = Limit { warning: 3, failing: 1 };
 /// The least part of calls that the cache should answer, in percent.
 pub const LEAST_CACHE_HITS_PERCENT: u64 = 30;
 
-impl<T: PartialOrd> Limit<T> {
+impl<T: Copy + PartialOrd> Limit<T> {
     /// What is to be thought of `figure`.
     pub fn judge(&self, figure: T) -> Verdict {
         if figure > self.failing {

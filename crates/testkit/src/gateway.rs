@@ -40,7 +40,7 @@ impl TestGateway {
     pub async fn start_with(stage: &Stage, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = stage.config();
         change(&mut config);
-        match Self::try_start(stage, &config).await {
+        match Box::pin(Self::try_start(stage, &config)).await {
             Ok(gateway) => gateway,
             Err(error) => panic!("the gateway did not start: {error:#}"),
         }

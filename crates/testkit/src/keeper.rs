@@ -35,7 +35,7 @@ impl Stage {
     /// # Panics
     /// If it cannot be opened.
     pub async fn keeper_with(&self, config: Config) -> Keeper {
-        match Keeper::open_with(config, Arc::clone(self.clock()), Arc::new(SystemEntropy)).await {
+        match Box::pin(Keeper::open_with(config, Arc::clone(self.clock()), Arc::new(SystemEntropy))).await {
             Ok(keeper) => keeper,
             Err(error) => panic!("the keeper could not be opened: {error:#}"),
         }
@@ -54,10 +54,20 @@ impl Stage {
     /// # Panics
     /// If the run's frame fails.
     pub async fn keep_with(&self, job: &dyn Job, options: RunOptions) -> Ended {
-        let keeper = self.keeper().await;
-        let ended = keeper.execute(job, options).await.expect("the run is on record");
-        keeper.finish().await.expect("everything is on record");
-        ended
+        Box::pin(self.keep_by(self.keeper_config(), job, options)).await
+    }
+
+    /// The same with another configuration.
+    ///
+    /// # Panics
+    /// If the run's frame fails.
+    pub fn keep_by(&self, config: Config, job: &dyn Job, options: RunOptions) -> impl Future<Output = Ended> {
+        Box::pin(async move {
+            let keeper = self.keeper_with(config).await;
+            let ended = keeper.execute(job, options).await.expect("the run is on record");
+            keeper.finish().await.expect("everything is on record");
+            ended
+        })
     }
 
     /// Begins `stagedoor-keeper ARGUMENTS` with this stage's configuration, and further settings on top of it.

@@ -56,7 +56,7 @@ impl Heartbeat {
     /// Says that this replica is there until `until`, and then that it is not any more.
     pub async fn run(self, until: CancellationToken) {
         let (mut failing, mut beats) = (false, 0);
-        while let Some(outcome) = until.run_until_cancelled(self.beat(beats)).await {
+        while let Some(outcome) = until.run_until_cancelled(Box::pin(self.beat(beats))).await {
             beats += 1;
             match &outcome {
                 Ok(()) if failing => tracing::info!("the other services know of this replica again"),

@@ -44,7 +44,7 @@ impl Operator {
         config.storage.acquire_timeout_ms = config.storage.acquire_timeout_ms.max(ACQUIRE_TIMEOUT_MS);
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-        let store = open_store(&config, Purpose::Serve).await?;
+        let store = Box::pin(open_store(&config, Purpose::Serve)).await?;
         let (keys, _) = keys::open(&config.encryption, &clock, &*entropy).await?;
         let keys: Arc<dyn KekProvider> = keys;
         let vault = KeyVault::new(store.clone(), keys, Arc::clone(&clock), Arc::clone(&entropy))

@@ -1,5 +1,6 @@
 //! The keeper: the rooms that jobs work in, and the frame around each run — its lock, its record, its end.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,7 +61,7 @@ pub struct Keeper {
 impl Keeper {
     /// Opens what `config` names, by the machine's clock.
     pub async fn open(config: Config) -> anyhow::Result<Self> {
-        Self::open_with(config, Arc::new(SystemClock::new()), Arc::new(SystemEntropy)).await
+        Box::pin(Self::open_with(config, Arc::new(SystemClock::new()), Arc::new(SystemEntropy))).await
     }
 
     /// The same by a clock and randomness that are handed in.
@@ -69,8 +70,8 @@ impl Keeper {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> anyhow::Result<Self> {
-        let store = open_store(&config, Purpose::Keep).await?;
-        let (keys, peppers) = keys::open(&config.encryption, &clock, &*entropy).await?;
+        let store = Box::pin(open_store(&config, Purpose::Keep)).await?;
+        let (keys, peppers) = Box::pin(keys::open(&config.encryption, &clock, &*entropy)).await?;
         let provider: Arc<dyn KekProvider> = Arc::<KeyRing>::clone(&keys);
         let vault = KeyVault::new(store.clone(), provider, Arc::clone(&clock), Arc::clone(&entropy));
         let vault = Arc::new(vault.with_memory(config.encryption.opened_key()));
@@ -123,7 +124,7 @@ impl Keeper {
         noted.await.context("the run's record")?;
         // The connection ends with the process at the latest.
         let _ = lock.release().await;
-        self.tell(&ended);
+        tell(&ended);
         figures::tell(&self.config.telemetry, &ended, self.clock.now()).await;
         Ok(ended)
     }
@@ -146,7 +147,7 @@ impl Keeper {
             run.go_on()?;
             run.progress(done, Some(total), "tenants");
             let slug = tenant.slug.clone();
-            match work(&self.context(tenant, job)).await {
+            match Box::pin(work(&self.context(tenant, job))).await {
                 Ok(()) => {}
                 Err(JobError::Interrupted) => return Err(JobError::Interrupted),
                 Err(error) => run.failed(format_args!("tenant {slug}"), Chain(&error)),
@@ -193,26 +194,29 @@ impl Keeper {
         tenancy::establish_for(context, person, &*self.clock, &*self.entropy)
     }
 
-    /// Does `work` between an opening and a closing record; not at all if it cannot be recorded.
-    pub async fn audited<T>(
+    /// Does `work` between an opening and a closing record; not at all if it cannot be recorded. Boxed: what is done on
+    /// record is large.
+    pub fn audited<T>(
         &self,
         context: &TenantContext,
         opening: AuditOpening,
         work: impl Future<Output = Result<T, JobError>>,
-    ) -> Result<T, JobError> {
-        let started = self.clock.elapsed();
-        let entry = self.audit.open(context, opening).await?;
-        let done = work.await;
-        let error = done.is_err().then_some(ErrorCode::Internal);
-        entry
-            .close(AuditOutcome {
-                error,
-                response_code: error.map_or(200, ErrorCode::http_status),
-                duration: self.clock.elapsed().saturating_sub(started),
-                cached: false,
-            })
-            .await;
-        done
+    ) -> Pin<Box<impl Future<Output = Result<T, JobError>>>> {
+        Box::pin(async move {
+            let started = self.clock.elapsed();
+            let entry = self.audit.open(context, opening).await?;
+            let done = work.await;
+            let error = done.is_err().then_some(ErrorCode::Internal);
+            entry
+                .close(AuditOutcome {
+                    error,
+                    response_code: error.map_or(200, ErrorCode::http_status),
+                    duration: self.clock.elapsed().saturating_sub(started),
+                    cached: false,
+                })
+                .await;
+            done
+        })
     }
 
     /// Waits until everything is on record, and closes.
@@ -257,13 +261,13 @@ impl Keeper {
         };
         (outcome, lock)
     }
+}
 
-    /// The one line that sums a run up.
-    fn tell(&self, ended: &Ended) {
-        let counts = serde_json::to_string(&ended.counts).unwrap_or_default();
-        let duration_ms = u64::try_from(ended.duration.as_millis()).unwrap_or(u64::MAX);
-        let (job, outcome, dry_run) = (ended.job, ended.ending.as_str(), ended.dry_run);
-        let remarks = ended.remarks.len();
-        tracing::info!(target: "keeper", job, outcome, dry_run, duration_ms, counts, remarks, "a run ended");
-    }
+/// The one line that sums a run up.
+fn tell(ended: &Ended) {
+    let counts = serde_json::to_string(&ended.counts).unwrap_or_default();
+    let duration_ms = u64::try_from(ended.duration.as_millis()).unwrap_or(u64::MAX);
+    let (job, outcome, dry_run) = (ended.job, ended.ending.as_str(), ended.dry_run);
+    let remarks = ended.remarks.len();
+    tracing::info!(target: "keeper", job, outcome, dry_run, duration_ms, counts, remarks, "a run ended");
 }

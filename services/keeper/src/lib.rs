@@ -1,5 +1,5 @@
-//! What is done beside the gateway, from a CronJob or by hand: a frame that every job runs in, and the jobs. `main` is the
-//! command line over it.
+//! What is done beside the gateway, on a schedule or by hand: a frame that every job runs in, and the jobs. `main` is
+//! the command line over it.
 
 pub mod exit;
 mod figures;

@@ -59,8 +59,7 @@ fn main() -> ExitCode {
     let ran = runtime.context("no runtime could be started").map(|runtime| runtime.block_on(run(line)));
     match ran {
         Ok(Ok(code)) => code,
-        Ok(Err(error)) => complain(&error, 1),
-        Err(error) => complain(&error, 1),
+        Ok(Err(error)) | Err(error) => complain(&error, 1),
     }
 }
 
@@ -74,7 +73,7 @@ async fn run(line: CommandLine) -> anyhow::Result<ExitCode> {
         Err(error) => return Ok(complain(&error, exit::USAGE)),
     };
     let telemetry = telemetry::init(&config.telemetry, "stagedoor-keeper")?;
-    let done = keep(line, config).await;
+    let done = Box::pin(keep(line, config)).await;
     telemetry.flush().await;
     done
 }

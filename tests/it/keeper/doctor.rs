@@ -22,10 +22,7 @@ fn config(stage: &Stage) -> Config {
 
 /// What the doctor says with this configuration.
 async fn examined(stage: &Stage, config: Config) -> Ended {
-    let keeper = stage.keeper_with(config).await;
-    let ended = keeper.execute(&Doctor::default(), RunOptions::default()).await.unwrap();
-    keeper.finish().await.unwrap();
-    ended
+    stage.keep_by(config, &Doctor::default(), RunOptions::default()).await
 }
 
 /// The findings that are not "ok": check, verdict, words. The disk of the machine that tests run on is its owner's affair.
@@ -48,12 +45,10 @@ async fn healthy(stage: &Stage) -> TestGateway {
     while stage.sql("SELECT count(*) FROM replicas").await != "1" {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    let keeper = stage.keeper_with(config(stage)).await;
     for job in [&Partitions::default() as &dyn stagedoor_keeper::Job, &Backup::default()] {
-        let ended = keeper.execute(job, RunOptions::default()).await.unwrap();
+        let ended = stage.keep_by(config(stage), job, RunOptions::default()).await;
         assert_eq!(ended.ending, Ending::Succeeded, "{ended}");
     }
-    keeper.finish().await.unwrap();
     stage.sql(&run("drill", "succeeded", "1 day")).await;
     for job in SCHEDULE.iter().filter(|job| job.name != "drill") {
         stage.sql(&run(job.name, "succeeded", "10 minutes").replace("planted", "kept")).await;
@@ -272,12 +267,13 @@ async fn each_planted_fault_is_found() {
     assert_eq!(troubles(&mended), vec![], "a fault was not taken away");
 }
 
+type Change = Box<dyn Fn(&mut Config)>;
+
 #[tokio::test]
 async fn each_wrong_setting_is_found() {
     let stage = Stage::start().await;
     let gateway = healthy(&stage).await;
     let nowhere = || Some(SecretUrl::new("redis://127.0.0.1:1/"));
-    type Change = Box<dyn Fn(&mut Config)>;
     let changes: [(Change, Check, Verdict); 4] = [
         (Box::new(move |config| config.cache.redis_url = nowhere()), Check::Cache, Verdict::Failing),
         (Box::new(move |config| config.rate_limiting.redis_url = nowhere()), Check::Limits, Verdict::Failing),

@@ -39,17 +39,14 @@ async fn replica(stage: &Stage, name: &str, folder: &Path) -> GatewayProcess {
     GatewayProcess::start(stage, name, &variables).await
 }
 
-/// Runs the job as a CronJob would, in a process that opens the keys anew.
+/// Runs the job as a `CronJob` would, in a process that opens the keys anew.
 async fn rotate(stage: &Stage, folder: &Path, layer: Option<LayerArgument>, seconds: u64) -> Ended {
     let mut config = stage.keeper_config();
     config.encryption.key_file = None;
     config.encryption.key_directory = Some(folder.to_owned());
     config.encryption.opened_key_s = 1;
-    let keeper = stage.keeper_with(config).await;
     let job = RotateKeys { layer, replicas_within: seconds, ..RotateKeys::default() };
-    let ended = keeper.execute(&job, RunOptions::default()).await.unwrap();
-    keeper.finish().await.unwrap();
-    ended
+    stage.keep_by(config, &job, RunOptions::default()).await
 }
 
 async fn until_live(stage: &Stage, number: usize) -> Vec<Replica> {
@@ -112,7 +109,7 @@ async fn two_gateways_under_load_get_another_key_encryption_key_and_no_call_fail
         done.store(true, Ordering::Release);
         (first, at_first, second)
     };
-    let (_, (first, at_first, second)) =
+    let ((), (first, at_first, second)) =
         tokio::join!(call_until(&done, &clients, &answered, &failures), rotating);
     assert_eq!(first.ending, Ending::Succeeded, "{first}");
     let counts = ["key_versions_made", "key_versions_activated", "key_versions_retired"];

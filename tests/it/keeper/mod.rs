@@ -1,4 +1,4 @@
-//! The keeper's jobs: in this process by a clock that stands still, and as the program that a CronJob runs.
+//! The keeper's jobs: in this process by a clock that stands still, and as the program that a `CronJob` runs.
 
 mod alerts;
 pub(crate) mod backup;

@@ -1,5 +1,6 @@
 //! What replicas say of themselves: there while they run, gone when they end, forgotten when they went without a word.
 
+use std::slice::from_ref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,8 +43,8 @@ async fn a_replica_is_known_while_it_runs() {
 async fn equal_settings_give_equal_digests_wherever_a_replica_listens() {
     let stage = Stage::start().await;
     let url = ("STAGEDOOR_SERVER__PUBLIC_URL", "https://music.example.com".to_owned());
-    let _one = GatewayProcess::start(&stage, "one", &[url.clone()]).await;
-    let _same = GatewayProcess::start(&stage, "same", &[url.clone()]).await;
+    let _one = GatewayProcess::start(&stage, "one", from_ref(&url)).await;
+    let _same = GatewayProcess::start(&stage, "same", from_ref(&url)).await;
     let replicas = until(&stage, 2).await;
     let digest = replicas[0].report.configuration_digest;
     assert_eq!(replicas[1].report.configuration_digest, digest);

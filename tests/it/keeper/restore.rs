@@ -87,9 +87,9 @@ pub(crate) async fn lose(stage: &Stage, tenant: &str) {
         "users",
         "tenants",
     ];
-    let sql: String =
+    let sql: Vec<String> =
         order.iter().map(|table| format!("DELETE FROM {table} WHERE tenant_id = '{tenant}'; ")).collect();
-    stage.sql(&sql).await;
+    stage.sql(&sql.concat()).await;
 }
 
 async fn prefer(gateway: &TestGateway, who: &Inhabited<'_>, seconds: u32) {
@@ -195,8 +195,8 @@ async fn an_earlier_backup_is_taken_by_its_time_or_its_id() {
     prefer(&gateway, &ada, 111).await;
     back_up(&stage).await;
     let listed = Restore::list().without_keeper(&config(&stage)).await.unwrap().unwrap().json;
-    let first = listed["backups"].as_array().unwrap().iter();
-    let first = first.filter(|backup| backup["class"] == "preferences").last().unwrap().clone();
+    let mut first = listed["backups"].as_array().unwrap().iter();
+    let first = first.rfind(|backup| backup["class"] == "preferences").unwrap().clone();
     assert_eq!((&first["tenant"], first["rows"].as_u64() > Some(0)), (&json!("ada"), true), "{first}");
     let second: chrono::DateTime<chrono::Utc> = first["taken_at"].as_str().unwrap().parse().unwrap();
     // Folders name whole seconds.

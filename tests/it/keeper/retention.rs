@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use chrono::{DateTime, Days, NaiveDate, SecondsFormat, TimeDelta, Utc};
+use stagedoor_audit::AuditView;
 use stagedoor_domain::{Clock, Provider, Retained, RetentionSettings, TenantSettings};
 use stagedoor_keeper::jobs::retention::Retention;
 use stagedoor_keeper::jobs::rollup::Rollup;
@@ -243,7 +244,7 @@ async fn retention_removes_what_the_policy_says_to_the_row_and_counts_it_before(
 /// What of today's trail opens, as text.
 async fn actions(of: &Inhabited<'_>) -> String {
     let trail = of.tenant.audit_trail().await;
-    trail.iter().filter_map(|view| view.json()).map(|record| record.to_string() + "\n").collect()
+    trail.iter().filter_map(AuditView::json).map(|record| record.to_string() + "\n").collect()
 }
 
 #[tokio::test]

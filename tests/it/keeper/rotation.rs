@@ -161,12 +161,9 @@ async fn rotate_peppers(stage: &Stage, folder: &std::path::Path, compromised: bo
     config.encryption.api_key_pepper_file = None;
     config.encryption.api_key_pepper_directory = Some(folder.to_owned());
     config.encryption.opened_key_s = 1;
-    let keeper = stage.keeper_with(config).await;
     let layer = Some(LayerArgument::Pepper);
     let job = RotateKeys { layer, compromised, ..RotateKeys::default() };
-    let ended = keeper.execute(&job, RunOptions::default()).await.unwrap();
-    keeper.finish().await.unwrap();
-    ended
+    stage.keep_by(config, &job, RunOptions::default()).await
 }
 
 async fn accounts(client: &Client) -> String {

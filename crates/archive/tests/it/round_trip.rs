@@ -17,7 +17,7 @@ async fn rows_come_back_as_they_were_in_chunks_of_a_bounded_size() {
     let scene = Scene::new();
     let manifest = scene.backup(1, Class::Preferences, 1, 100).await;
     let found = manifest.found();
-    assert_eq!(scene.store.list(None).await.unwrap().found, [found.clone()]);
+    assert_eq!(scene.store.list(None).await.unwrap().found, std::slice::from_ref(&found));
     assert_eq!(scene.store.list(Some(found.tenant)).await.unwrap().unfinished, []);
     assert_eq!(scene.store.tenants().await.unwrap(), [found.tenant]);
     assert_eq!(scene.store.manifest(&found).await.unwrap(), manifest);

@@ -92,8 +92,8 @@ pub(super) fn add(
 
 /// The version that wraps, and its key's id.
 pub fn wrapping(versions: &BTreeMap<u32, KeyVersion>) -> Option<(u32, Uuid)> {
-    let active = versions.iter().filter(|(_, version)| version.state == KeyState::Active);
-    active.last().map(|(number, version)| (*number, version.key.id()))
+    let newest = versions.iter().rfind(|(_, version)| version.state == KeyState::Active);
+    newest.map(|(number, version)| (*number, version.key.id()))
 }
 
 #[cfg(test)]

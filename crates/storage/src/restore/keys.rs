@@ -149,12 +149,11 @@ impl<'a> KeyChain<'a> {
         let key = match row.owner {
             KeyOwner::Tenant => self.unwrap_tenants(id, &row).await?,
             KeyOwner::Subject(user) => {
-                let outer = match self.opened.get(&row.wrapped_by) {
-                    Some(outer) => Arc::clone(outer),
-                    None => {
-                        let outer = self.live(transaction, row.wrapped_by).await?;
-                        self.unwrap_tenants(row.wrapped_by, &outer).await?
-                    }
+                let outer = if let Some(outer) = self.opened.get(&row.wrapped_by) {
+                    Arc::clone(outer)
+                } else {
+                    let outer = self.live(transaction, row.wrapped_by).await?;
+                    self.unwrap_tenants(row.wrapped_by, &outer).await?
                 };
                 let wrapped = row.wrapped.ok_or(StoreError::Missing("data key"))?;
                 let key = outer.unwrap(self.tenant, id, user, row.revision, &wrapped);

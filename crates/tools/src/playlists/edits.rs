@@ -226,7 +226,7 @@ pub(crate) async fn undo(
     origin: &Origin,
     arguments: UndoArguments,
 ) -> Produced {
-    if let Some(revived) = revival::undo(desk, ctx, origin, &arguments).await? {
+    if let Some(revived) = Box::pin(revival::undo(desk, ctx, origin, &arguments)).await? {
         return Ok(revived);
     }
     change!(desk, ctx, origin, arguments, PlaylistUndo, |_| Ok(Wish::Undo(arguments.to_version)))

@@ -80,7 +80,8 @@ pub async fn run(arguments: DemoArguments) -> anyhow::Result<()> {
         ..PrivatePostgresOptions::durable(&data_dir)
     };
     let postgres = Arc::new(PrivatePostgres::start(options).await?);
-    let ended = serve(&mut config, &arguments, &data_dir, listeners, &postgres, clock, entropy).await;
+    let ended =
+        Box::pin(serve(&mut config, &arguments, &data_dir, listeners, &postgres, clock, entropy)).await;
     postgres.stop().await;
     telemetry.flush().await;
     ended

@@ -1,5 +1,5 @@
-//! `run-due`: every job whose time has come, one after the other, each with its own lock and record. For a single machine,
-//! where one timer a few minutes apart does for all of them. In a cluster each job is a CronJob of its own.
+//! `run-due`: every job whose time has come, one after the other, each with its own lock and record. For a single
+//! machine, where one timer a few minutes apart does for all of them. In a cluster each job is a `CronJob` of its own.
 
 use async_trait::async_trait;
 use chrono::TimeDelta;

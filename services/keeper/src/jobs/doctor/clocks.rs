@@ -19,7 +19,7 @@ impl Rooms<'_> {
             let asked = self.clock.now();
             match store.database_facts().await {
                 Ok(facts) => {
-                    skews.push(("the database".to_owned(), apart(asked, facts.now, self.clock.now())))
+                    skews.push(("the database".to_owned(), apart(asked, facts.now, self.clock.now())));
                 }
                 Err(error) => return vec![Check::Clocks.failed(Chain(&error))],
             }

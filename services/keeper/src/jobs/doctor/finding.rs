@@ -111,6 +111,7 @@ impl Check {
 
 impl Finding {
     /// With these figures.
+    #[must_use]
     pub fn with(self, figures: Value) -> Self {
         Self { figures, ..self }
     }

@@ -88,7 +88,7 @@ fn judged(check: Check, facts: &ServerFacts) -> Finding {
     // What evicts is full by design.
     if let Some(used) = used.filter(|_| keeps) {
         verdict = verdict.max(REDIS_MEMORY_PERCENT.judge(used));
-        told += &format!(", {used} % of its memory");
+        told = format!("{told}, {used} % of its memory");
     }
     check.found(verdict, told).with(json!({
         "used_bytes": facts.used_bytes, "most_bytes": facts.most_bytes, "eviction": facts.eviction,

@@ -87,12 +87,13 @@ mod tests {
         Replica { report, started_at: DateTime::UNIX_EPOCH, seen_at: DateTime::UNIX_EPOCH }
     }
 
+    type Change = fn(&mut ReplicaReport);
+
     #[test]
     fn what_replicas_differ_in_is_named() {
         let same = || replica(|_| {});
         assert_eq!(judged(&[same(), same()]).verdict, Verdict::Ok);
         assert_eq!(judged(&[]).verdict, Verdict::Failing);
-        type Change = fn(&mut ReplicaReport);
         let changes: [(Change, &str); 5] = [
             (|report| report.version = "2".to_owned(), "releases (1, 2)"),
             (|report| report.configuration_digest = [1; 32], "configurations (2 of them)"),

@@ -86,12 +86,11 @@ async fn usable(
 ) -> Result<Vec<Found>, JobError> {
     let mut usable = Vec::new();
     for found in chosen {
-        let mut candidates = match found.class {
+        let candidates = match found.class {
             BackupClass::Audit => vec![found],
             class => newest_first(&owner.found, class, what.until()),
-        }
-        .into_iter();
-        while let Some(candidate) = candidates.next() {
+        };
+        for candidate in candidates {
             match shelf.try_reader(owner, &candidate).await {
                 Ok(_) => {
                     usable.push(candidate);

@@ -47,7 +47,7 @@ impl Drill {
     pub(super) async fn run(&self, keeper: &Keeper, run: &Run) -> Result<(), JobError> {
         let shelf = Shelf::open(keeper)?;
         let owners = self.owners(&shelf).await?;
-        let backups: usize = owners.values().map(|newest| newest.len()).sum();
+        let backups: usize = owners.values().map(Vec::len).sum();
         run.count("tenants", owners.len() as u64);
         if run.dry_run() {
             run.count("backups_to_restore", backups as u64);

@@ -38,24 +38,22 @@ impl Report<'_> {
 
     fn text(&self) -> String {
         let verb = if self.kept { "came back" } else { "would come back" };
-        let mut text = format!("tenant {}\n", self.context.tenant().slug);
-        for found in self.backups {
-            text.push_str(&format!("  from {found}\n"));
+        let restored = &self.done.restored;
+        let mut lines = vec![format!("tenant {}", self.context.tenant().slug)];
+        lines.extend(self.backups.iter().map(|found| format!("  from {found}")));
+        lines.extend(restored.tables.iter().map(|(table, tally)| {
+            format!("  {table}: {} of {} {verb}{}", came(tally), tally.given, rest(tally))
+        }));
+        if restored.people_erased > 0 {
+            lines.push(format!("  {} people were erased and stay away", restored.people_erased));
         }
-        for (table, tally) in &self.done.restored.tables {
-            text.push_str(&format!("  {table}: {} of {} {verb}{}\n", came(tally), tally.given, rest(tally)));
-        }
-        if self.done.restored.people_erased > 0 {
-            let people = self.done.restored.people_erased;
-            text.push_str(&format!("  {people} people were erased and stay away\n"));
-        }
-        if self.done.restored.erased_again > 0 {
-            let people = self.done.restored.erased_again;
-            text.push_str(&format!(
-                "  {people} people were erased and are here again: their erasure begins anew\n"
+        if restored.erased_again > 0 {
+            lines.push(format!(
+                "  {} people were erased and are here again: their erasure begins anew",
+                restored.erased_again
             ));
         }
-        text
+        lines.join("\n") + "\n"
     }
 
     fn json(&self) -> Value {

@@ -160,7 +160,7 @@ async fn put_back(
 
 fn tell(run: &Run, wanted: &[Wanted], outcomes: &[Recovered]) {
     let mut told = Vec::new();
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for (wanted, outcome) in wanted.iter().zip(outcomes) {
         let account = wanted.account;
         let words = match outcome {
@@ -179,7 +179,7 @@ fn tell(run: &Run, wanted: &[Wanted], outcomes: &[Recovered]) {
                 run.failed(format_args!("the grant of account {account}"), words);
             }
         }
-        text.push_str(&format!("account {account} {words}\n"));
+        lines.push(format!("account {account} {words}\n"));
         told.push(json!({
             "account_id": account,
             "outcome": match outcome {
@@ -190,5 +190,5 @@ fn tell(run: &Run, wanted: &[Wanted], outcomes: &[Recovered]) {
             },
         }));
     }
-    run.answer(text, Value::Array(told));
+    run.answer(lines.concat(), Value::Array(told));
 }

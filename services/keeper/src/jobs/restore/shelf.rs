@@ -1,6 +1,7 @@
 //! The store of backups, as a restore sees it: whose backups there are, their rows, and who was erased.
 
 use std::collections::{BTreeMap, HashSet};
+use std::iter;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -334,11 +335,11 @@ pub(super) fn refused(error: RestoreError) -> JobError {
     match error {
         RestoreError::Store(error) => JobError::Store(error),
         RestoreError::Losses(losses) => {
-            let mut text = RestoreError::Losses(losses.clone()).to_string();
-            for loss in losses.iter().take(NAMED) {
-                text.push_str(&format!("\n{} {}: {}", loss.table, loss.row, loss.why));
-            }
-            JobError::Refused(text)
+            let named =
+                losses.iter().take(NAMED).map(|loss| format!("{} {}: {}", loss.table, loss.row, loss.why));
+            let lines: Vec<String> =
+                iter::once(RestoreError::Losses(losses.clone()).to_string()).chain(named).collect();
+            JobError::Refused(lines.join("\n"))
         }
         error => JobError::Refused(error.to_string()),
     }
@@ -356,7 +357,7 @@ mod tests {
             batches(rows.into_iter()).iter().map(|batch| (batch.table.clone(), batch.rows.len())).collect();
         let told: Vec<_> = told.iter().map(|(table, rows)| (table.as_str(), *rows)).collect();
         assert_eq!(told, [("a", 2), ("b", 1), ("b", 1), ("a", 1)]);
-        let many = batches((0..ROWS + 1).map(|_| row("a", 1)));
+        let many = batches((0..=ROWS).map(|_| row("a", 1)));
         assert_eq!(many.iter().map(|batch| batch.rows.len()).collect::<Vec<_>>(), [ROWS, 1]);
     }
 }

@@ -43,7 +43,7 @@ const REPLICAS_WITHIN: u64 = 300;
 /// Its arguments.
 #[derive(Debug, Clone, Args)]
 pub struct RotateKeys {
-    /// Rotate these keys now, whatever their age; without it, the keys that are older than encryption.key_rotation_days.
+    /// Rotate these keys now, whatever their age; without it, those older than `encryption.key_rotation_days`.
     #[arg(long, value_enum)]
     pub layer: Option<LayerArgument>,
     /// Only this tenant, by its slug or id.

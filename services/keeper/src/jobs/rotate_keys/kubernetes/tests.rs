@@ -57,7 +57,7 @@ async fn patch(
 ) -> Response {
     let mut held = held.lock().unwrap();
     held.content_types.push(headers["content-type"].to_str().unwrap().to_owned());
-    if patch["metadata"]["resourceVersion"] != held.version.to_string() {
+    if patch["metadata"]["resourceVersion"].as_str() != Some(&held.version.to_string()) {
         return failure(409, "Conflict");
     }
     for (name, value) in patch["data"].as_object().unwrap() {

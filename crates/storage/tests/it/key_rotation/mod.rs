@@ -1,132 +1,28 @@
 //! Keys are replaced while they are in use: nothing that is sealed is lost, nothing stays under a key that goes, and a
 //! place that nobody thought of is found.
 
+mod steps;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use stagedoor_crypto::{KeyEncryptionKeys, KeyOwner, SystemEntropy};
 use stagedoor_domain::{Clock as _, TenantContext};
 use stagedoor_storage::provider_sessions::RefreshedTokens;
 use stagedoor_storage::rotation::{
-    self, DataLayer, Layer, NOT_SEALED, PLACES, Patience, Proved, Retired, RotationState, SigningSwitch,
+    self, DataLayer, Layer, NOT_SEALED, PLACES, Patience, Retired, RotationState, SigningSwitch,
 };
-use stagedoor_storage::{
-    KeyVault, Purpose, Store, StoreOptions, preferences, provider_sessions, provision, signing_keys,
-};
+use stagedoor_storage::{KeyVault, preferences, provider_sessions, signing_keys};
 
-use crate::persons;
-use crate::support::{Database, Inhabited, KEY, account_of, tokens};
+use crate::support::{Database, Inhabited, KEY, tokens};
 use crate::versions::{names, store};
+
+use self::steps::{keeper, now, proved, reseal_all, settle, states, switch_all};
 
 const OTHER_KEY: &[u8] = b"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
 const AT_ONCE: Patience = Patience { settle: Duration::ZERO, given_away: Duration::ZERO, backups: true };
-
-/// A vault of the keeper's role.
-async fn keeper(database: &Database, files: &[(&str, &[u8])]) -> KeyVault {
-    let options = StoreOptions {
-        purpose: Purpose::Keep,
-        transaction_timeout: Duration::from_secs(10),
-        acquire_timeout: Duration::from_secs(10),
-        ..StoreOptions::new(database.postgres.url_for("stagedoor", "stagedoor_keeper"))
-    };
-    let store = Store::connect(&options).await.unwrap();
-    let keks = KeyEncryptionKeys::from_files(files.iter().copied()).unwrap();
-    KeyVault::new(store, Arc::new(keks), database.clock.clone(), Arc::new(SystemEntropy))
-}
-
-/// Writes to every table about people, and links the account again, whose session that sets aside as damaged.
-async fn settle(database: &Database, one: &Inhabited) {
-    persons::settle(database, one).await;
-    database.tamper("DELETE FROM session_quarantine").await;
-    let (account, tokens) = (account_of(one.user), tokens("second"));
-    assert_eq!(
-        provision::link_account(&database.admin, &one.context, account, &tokens).await.unwrap(),
-        one.account
-    );
-}
-
-async fn now(database: &Database) -> DateTime<Utc> {
-    let text = database
-        .tamper("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')");
-    text.await.parse().unwrap()
-}
-
-/// Gives every owner a new key.
-async fn switch_all(
-    vault: &KeyVault,
-    context: &TenantContext,
-    before: DateTime<Utc>,
-    compromised: bool,
-) -> u64 {
-    let mut switched = 0;
-    for layer in DataLayer::ALL {
-        let done = rotation::switch(vault, context, layer, (before, compromised), None).await.unwrap();
-        assert_eq!((done.unreadable, done.next), (0, None));
-        switched += done.switched;
-        if layer == DataLayer::Tenant {
-            rotation::rewrap(vault, context, DataLayer::Subjects, None).await.unwrap();
-        }
-    }
-    switched
-}
-
-/// Reseals until nothing is left; how many values were.
-async fn reseal_all(vault: &KeyVault, context: &TenantContext) -> u64 {
-    let mut stale = Vec::new();
-    for layer in DataLayer::ALL {
-        stale.extend(rotation::stale_keys(vault, context, layer).await.unwrap());
-    }
-    let mut resealed = 0;
-    for place in PLACES {
-        loop {
-            let (mut after, mut moved) = (None, 0);
-            loop {
-                let page =
-                    rotation::reseal_page(vault, context, place, &stale, after.as_ref()).await.unwrap();
-                assert_eq!(page.unreadable, 0, "{}", place.name());
-                moved += page.resealed + page.written_meanwhile;
-                resealed += page.resealed;
-                after = page.next;
-                if after.is_none() {
-                    break;
-                }
-            }
-            if moved == 0 {
-                break;
-            }
-        }
-    }
-    resealed
-}
-
-async fn proved(vault: &KeyVault, context: &TenantContext) -> Proved {
-    let mut all = rotation::prove_keys(vault, context).await.unwrap();
-    for place in PLACES {
-        let mut after = None;
-        loop {
-            let page = rotation::prove_page(vault, context, place, after.as_ref()).await.unwrap();
-            all.opened += page.opened;
-            all.unreadable += page.unreadable;
-            all.without_key += page.without_key;
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
-    }
-    all
-}
-
-async fn states(database: &Database, one: &Inhabited) -> String {
-    let sql = format!(
-        "SELECT purpose || ' ' || state || ' ' || count(*) FROM data_keys WHERE tenant_id = '{}'
-        GROUP BY purpose, state ORDER BY purpose, state",
-        one.context.tenant_id()
-    );
-    database.tamper(&sql).await
-}
 
 #[tokio::test]
 async fn every_column_of_bytes_is_a_place_or_said_to_be_none() {
@@ -183,7 +79,7 @@ async fn all_that_is_sealed_moves_to_new_keys_and_old_ones_end() {
     assert_eq!(reseal_all(&keeper, context).await, 0);
     let first = rotation::retire(&keeper, context, AT_ONCE).await.unwrap();
     assert_eq!((first.destroyed, first.unreferenced, first.held), (0, subjects + 1, Vec::new()));
-    let young = Patience { settle: Duration::from_secs(600), ..AT_ONCE };
+    let young = Patience { settle: Duration::from_mins(10), ..AT_ONCE };
     let waiting = rotation::retire(&keeper, context, young).await.unwrap();
     assert_eq!((waiting.destroyed, waiting.young), (0, subjects + 1), "someone may still hold them");
     let second = rotation::retire(&keeper, context, AT_ONCE).await.unwrap();

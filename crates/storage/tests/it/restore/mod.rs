@@ -1,154 +1,21 @@
 //! What comes back of a tenant, under which conditions, and what stays away.
 
-use std::collections::BTreeMap;
+mod shelf;
+
 use std::sync::Arc;
 
-use chrono::Utc;
 use secrecy::ExposeSecret as _;
-use serde_json::{Value, json};
-use stagedoor_crypto::{KeyEncryptionKeys, SystemEntropy};
-use stagedoor_domain::{BackupClass, UserId};
-use stagedoor_storage::backup_rows::each_row;
+use serde_json::Value;
+use stagedoor_crypto::SystemEntropy;
+use stagedoor_domain::BackupClass;
 use stagedoor_storage::keys::OPEN_FOR;
 use stagedoor_storage::provider_sessions::{load, quarantine};
 use stagedoor_storage::restore::{
-    PLACES, Recovered, RestoreError, RestoreOptions, Restored, Restorer, Tombstone, find, set_aside,
-    subject_digest,
+    PLACES, Recovered, RestoreError, RestoreOptions, Restorer, find, set_aside,
 };
-use stagedoor_storage::{Purpose, Store, StoreError, StoreOptions, TenantTransaction, preferences};
+use stagedoor_storage::{StoreError, preferences};
 
-use crate::support::{Database, Inhabited, KEY};
-
-/// The rows of a tenant as backups have them, by table.
-type Rows = BTreeMap<String, Vec<String>>;
-
-struct Shelf {
-    database: Database,
-    keeper: Store,
-    keys: KeyEncryptionKeys,
-}
-
-impl Shelf {
-    async fn start() -> Self {
-        let database = Database::start().await;
-        let options = StoreOptions { purpose: Purpose::Keep, ..database.options("stagedoor_keeper") };
-        let keeper = Store::connect(&options).await.unwrap();
-        let keys = KeyEncryptionKeys::from_files([("1", KEY)]).unwrap();
-        Self { database, keeper, keys }
-    }
-
-    async fn save(&self, tenant: &Inhabited) -> Rows {
-        let mut transaction = self.keeper.begin(&tenant.context).await.unwrap();
-        let today = stagedoor_domain::Clock::now(&*self.database.clock).date_naive();
-        let mut rows = Rows::new();
-        for table in BackupClass::ALL.into_iter().flat_map(BackupClass::tables) {
-            let of_table = rows.entry((*table).to_owned()).or_default();
-            each_row(&mut transaction, table, Some((today, today)), async |row| {
-                of_table.push(row);
-                Ok::<_, StoreError>(())
-            })
-            .await
-            .unwrap();
-        }
-        transaction.rollback().await.unwrap();
-        rows
-    }
-
-    /// Puts rows back, and keeps them if all is well.
-    async fn restore(
-        &self,
-        tenant: &Inhabited,
-        rows: &Rows,
-        options: RestoreOptions,
-        tombstones: &[Tombstone],
-    ) -> Result<Restored, RestoreError> {
-        let mut transaction = self.keeper.begin(&tenant.context).await.unwrap();
-        let restored = self.fill(&mut transaction, rows, options, tombstones).await;
-        if restored.is_ok() {
-            transaction.commit().await.unwrap();
-        } else {
-            transaction.rollback().await.unwrap();
-        }
-        restored
-    }
-
-    async fn fill(
-        &self,
-        transaction: &mut TenantTransaction,
-        rows: &Rows,
-        options: RestoreOptions,
-        tombstones: &[Tombstone],
-    ) -> Result<Restored, RestoreError> {
-        let row = rows["tenants"].first().map(String::as_str);
-        let entropy = SystemEntropy;
-        let mut restorer =
-            Restorer::begin(transaction, &self.keys, &entropy, options, row, tombstones).await?;
-        for table in BackupClass::ALL.into_iter().flat_map(BackupClass::tables) {
-            restorer.put(table, &rows[*table]).await?;
-        }
-        restorer.finish().await
-    }
-
-    /// Takes a tenant away, as a disaster does.
-    async fn lose(&self, tenant: &Inhabited) {
-        let id = tenant.context.tenant_id();
-        let tables: Vec<&str> =
-            BackupClass::ALL.into_iter().rev().flat_map(BackupClass::tables).copied().collect();
-        let audit = tables.iter().filter(|table| table.starts_with("audit_"));
-        let mut sql: String =
-            audit.map(|table| format!("DELETE FROM {table} WHERE tenant_id = '{id}'; ")).collect();
-        let order = [
-            "erasure_tombstones",
-            "privacy_requests",
-            "playlist_versions",
-            "playlist_chunks",
-            "consents",
-            "preferences",
-            "session_imports",
-            "session_devices",
-            "session_quarantine",
-            "provider_sessions",
-            "linked_accounts",
-            "api_keys",
-            "provider_apps",
-            "signing_keys",
-            "data_keys",
-            "users",
-            "tenants",
-        ];
-        for table in order {
-            sql.push_str(&format!("DELETE FROM {table} WHERE tenant_id = '{id}'; "));
-        }
-        self.database.tamper(&sql).await;
-        // What the vaults remember goes too.
-        self.database.clock.advance(OPEN_FOR);
-    }
-}
-
-fn tombstone(tenant: &Inhabited, user: UserId) -> Tombstone {
-    let now = Utc::now();
-    Tombstone {
-        subject: subject_digest(tenant.context.tenant_id(), user),
-        request: uuid::Uuid::from_u128(user.0.as_u128() ^ 7),
-        erased_at: now,
-        requested_at: now,
-        due_by: now,
-        receipt: None,
-    }
-}
-
-async fn furnish(shelf: &Shelf, tenant: &Inhabited) {
-    prefer(shelf, tenant, 60).await;
-    stagedoor_storage::signing_keys::active(&shelf.database.vault, &tenant.context).await.unwrap();
-}
-
-async fn prefer(shelf: &Shelf, tenant: &Inhabited, seconds: u32) {
-    let vault = &shelf.database.vault;
-    let before = preferences::load(vault, &tenant.context, tenant.user).await.unwrap();
-    let document = json!({ "cache_preferences": { "cache_duration": seconds } });
-    let document = document.as_object().unwrap().clone();
-    preferences::store(vault, &tenant.context, tenant.user, &before, document).await.unwrap();
-}
+use self::shelf::{Shelf, furnish, prefer};
 
 #[tokio::test]
 async fn the_database_and_the_code_agree_on_what_comes_back() {
@@ -212,8 +79,9 @@ async fn nobody_who_was_erased_comes_back() {
     furnish(&shelf, &ada).await;
     let saved = shelf.save(&ada).await;
     shelf.lose(&ada).await;
-    let gone = tombstone(&ada, ada.user);
-    let restored = shelf.restore(&ada, &saved, RestoreOptions::default(), &[gone.clone()]).await.unwrap();
+    let gone = shelf.tombstone(&ada, ada.user);
+    let restored =
+        shelf.restore(&ada, &saved, RestoreOptions::default(), std::slice::from_ref(&gone)).await.unwrap();
     assert_eq!((restored.people_erased, restored.losses.len()), (1, 0), "{restored:?}");
     for table in ["users", "data_keys", "api_keys", "linked_accounts", "provider_sessions", "preferences"] {
         let rows = shelf.database.tamper(&format!("SELECT count(*) FROM {table}")).await;
@@ -246,7 +114,7 @@ async fn whoever_is_back_in_spite_of_a_tombstone_is_erased_again() {
     let shelf = Shelf::start().await;
     let ada = shelf.database.inhabit("ada").await;
     let saved = shelf.save(&ada).await;
-    let gone = tombstone(&ada, ada.user);
+    let gone = shelf.tombstone(&ada, ada.user);
     let restored = shelf.restore(&ada, &saved, RestoreOptions::default(), &[gone]).await.unwrap();
     assert_eq!(restored.erased_again, 1);
     let request = shelf
@@ -385,9 +253,9 @@ async fn a_grant_that_was_set_aside_comes_back_from_a_backup() {
         let outcome = restorer.recover(ada.account, candidates).await.unwrap();
         restorer.finish().await.unwrap();
         if keep {
-            transaction.commit().await.unwrap()
+            transaction.commit().await.unwrap();
         } else {
-            transaction.rollback().await.unwrap()
+            transaction.rollback().await.unwrap();
         }
         outcome
     };
@@ -440,7 +308,7 @@ async fn a_class_comes_back_beside_people_who_were_erased_or_are_leaving() {
         class.insert((*table).to_owned(), Vec::new());
     }
     let told =
-        shelf.restore(&ada, &class, RestoreOptions::default(), &[tombstone(&ada, user)]).await.unwrap();
+        shelf.restore(&ada, &class, RestoreOptions::default(), &[shelf.tombstone(&ada, user)]).await.unwrap();
     for table in ["preferences", "playlist_chunks", "playlist_versions"] {
         assert_eq!(told.table(table).erased, 1, "{table}: {told:?}");
     }
