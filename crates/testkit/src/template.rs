@@ -1,6 +1,6 @@
 //! Migrated PostgreSQL clusters that outlive the tests: kept in the machine's temporary folder, one for each test that
-//! runs at the same time. A test holds one as long as it lives, starts its own server over it and empties it first.
-//! Making a cluster takes seconds, this a fraction of one; and no server has to outlive the test that started it.
+//! runs at the same time. A test holds one as long as it lives, starts its own server over it and has a new database in
+//! it. Making a cluster takes seconds, this a fraction of one; and no server has to outlive the test that started it.
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -15,13 +15,8 @@ use stagedoor_storage::RolePasswords;
 
 use crate::stage::DATABASE;
 
-/// Partitions are made on demand, so a test finds none; everything else that belongs to tenants is emptied.
-const EMPTY: &str = "DO $$ DECLARE name text; BEGIN \
-    FOR name IN SELECT oid::regclass FROM pg_class WHERE relispartition AND relkind = 'r' \
-        AND relnamespace = 'public'::regnamespace LOOP EXECUTE 'DROP TABLE ' || name; END LOOP; \
-    EXECUTE (SELECT 'TRUNCATE ' || string_agg(oid::regclass::text, ', ') FROM pg_class WHERE relkind IN ('r', 'p') \
-        AND relnamespace = 'public'::regnamespace AND relname NOT IN ('storage_version', '_sqlx_migrations')); \
-    END $$";
+/// The migrated database in a cluster that each test's own is copied from, so that nothing of another test is found.
+const TEMPLATE: &str = "stagedoor_template";
 
 /// A cluster that nobody else uses until this is dropped.
 #[derive(Debug)]
@@ -51,10 +46,16 @@ impl Claim {
         anyhow::bail!("a thousand tests at the same time")
     }
 
-    /// Starts the server and empties the database.
+    /// Starts the server and makes the database anew.
     pub(crate) async fn start(&self) -> anyhow::Result<PrivatePostgres> {
         let postgres = PrivatePostgres::start(PrivatePostgresOptions::for_tests(&self.folder)).await?;
-        postgres.sql(DATABASE, EMPTY).await.context("the database could not be emptied")?;
+        let anew = [
+            format!("DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)"),
+            format!("CREATE DATABASE {DATABASE} TEMPLATE {TEMPLATE} STRATEGY file_copy"),
+        ];
+        for sql in anew {
+            postgres.sql("postgres", &sql).await.context("the database could not be made anew")?;
+        }
         Ok(postgres)
     }
 }
@@ -121,8 +122,8 @@ async fn make(template: &Path) -> anyhow::Result<()> {
 }
 
 async fn migrate(postgres: &PrivatePostgres) -> anyhow::Result<()> {
-    postgres.create_database(DATABASE).await?;
-    let superuser = SecretString::from(postgres.url_for(DATABASE, "postgres"));
+    postgres.create_database(TEMPLATE).await?;
+    let superuser = SecretString::from(postgres.url_for(TEMPLATE, "postgres"));
     stagedoor_storage::migrate(&superuser).await?;
     let password = || Some(postgres.role_password().clone());
     let passwords =
