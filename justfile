@@ -10,6 +10,10 @@ default:
 demo *ARGS:
     @exec cargo run --locked -p stagedoor-gateway --bin stagedoor -- demo "$@"
 
+# The keeper's jobs; the demo says which configuration is its own: ./dev keeper --config FILE run-due.
+keeper *ARGS:
+    @exec cargo run --quiet --locked -p stagedoor-keeper -- "$@"
+
 # Everything that the build service runs; ends with the test runner's closing lines.
 test *ARGS:
     @exec scripts/test.sh "$@"

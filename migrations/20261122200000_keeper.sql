@@ -77,9 +77,13 @@ $$;
 REVOKE ALL ON FUNCTION retention_drop_audit_days(date, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION retention_drop_audit_days(date, integer) TO stagedoor_keeper;
 
--- Empties payloads of the current tenant from before `before`, at most `most`, as an erasure does: the chain stays. For
--- a tenant that keeps its trail for less than the others, whose days are in the same partitions.
-CREATE FUNCTION retention_empty_audit_payloads(before date, most integer)
+-- Whether retention has emptied every payload of the day, so that it is not looked at again. A day comes back from a
+-- backup whole: with the payloads that it had when this was written.
+ALTER TABLE audit_chain_heads ADD COLUMN payloads_emptied boolean NOT NULL DEFAULT false;
+
+-- Empties payloads of one day of the current tenant, at most `most`, as an erasure does: the chain stays. For a tenant
+-- that keeps its trail for less than the others, whose days are in the same partitions. Notes when none is left.
+CREATE FUNCTION retention_empty_audit_payloads(of_day date, most integer)
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
@@ -87,16 +91,19 @@ DECLARE
     tenant uuid := public.privacy_tenant();
     emptied bigint;
 BEGIN
-    IF (before <= (now() AT TIME ZONE 'UTC')::date - 30) IS NOT TRUE THEN
+    IF (of_day < (now() AT TIME ZONE 'UTC')::date - 30) IS NOT TRUE THEN
         RAISE EXCEPTION 'the last 30 days of the audit trail are never emptied' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     UPDATE public.audit_payloads p SET sealed = '', user_id = NULL
         FROM (
-            SELECT f.day, f.bundle_id FROM public.audit_payloads f
-            WHERE f.tenant_id = tenant AND f.day < before AND f.sealed <> '' ORDER BY f.day LIMIT most
+            SELECT f.bundle_id FROM public.audit_payloads f
+            WHERE f.tenant_id = tenant AND f.day = of_day AND f.sealed <> '' LIMIT most
         ) found
-        WHERE p.tenant_id = tenant AND p.day = found.day AND p.bundle_id = found.bundle_id;
+        WHERE p.tenant_id = tenant AND p.day = of_day AND p.bundle_id = found.bundle_id;
     GET DIAGNOSTICS emptied = ROW_COUNT;
+    IF emptied < most THEN
+        UPDATE public.audit_chain_heads h SET payloads_emptied = true WHERE h.tenant_id = tenant AND h.day = of_day;
+    END IF;
     RETURN emptied;
 END
 $$;

@@ -9,9 +9,11 @@ CREATE TABLE replicas (
     key_encryption_keys uuid[] NOT NULL,
     wraps_with uuid,
     pepper_versions integer[] NOT NULL,
+    -- For how long it uses a tenant's or person's key that it opened.
+    opened_key_s bigint NOT NULL CHECK (opened_key_s >= 0),
     -- Equal where the settings are equal that replicas must have in common.
     configuration_digest bytea NOT NULL CHECK (octet_length(configuration_digest) = 32),
-    -- By its own clock; the rest is by the database's.
+    -- What its own clock showed at seen_at; the rest is by the database's.
     own_time timestamptz NOT NULL,
     started_at timestamptz NOT NULL DEFAULT now(),
     seen_at timestamptz NOT NULL DEFAULT now()

@@ -64,6 +64,11 @@ async fn it_serves_and_ends_within_two_seconds_leaving_nothing_running() {
         let added = client.call("playlist_add", json!({ "ref": playlist, "tracks": [track] })).await;
         assert_eq!(added["added"], 1);
     }
+    let kept = demo.keep(&["--json", "run-due"]).await;
+    assert_eq!(kept.code, Some(0), "{}{}", kept.output, kept.said);
+    let read_back = demo.keep(&["--json", "restore", "list"]).await;
+    let backups = &read_back.lines()[0]["answer"]["backups"];
+    assert_eq!(backups.as_array().map(Vec::len), Some(3), "{}{}", read_back.output, read_back.said);
     let (status, said) = DemoProcess::refused(&data, &[]).await;
     assert!(!status.success() && said.contains("in use") && !said.contains("panicked"), "{said}");
     client.call("usage_status", json!({})).await;

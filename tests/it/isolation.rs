@@ -61,7 +61,8 @@ async fn every_table_shows_a_tenant_its_own_rows_only() {
     let tables = stage
         .sql(
             "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') \
-            AND NOT relispartition AND relname NOT IN ('storage_version', '_sqlx_migrations') ORDER BY 1",
+            AND NOT relispartition AND relname NOT IN \
+            ('storage_version', 'keeper_runs', 'replicas', 'key_encryption_keys', '_sqlx_migrations') ORDER BY 1",
         )
         .await;
     assert!(tables.lines().count() >= 11, "{tables}");
@@ -73,7 +74,8 @@ async fn every_table_shows_a_tenant_its_own_rows_only() {
         );
         for role in ["stagedoor_app", "stagedoor_keeper"] {
             let may = stage.sql(&format!("SELECT has_table_privilege('{role}', '{table}', 'SELECT')")).await;
-            if may == "f" {
+            // The keeper goes from tenant to tenant, and so sees the list of them.
+            if may == "f" || (role, table) == ("stagedoor_keeper", "tenants") {
                 continue;
             }
             let seen = |tenant: &str| {

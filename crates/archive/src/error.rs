@@ -50,4 +50,7 @@ pub enum ReadError {
     /// The backup's key cannot be unwrapped here and now.
     #[error("the backup's key cannot be unwrapped")]
     Key(#[source] KekError),
+    /// Whoever reads was told to stop.
+    #[error("it was told to stop before all of it was read")]
+    Stopped,
 }

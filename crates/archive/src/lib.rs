@@ -36,7 +36,7 @@ pub use records::{Record, RowDigest};
 pub use stagedoor_domain::BackupClass as Class;
 pub use store::{BackupStore, Listing};
 pub use tombstones::{Tombstone, Tombstones};
-pub use verify::{Trusted, VerifyReport, verify};
+pub use verify::{Trusted, VerifyReport, verify, verify_while};
 pub use writer::{ArchiveWriter, Closing, Opening};
 
 /// The plain bytes of a chunk, unless the configuration says otherwise.

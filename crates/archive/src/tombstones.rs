@@ -2,7 +2,10 @@
 //! the database is lost. A digest of two random numbers and a time for each person; nothing about anyone.
 //!
 //! A file is one of `stagedoor_crypto::signed_lines`: a first line that names format, tenant and time, then one line for
-//! each person, then the signed manifest. A new one is written by each backup; the last three are kept.
+//! each person, then the signed manifest. Each backup writes a new one; the last three are kept. Whoever is in one is in
+//! all later ones: a database that was put back to an earlier time must not make the store forget.
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -68,9 +71,27 @@ struct Head {
 }
 
 impl BackupStore {
-    /// Stores a tenant's tombstones under the newest time of all, whatever the clock says, then removes all but the newest
-    /// files.
+    /// Stores a tenant's tombstones, those that `known` has and those of the newest file, which one of `verifying` must
+    /// have signed; answers how many of them `known` lacked. The file gets the newest time of all, whatever the clock says;
+    /// all but the newest files go.
+    ///
+    /// # Errors
+    /// If the newest file does not open: nothing is written then.
     pub async fn put_tombstones(
+        &self,
+        tenant: TenantId,
+        known: Tombstones,
+        signing: &SigningKey,
+        verifying: &[VerifyingKey],
+    ) -> Result<u64, ReadError> {
+        let stored =
+            self.tombstones(tenant, verifying).await?.map(|stored| stored.entries).unwrap_or_default();
+        let (all, unknown) = union(known, stored);
+        self.write_tombstones(tenant, &all, signing).await?;
+        Ok(unknown)
+    }
+
+    async fn write_tombstones(
         &self,
         tenant: TenantId,
         tombstones: &Tombstones,
@@ -149,6 +170,22 @@ impl BackupStore {
         files.sort();
         Ok(files)
     }
+}
+
+/// Of one whom both know, the receipt that only the store has is kept.
+fn union(known: Tombstones, stored: Vec<Tombstone>) -> (Tombstones, u64) {
+    let mut all: BTreeMap<_, _> =
+        known.entries.into_iter().map(|entry| (entry.subject_digest, entry)).collect();
+    let mut unknown = 0;
+    for entry in stored {
+        match all.get(&entry.subject_digest) {
+            Some(known) if known.receipt.is_some() || entry.receipt.is_none() => continue,
+            Some(_) => {}
+            None => unknown += 1,
+        }
+        all.insert(entry.subject_digest, entry);
+    }
+    (Tombstones { taken_at: known.taken_at, entries: all.into_values().collect() }, unknown)
 }
 
 fn read(file: &[u8], tenant: TenantId, verifying: &[VerifyingKey]) -> Result<Tombstones, DamageKind> {

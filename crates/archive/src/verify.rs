@@ -54,6 +54,16 @@ pub async fn verify(
     found: &Found,
     trusted: Trusted<'_>,
 ) -> Result<VerifyReport, ReadError> {
+    verify_while(store, found, trusted, || true).await
+}
+
+/// The same, as long as `go_on` says so before each chunk; then it is [`ReadError::Stopped`].
+pub async fn verify_while(
+    store: &BackupStore,
+    found: &Found,
+    trusted: Trusted<'_>,
+    go_on: impl Fn() -> bool,
+) -> Result<VerifyReport, ReadError> {
     let mut report = VerifyReport {
         found: found.clone(),
         manifest: None,
@@ -76,6 +86,9 @@ pub async fn verify(
     let mut tables = BTreeMap::<&str, RowDigest>::new();
     let names: BTreeSet<&str> = manifest.tables.iter().map(|table| table.table.as_str()).collect();
     while let Some(chunk) = reader.next().await {
+        if !go_on() {
+            return Err(ReadError::Stopped);
+        }
         match chunk {
             Ok(chunk) => {
                 report.chunks += 1;

@@ -30,10 +30,12 @@ pub struct ReplicaReport {
     pub wraps_with: Option<Uuid>,
     /// The versions of the pepper that it verifies with.
     pub pepper_versions: Vec<u16>,
+    /// For how long it uses a tenant's or person's key that it opened; whole seconds.
+    pub opened_key: Duration,
     /// Equal where the settings are equal that replicas must have in common.
     pub configuration_digest: [u8; 32],
-    /// The time by its own clock.
-    pub own_time: DateTime<Utc>,
+    /// How far its own clock is before the database's (positive) or behind it (negative), without the way between them.
+    pub clock_skew: TimeDelta,
 }
 
 /// A replica as it was last seen.
@@ -47,39 +49,40 @@ pub struct Replica {
     pub seen_at: DateTime<Utc>,
 }
 
-impl Replica {
-    /// How far its clock is before the database's (positive) or behind it (negative), and the way between them.
-    pub fn clock_skew(&self) -> TimeDelta {
-        self.report.own_time - self.seen_at
-    }
-}
-
 impl Store {
-    /// Says that a replica is there, and answers the time by the database's clock. Forgets those that went without a word
-    /// a day ago.
-    pub async fn report_replica(&self, report: &ReplicaReport) -> Result<DateTime<Utc>, StoreError> {
+    /// The time by the database's clock.
+    pub async fn database_time(&self) -> Result<DateTime<Utc>, StoreError> {
+        self.outside(async |connection| {
+            let time = sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "time!""#);
+            Ok(time.fetch_one(connection).await?)
+        })
+        .await
+    }
+
+    /// Says that a replica is there. Forgets those that went without a word a day ago.
+    pub async fn report_replica(&self, report: &ReplicaReport) -> Result<(), StoreError> {
         let peppers: Vec<i32> = report.pepper_versions.iter().map(|version| i32::from(*version)).collect();
         self.outside(async |connection| {
-            let seen_at = sqlx::query_scalar!(
+            sqlx::query!(
                 "INSERT INTO replicas AS r (replica_id, host, version, key_encryption_keys, wraps_with, pepper_versions,
-                    configuration_digest, own_time)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                    opened_key_s, configuration_digest, own_time)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, now() + make_interval(secs => $9))
                 ON CONFLICT (replica_id) DO UPDATE SET
                     key_encryption_keys = EXCLUDED.key_encryption_keys, wraps_with = EXCLUDED.wraps_with,
-                    pepper_versions = EXCLUDED.pepper_versions,
+                    pepper_versions = EXCLUDED.pepper_versions, opened_key_s = EXCLUDED.opened_key_s,
                     configuration_digest = EXCLUDED.configuration_digest,
-                    own_time = EXCLUDED.own_time, seen_at = now()
-                RETURNING seen_at",
+                    own_time = EXCLUDED.own_time, seen_at = now()",
                 report.id,
                 report.host,
                 report.version,
                 &report.key_encryption_keys,
                 report.wraps_with,
                 &peppers,
+                i64::try_from(report.opened_key.as_secs()).unwrap_or(i64::MAX),
                 &report.configuration_digest[..],
-                report.own_time
+                report.clock_skew.as_seconds_f64()
             )
-            .fetch_one(&mut *connection)
+            .execute(&mut *connection)
             .await?;
             sqlx::query!(
                 "INSERT INTO key_encryption_keys (key_id) SELECT $1::uuid WHERE $1 IS NOT NULL
@@ -94,7 +97,7 @@ impl Store {
             )
             .execute(connection)
             .await?;
-            Ok(seen_at)
+            Ok(())
         })
         .await
     }
@@ -114,7 +117,7 @@ impl Store {
             .outside(async |connection| {
                 let rows = sqlx::query!(
                     "SELECT replica_id, host, version, key_encryption_keys, wraps_with, pepper_versions,
-                        configuration_digest, own_time, started_at, seen_at
+                        opened_key_s, configuration_digest, own_time, started_at, seen_at
                     FROM replicas WHERE seen_at >= now() - make_interval(secs => $1)
                     ORDER BY started_at, replica_id",
                     within.as_secs_f64()
@@ -138,14 +141,25 @@ impl Store {
                     key_encryption_keys: row.key_encryption_keys,
                     wraps_with: row.wraps_with,
                     pepper_versions: row.pepper_versions.into_iter().map(pepper).collect::<Result<_, _>>()?,
+                    opened_key: Duration::from_secs(row.opened_key_s.unsigned_abs()),
                     configuration_digest: digest.map_err(other)?,
-                    own_time: row.own_time,
+                    clock_skew: row.own_time - row.seen_at,
                 },
                 started_at: row.started_at,
                 seen_at: row.seen_at,
             })
         });
         replicas.collect()
+    }
+
+    /// The longest time for which any replica that may still write uses a key that it opened; zero without replicas.
+    pub async fn longest_opened_key(&self) -> Result<Duration, StoreError> {
+        self.outside(async |connection| {
+            let longest = sqlx::query_scalar!("SELECT max(opened_key_s) FROM replicas");
+            let longest = longest.fetch_one(connection).await?;
+            Ok(Duration::from_secs(longest.unwrap_or_default().unsigned_abs()))
+        })
+        .await
     }
 
     /// Since when a key-encryption key wraps, by the database's clock; none if no replica ever said so.

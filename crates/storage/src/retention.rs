@@ -205,29 +205,43 @@ pub async fn delete_rows(
     Ok(deleted.rows_affected())
 }
 
-/// How many payloads of the trail from `first` on and from before `before` have contents.
-pub async fn count_audit_payloads(
+/// The days of the trail from `first` on and from before `before` whose payloads were not all emptied, the oldest first.
+pub async fn audit_days_not_emptied(
     transaction: &mut TenantTransaction,
     (first, before): (NaiveDate, NaiveDate),
-) -> Result<u64, StoreError> {
-    let count = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM audit_payloads
-        WHERE tenant_id = $1 AND day >= $2 AND day < $3 AND sealed <> ''"#,
+) -> Result<Vec<NaiveDate>, StoreError> {
+    let days = sqlx::query_scalar!(
+        "SELECT day FROM audit_chain_heads
+        WHERE tenant_id = $1 AND day >= $2 AND day < $3 AND NOT payloads_emptied ORDER BY day",
         transaction.tenant_id().0,
         first,
         before
     );
+    Ok(days.fetch_all(transaction.connection()).await?)
+}
+
+/// How many payloads of that day have contents.
+pub async fn count_audit_payloads(
+    transaction: &mut TenantTransaction,
+    day: NaiveDate,
+) -> Result<u64, StoreError> {
+    let count = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM audit_payloads WHERE tenant_id = $1 AND day = $2 AND sealed <> ''"#,
+        transaction.tenant_id().0,
+        day
+    );
     Ok(u64::try_from(count.fetch_one(transaction.connection()).await?).unwrap_or_default())
 }
 
-/// Empties at most `most` of them, and answers how many: the chain stays as it is.
+/// Empties at most `most` of them, and answers how many: the chain stays as it is. Once fewer were left, the day is not
+/// among [`audit_days_not_emptied`] any more.
 pub async fn empty_audit_payloads(
     transaction: &mut TenantTransaction,
-    before: NaiveDate,
+    day: NaiveDate,
     most: i32,
 ) -> Result<u64, StoreError> {
     let emptied =
-        sqlx::query_scalar!(r#"SELECT retention_empty_audit_payloads($1, $2) AS "emptied!""#, before, most);
+        sqlx::query_scalar!(r#"SELECT retention_empty_audit_payloads($1, $2) AS "emptied!""#, day, most);
     Ok(u64::try_from(emptied.fetch_one(transaction.connection()).await?).unwrap_or_default())
 }
 

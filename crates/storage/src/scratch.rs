@@ -3,6 +3,7 @@
 
 use std::str::FromStr;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
@@ -10,8 +11,31 @@ use uuid::Uuid;
 
 use crate::migrate::{MigrationError, migrate};
 
-/// What the names of these databases begin with.
-pub const PREFIX: &str = "stagedoor_drill_";
+/// `object_in_use`: somebody is connected.
+const IN_USE: &str = "55006";
+/// How long after a check began its database is one that was left behind.
+const CHECK: TimeDelta = TimeDelta::hours(1);
+
+/// What a scratch database is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scratch {
+    /// A drill, of which an installation has one at a time.
+    Drill,
+    /// A comparison of schemas, of which there may be more.
+    Check,
+}
+
+impl Scratch {
+    /// What the names of these databases begin with, where the installation's own database has that id: others may be on
+    /// the same server.
+    fn prefix(self, installation: &str) -> String {
+        let what = match self {
+            Self::Drill => "drill",
+            Self::Check => "check",
+        };
+        format!("stagedoor_{what}_{installation}_")
+    }
+}
 
 /// A scratch database. It is there until [`Self::drop_it`]: whoever makes one drops it, whatever happens in between.
 #[derive(Debug)]
@@ -21,10 +45,14 @@ pub struct ScratchDatabase {
 }
 
 impl ScratchDatabase {
-    /// Makes a database beside the one of `owner_url`, whose role may make databases, with the schema of this release.
+    /// Makes a database beside the one of `owner_url`, whose role may make databases, with the schema of this release. The
+    /// id is a new one of version 7.
     /// What was made is dropped again if the schema cannot be.
-    pub async fn create(owner_url: &SecretString, id: Uuid) -> Result<Self, MigrationError> {
-        let scratch = Self { owner_url: owner_url.clone(), name: format!("{PREFIX}{}", id.simple()) };
+    pub async fn create(owner_url: &SecretString, what: Scratch, id: Uuid) -> Result<Self, MigrationError> {
+        let mut connection = PgConnection::connect(owner_url.expose_secret()).await?;
+        let prefix = what.prefix(&installation(&mut connection).await?);
+        connection.close().await?;
+        let scratch = Self { owner_url: owner_url.clone(), name: format!("{prefix}{}", id.simple()) };
         scratch.run(format!("CREATE DATABASE {}", scratch.name)).await?;
         match migrate(&with_database(owner_url, &scratch.name)?).await {
             Ok(()) => Ok(scratch),
@@ -58,20 +86,56 @@ impl ScratchDatabase {
     }
 }
 
-/// Drops scratch databases that a killed run left behind; how many. Only one drill runs at a time.
-pub async fn drop_leftovers(owner_url: &SecretString) -> Result<usize, MigrationError> {
+/// Drops scratch databases that killed runs of this installation left behind; how many. Whoever drills holds the lock of
+/// drills; of checks, those that are young or connected to are left alone.
+pub async fn drop_leftovers(
+    owner_url: &SecretString,
+    what: Scratch,
+    now: DateTime<Utc>,
+) -> Result<usize, MigrationError> {
     let mut connection = PgConnection::connect(owner_url.expose_secret()).await?;
+    let prefix = what.prefix(&installation(&mut connection).await?);
     let names: Vec<String> = sqlx::query_scalar!(
-        r#"SELECT datname::text AS "name!" FROM pg_database WHERE datname ~ '^stagedoor_drill_[0-9a-f]{32}$'"#
+        r#"SELECT datname::text AS "name!" FROM pg_database WHERE starts_with(datname::text, $1)"#,
+        prefix
     )
     .fetch_all(&mut connection)
     .await?;
-    for name in &names {
-        let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
+    let mut dropped = 0;
+    for name in names {
+        let Some(id) = id_in(&name, &prefix) else { continue };
+        let force = match what {
+            Scratch::Drill => " WITH (FORCE)",
+            Scratch::Check if made_before(id, now - CHECK) => "",
+            Scratch::Check => continue,
+        };
+        let statement = format!("DROP DATABASE IF EXISTS {name}{force}");
+        match sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await {
+            Ok(_) => dropped += 1,
+            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(IN_USE) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     connection.close().await?;
-    Ok(names.len())
+    Ok(dropped)
+}
+
+async fn installation(connection: &mut PgConnection) -> Result<String, MigrationError> {
+    let oid = sqlx::query_scalar!(
+        r#"SELECT oid::text AS "oid!" FROM pg_database WHERE datname = current_database()"#
+    );
+    Ok(oid.fetch_one(connection).await?)
+}
+
+/// None for a name that is not made here: names become part of statements.
+fn id_in(name: &str, prefix: &str) -> Option<Uuid> {
+    let id = name.strip_prefix(prefix)?;
+    Uuid::try_parse(id).ok().filter(|uuid| uuid.simple().to_string() == id)
+}
+
+fn made_before(id: Uuid, time: DateTime<Utc>) -> bool {
+    // The first 48 bits of version 7 are the time in milliseconds (RFC 9562, section 5.7).
+    i64::try_from(id.as_u128() >> 80).is_ok_and(|made| made < time.timestamp_millis())
 }
 
 fn with_database(url: &SecretString, name: &str) -> Result<SecretString, MigrationError> {
@@ -94,5 +158,25 @@ mod tests {
             ("db.example", 5433, "keeper")
         );
         assert!(other.expose_secret().contains("p%40ss"), "the password is there");
+    }
+
+    #[test]
+    fn only_names_of_this_installation_and_purpose_are_recognised() {
+        let prefix = Scratch::Drill.prefix("16385");
+        let id = Uuid::from_u128(0x019a_0000_0000_7000_8000_0000_0000_0001);
+        assert_eq!(id_in(&format!("{prefix}{}", id.simple()), &prefix), Some(id));
+        let longest = format!("{}{}", Scratch::Check.prefix(&u32::MAX.to_string()), id.simple());
+        assert!(longest.len() <= 63, "{longest} is longer than a name may be");
+        for other in [
+            format!("{}{}", Scratch::Drill.prefix("1638"), id.simple()),
+            format!("{}{}", Scratch::Check.prefix("16385"), id.simple()),
+            format!("{prefix}{id}"),
+            format!("{prefix}{}", id.simple().to_string().to_uppercase()),
+            format!("{prefix}mine"),
+        ] {
+            assert_eq!(id_in(&other, &prefix), None, "{other}");
+        }
+        let made = DateTime::from_timestamp_millis(0x019a_0000_0000).unwrap();
+        assert!(!made_before(id, made) && made_before(id, made + TimeDelta::milliseconds(1)));
     }
 }

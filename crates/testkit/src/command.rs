@@ -1,14 +1,14 @@
 //! Commands of the real programs that end by themselves, such as `stagedoor import`, set up for a stage.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::process::{Program, settings};
+use crate::process::{DemoProcess, Program, settings};
 use crate::stage::Stage;
 
 /// Commands of one process get files of their own.
@@ -49,6 +49,19 @@ impl Stage {
     }
 }
 
+impl DemoProcess {
+    /// Runs `stagedoor-keeper ARGUMENTS` on the demo's data to its end.
+    ///
+    /// # Panics
+    /// If the greeting does not say with which configuration, or the program was not built.
+    pub async fn keep(&self, arguments: &[&str]) -> Finished {
+        let config = self.greeting["keeper_config"].as_str().expect("the greeting names a file");
+        let folder = Path::new(config).parent().expect("it is in a folder");
+        let arguments = [&["--config", config], arguments].concat();
+        Command::start_in(folder, "stagedoor-keeper", &arguments, &[]).finished().await
+    }
+}
+
 impl Command {
     /// What a command does not serve on.
     pub(crate) const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -59,8 +72,18 @@ impl Command {
         arguments: &[&str],
         variables: &[(&str, String)],
     ) -> Self {
+        Self::start_in(stage.folder(), program, arguments, variables)
+    }
+
+    /// Starts it with its output in a folder.
+    pub(crate) fn start_in(
+        folder: &Path,
+        program: &str,
+        arguments: &[&str],
+        variables: &[(&str, String)],
+    ) -> Self {
         let number = COMMANDS.fetch_add(1, Ordering::Relaxed);
-        let output = stage.folder().join(format!("command-{number}.out"));
+        let output = folder.join(format!("command-{number}.out"));
         let file = std::fs::File::create(&output).expect("an output file can be made");
         let log = output.with_extension("log");
         let program = Program::start_of(program, arguments, variables, &log, Stdio::from(file));

@@ -1,7 +1,9 @@
 //! The keeper of a stage: in this process, by the stage's clock, and as the real program.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use rustix::process::Signal;
 use stagedoor_bootstrap::config::{Config, SecretUrl};
 use stagedoor_crypto::SystemEntropy;
 use stagedoor_keeper::jobs::Job;
@@ -10,6 +12,8 @@ use stagedoor_keeper::{Ended, Keeper, RunOptions};
 use crate::command::{Command, Finished};
 use crate::process::settings;
 use crate::stage::{DATABASE, Stage};
+
+const POLL: Duration = Duration::from_millis(20);
 
 impl Stage {
     /// A keeper's configuration on this stage: a gateway's, and the connections of keeper, backup and owner.
@@ -87,6 +91,19 @@ impl Stage {
         all.extend(own);
         all.extend(variables.iter().map(|(name, value)| (*name, value.clone())));
         Command::start(self, "stagedoor-keeper", arguments, &all)
+    }
+
+    /// Kills a keeper as a crash would, and waits until the server has noticed: until then the lock of its job is held, and
+    /// the next keeper would leave the work to it. Whoever was faster has ended with a code.
+    pub async fn kill_keeper(&self, keeper: Command) -> Finished {
+        keeper.signal(Signal::KILL);
+        let finished = keeper.finished().await;
+        // Only keepers take locks with two keys.
+        let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2";
+        while self.sql(held).await != "0" {
+            tokio::time::sleep(POLL).await;
+        }
+        finished
     }
 
     /// Runs `stagedoor-keeper ARGUMENTS` with this stage's configuration to its end.

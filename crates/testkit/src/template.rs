@@ -39,29 +39,33 @@ impl Claim {
             }
             let folder = home.join(format!("cluster-{version}-{number}"));
             if !folder.exists() {
-                copy(&template(&home, &version).await?, &folder)?;
+                let (template, _template_lock) = template(&home, &version).await?;
+                copy(&template, &folder)?;
             }
             return Ok(Self { folder, _lock: lock });
         }
         anyhow::bail!("a thousand tests at the same time")
     }
 
-    /// Starts the server and makes the database anew.
+    /// Starts the server and makes the database anew. What else earlier tests made goes.
     pub(crate) async fn start(&self) -> anyhow::Result<PrivatePostgres> {
         let postgres = PrivatePostgres::start(PrivatePostgresOptions::for_tests(&self.folder)).await?;
-        let anew = [
-            format!("DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)"),
-            format!("CREATE DATABASE {DATABASE} TEMPLATE {TEMPLATE} STRATEGY file_copy"),
-        ];
-        for sql in anew {
-            postgres.sql("postgres", &sql).await.context("the database could not be made anew")?;
+        let left = format!(
+            "SELECT format('DROP DATABASE %I WITH (FORCE)', datname) FROM pg_database \
+             WHERE datname NOT IN ('postgres', 'template0', 'template1', '{TEMPLATE}')"
+        );
+        let left = postgres.sql("postgres", &left).await?;
+        let anew = format!("CREATE DATABASE {DATABASE} TEMPLATE {TEMPLATE} STRATEGY file_copy");
+        for sql in left.lines().chain([anew.as_str()]) {
+            postgres.sql("postgres", sql).await.context("the database could not be made anew")?;
         }
         Ok(postgres)
     }
 }
 
-/// The cluster that others are copied from, made where it is missing.
-async fn template(home: &Path, version: &str) -> anyhow::Result<PathBuf> {
+/// The cluster that others are copied from, made where it is missing, and the lock under which it stays there: nobody
+/// makes or removes a template without.
+async fn template(home: &Path, version: &str) -> anyhow::Result<(PathBuf, File)> {
     let template = home.join(format!("template-{version}"));
     let lock = File::create(home.join("template.lock"))?;
     // Waiting for a lock blocks; the runtime has nothing else to do before the test begins.
@@ -70,10 +74,11 @@ async fn template(home: &Path, version: &str) -> anyhow::Result<PathBuf> {
         forget_others(home, version)?;
         make(&template).await.context("the template cluster could not be made")?;
     }
-    Ok(template)
+    Ok((template, lock))
 }
 
-/// Removes what was made for another schema or before the last boot, unless a test still holds it.
+/// Removes what was made for another schema or before the last boot, unless a test still holds it. Whoever calls this holds
+/// the templates' lock. Files of locks stay: another test may be about to lock one, and would hold another file then.
 fn forget_others(home: &Path, version: &str) -> anyhow::Result<()> {
     for entry in fs::read_dir(home)? {
         let path = entry?.path();
@@ -82,10 +87,12 @@ fn forget_others(home: &Path, version: &str) -> anyhow::Result<()> {
         if !path.is_dir() || !kind || name.contains(version) {
             continue;
         }
-        let lock = path.with_extension("lock");
-        if File::create(&lock)?.try_lock().is_ok() {
-            remove(&path)?;
-            fs::remove_file(&lock)?;
+        let lock = File::create(path.with_extension("lock"))?;
+        match lock.try_lock() {
+            // Locked until it is removed.
+            Ok(()) => remove(&path)?,
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(error.into()),
         }
     }
     Ok(())
@@ -145,4 +152,29 @@ fn remove(folder: &Path) -> anyhow::Result<()> {
         fs::remove_dir_all(folder)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clusters_of_other_schemas_go_unless_they_are_held_and_files_of_locks_stay() {
+        let home = tempfile::tempdir().unwrap();
+        let path = |name: &str| home.path().join(name);
+        for name in ["cluster-mine-0", "cluster-other-0", "cluster-other-1", "template-other", "something"] {
+            fs::create_dir(path(name)).unwrap();
+        }
+        let held = File::create(path("cluster-other-0.lock")).unwrap();
+        held.try_lock().unwrap();
+        let free = File::create(path("cluster-other-1.lock")).unwrap();
+        forget_others(home.path(), "mine").unwrap();
+        let there = |name: &str| path(name).exists();
+        assert!(there("cluster-mine-0") && there("cluster-other-0") && there("something"));
+        assert!(!there("cluster-other-1") && !there("template-other"));
+        // Whoever had opened it holds the same lock as whoever opens it now.
+        free.try_lock().unwrap();
+        let again = File::create(path("cluster-other-1.lock")).unwrap();
+        assert!(matches!(again.try_lock(), Err(TryLockError::WouldBlock)));
+    }
 }

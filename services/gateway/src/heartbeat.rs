@@ -33,6 +33,7 @@ pub struct Heartbeat {
     clock: Arc<dyn Clock>,
     id: Uuid,
     host: String,
+    opened_key: Duration,
     configuration_digest: [u8; 32],
     signs: Arc<VitalSigns>,
 }
@@ -50,7 +51,8 @@ impl Heartbeat {
     ) -> Self {
         let id = stagedoor_domain::ids::uuid_v7(clock.as_ref(), entropy);
         let configuration_digest = sha256(&[config.in_common().as_bytes()]);
-        Self { store, keys, peppers, clock, id, host: host_name(), configuration_digest, signs }
+        let opened_key = config.encryption.opened_key();
+        Self { store, keys, peppers, clock, id, host: host_name(), opened_key, configuration_digest, signs }
     }
 
     /// Says that this replica is there until `until`, and then that it is not any more.
@@ -78,6 +80,9 @@ impl Heartbeat {
     async fn beat(&self, before: u64) -> Result<(), StoreError> {
         // What is said is waited for: it should be what is there.
         self.keys.reload().await;
+        let asked = self.clock.now();
+        let theirs = self.store.database_time().await?;
+        let clock_skew = skew(asked, theirs, self.clock.now());
         let report = ReplicaReport {
             id: self.id,
             host: self.host.clone(),
@@ -85,11 +90,12 @@ impl Heartbeat {
             key_encryption_keys: self.keys.ids(),
             wraps_with: self.keys.active_id(),
             pepper_versions: self.peppers.versions().collect(),
+            opened_key: self.opened_key,
             configuration_digest: self.configuration_digest,
-            own_time: self.clock.now(),
+            clock_skew,
         };
-        let database_time = self.store.report_replica(&report).await?;
-        self.signs.note_skew(skew(report.own_time, database_time, self.clock.now()));
+        self.store.report_replica(&report).await?;
+        self.signs.note_skew(clock_skew);
         if before.is_multiple_of(BEATS_BETWEEN_SIZES) {
             self.signs.note_size(self.store.database_bytes().await?);
         }

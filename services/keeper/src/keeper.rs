@@ -30,6 +30,8 @@ use crate::tenancy;
 
 /// Between two notes that a run is alive.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How long the note of a run's end may take: whoever waits for the run is told how it went without it.
+const NOTED_WITHIN: Duration = Duration::from_secs(30);
 /// Tenants of one query.
 const PAGE: i64 = 500;
 
@@ -97,20 +99,21 @@ impl Keeper {
     /// Runs `job` if nobody else does, and puts the run on record.
     ///
     /// # Errors
-    /// Only the frame's own: the lock or the record could not be had. What goes wrong with the job is in what it ended
+    /// Only before the job begins: the lock or the record could not be had. What goes wrong later is in what it ended
     /// with.
     pub async fn execute(&self, job: &dyn Job, options: RunOptions) -> anyhow::Result<Ended> {
-        let Some(lock) = self.store.try_lock_job(job.name()).await.context("the job's lock")? else {
-            let ended = Ended::elsewhere(job.name(), options.dry_run);
-            tracing::info!(target: "keeper", job = job.name(), "another keeper is doing this job");
+        let name = job.recorded_as();
+        let Some(lock) = self.store.try_lock_job(job.lock()).await.context("the job's lock")? else {
+            let ended = Ended::elsewhere(job, options.dry_run);
+            tracing::info!(target: "keeper", job = name, "another keeper is doing this job");
             return Ok(ended);
         };
         let id = uuid_v7(&*self.clock, &*self.entropy);
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let new = NewRun { id, job: job.name(), dry_run: options.dry_run, host: &host, at: self.clock.now() };
+        let new = NewRun { id, job: name, dry_run: options.dry_run, host: &host, at: self.clock.now() };
         let abandoned = self.store.begin_run(&new).await.context("the run's record")?;
         if abandoned > 0 {
-            tracing::warn!(target: "keeper", job = job.name(), abandoned, "an earlier run was killed");
+            tracing::warn!(target: "keeper", job = name, abandoned, "an earlier run was killed");
         }
         let run = Run::new(job.name(), options, Arc::clone(&self.clock), self.stop.child_token());
         let (outcome, lock) = self.beside_heartbeat(id, &run, lock, job.run(self, &run)).await;
@@ -118,10 +121,10 @@ impl Keeper {
             Err(error) if outcome.is_ok() => Err(JobError::Audit(error)),
             _ => outcome,
         };
-        let ended = run.end(job.name(), outcome);
-        let told = (&ended.counts, ended.remarks.join("\n"));
-        let noted = self.store.end_run(id, self.clock.now(), ended.ending.recorded(), (told.0, &told.1));
-        noted.await.context("the run's record")?;
+        let mut ended = run.end(name, outcome);
+        if let Err(error) = Box::pin(self.note_end(id, &ended)).await {
+            ended.not_recorded(&error);
+        }
         // The connection ends with the process at the latest.
         let _ = lock.release().await;
         tell(&ended);
@@ -227,6 +230,14 @@ impl Keeper {
         let _ = tokio::time::timeout(HEARTBEAT, self.writer).await;
         self.store.close().await;
         flushed.context("the last audit records were not written")
+    }
+
+    /// Puts on record how a run ended.
+    async fn note_end(&self, id: Uuid, ended: &Ended) -> Result<(), StoreError> {
+        let detail = ended.remarks.join("\n");
+        let told = (&ended.counts, detail.as_str());
+        let noted = self.store.end_run(id, self.clock.now(), ended.ending.recorded(), told);
+        tokio::time::timeout(NOTED_WITHIN, noted).await.unwrap_or(Err(StoreError::TimedOut))
     }
 
     /// Runs `work` and notes beside it that it is alive; tells it to stop if the lock is no longer held.

@@ -59,7 +59,7 @@ fn main() -> ExitCode {
     let ran = runtime.context("no runtime could be started").map(|runtime| runtime.block_on(run(line)));
     match ran {
         Ok(Ok(code)) => code,
-        Ok(Err(error)) | Err(error) => complain(&error, 1),
+        Ok(Err(error)) | Err(error) => complain(&error, exit::of(&error)),
     }
 }
 
@@ -106,8 +106,8 @@ async fn keep(line: CommandLine, config: Config) -> anyhow::Result<ExitCode> {
     let ended = keeper.execute(&*job.into_job(), options).await;
     let finished = keeper.finish().await;
     let ended = ended?;
-    finished?;
     print(&ended, line.json)?;
+    finished?;
     Ok(ended.ending.into())
 }
 

@@ -1,6 +1,6 @@
 //! How far a run is, for whoever looks on: a bar on a terminal, a plain line every few seconds elsewhere.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -30,7 +30,8 @@ pub(crate) struct Progress {
 #[derive(Debug)]
 enum Shown {
     Nothing,
-    Bar(ProgressBar),
+    /// Made when there is something to show: a run of other runs shows theirs only.
+    Bar(OnceLock<ProgressBar>),
     Lines(Mutex<Option<Duration>>),
 }
 
@@ -38,7 +39,7 @@ impl Progress {
     pub(crate) fn new(job: &'static str, show: Show) -> Self {
         let shown = match show {
             Show::Nothing => Shown::Nothing,
-            Show::Bar => Shown::Bar(bar(job)),
+            Show::Bar => Shown::Bar(OnceLock::new()),
             Show::Lines => Shown::Lines(Mutex::default()),
         };
         Self { job, shown }
@@ -48,7 +49,8 @@ impl Progress {
     pub(crate) fn tell(&self, at: Duration, done: u64, total: Option<u64>, what: &str) {
         match &self.shown {
             Shown::Nothing => {}
-            Shown::Bar(bar) => {
+            Shown::Bar(shown) => {
+                let bar = shown.get_or_init(|| bar(self.job));
                 if let Some(total) = total {
                     bar.set_length(total);
                 }
@@ -66,7 +68,9 @@ impl Progress {
     }
 
     pub(crate) fn end(&self) {
-        if let Shown::Bar(bar) = &self.shown {
+        if let Shown::Bar(shown) = &self.shown
+            && let Some(bar) = shown.get()
+        {
             bar.finish_and_clear();
         }
     }

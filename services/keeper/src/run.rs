@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use stagedoor_domain::Clock;
+use stagedoor_domain::error::Chain;
+use stagedoor_storage::StoreError;
 use stagedoor_storage::keeper_runs::{RunCounts, RunOutcome};
 use tokio_util::sync::CancellationToken;
 
-use crate::jobs::JobError;
+use crate::jobs::{Job, JobError};
 use crate::progress::{Progress, Show};
 
 /// Remarks kept at most; of more, only how many.
@@ -112,9 +114,10 @@ impl Run {
         self.stop.is_cancelled() || self.options.within.is_some_and(|within| self.duration() >= within)
     }
 
-    /// What is left of the time that it may take, for a run within this one.
-    pub fn time_left(&self) -> Option<Duration> {
-        self.options.within.map(|within| within.saturating_sub(self.duration()))
+    /// How to run a job within this run: in what is left of its time, and shown where this one is.
+    pub fn options_within(&self) -> RunOptions {
+        let left = self.options.within.map(|within| within.saturating_sub(self.duration()));
+        RunOptions { within: left, ..self.options }
     }
 
     /// Between two batches: an error if the run [must stop](Self::must_stop).
@@ -180,7 +183,7 @@ impl Run {
             Err(_) => Ending::Failed,
         };
         if let Err(error) = outcome {
-            told.remarks.push(stagedoor_domain::error::Chain(&error).to_string());
+            told.remarks.push(Chain(&error).to_string());
         }
         if told.more_remarks > 0 {
             told.remarks.push(format!("and {} more remarks", told.more_remarks));
@@ -223,16 +226,23 @@ impl Ending {
 }
 
 impl Ended {
-    pub(crate) fn elsewhere(job: &'static str, dry_run: bool) -> Self {
+    pub(crate) fn elsewhere(job: &dyn Job, dry_run: bool) -> Self {
         Self {
-            job,
+            job: job.recorded_as(),
             ending: Ending::Elsewhere,
             dry_run,
             counts: RunCounts::new(),
-            remarks: vec![format!("another keeper is doing {job}")],
+            remarks: vec![format!("another keeper is doing {}", job.lock())],
             answer: None,
             duration: Duration::ZERO,
         }
+    }
+
+    /// Whatever it did, its record says that it is under way, and soon that it was killed.
+    pub(crate) fn not_recorded(&mut self, error: &StoreError) {
+        tracing::warn!(target: "keeper", error = %Chain(error), "how the run ended is not on record");
+        self.ending = Ending::Failed;
+        self.remarks.push(format!("the run's record: {}", Chain(error)));
     }
 
     /// The count `name`; 0 if nothing was counted.

@@ -3,6 +3,17 @@
 /// Tables that a run like this does not fill, with a row for the tenant `$1`.
 pub(super) const FIXTURES: &[(&str, &str)] = &[
     (
+        "backups",
+        "INSERT INTO backups (tenant_id, backup_id, class, taken_at, wrapped_by) \
+         VALUES ('$1', gen_random_uuid(), 'sessions', now(), gen_random_uuid())",
+    ),
+    (
+        "key_rotations",
+        "INSERT INTO key_rotations (tenant_id, layer, state, compromised, made_before) \
+         VALUES ('$1', 'tenant', 'resealing', false, now())",
+    ),
+    ("metric_rollups", "INSERT INTO metric_rollups VALUES ('$1', 'day', current_date, 'calls', false, 1)"),
+    (
         "audit_checkpoints",
         "INSERT INTO audit_checkpoints VALUES ('$1', current_date, 1, sha256('x'), now(), gen_random_uuid(), 'x')",
     ),

@@ -79,8 +79,8 @@ struct Planted {
 const NO_RUN: &str = "DELETE FROM keeper_runs WHERE host = 'planted' AND job <> 'drill'";
 const NO_REPLICA: &str = "DELETE FROM replicas WHERE host = 'planted'";
 const LIVE_REPLICA: &str = "INSERT INTO replicas (replica_id, host, version, key_encryption_keys, wraps_with,
-    pepper_versions, configuration_digest, own_time)
-    SELECT gen_random_uuid(), 'planted', version, key_encryption_keys, wraps_with, pepper_versions,";
+    pepper_versions, opened_key_s, configuration_digest, own_time)
+    SELECT gen_random_uuid(), 'planted', version, key_encryption_keys, wraps_with, pepper_versions, opened_key_s,";
 
 fn planted() -> Vec<Planted> {
     use Check::{AuditTail, Backups, Clocks, Drill, Keys, Partitions, Privacy, Replicas, Runs, Schema};
@@ -294,11 +294,20 @@ async fn each_wrong_setting_is_found() {
         let [(found, as_bad_as, _)] = &found[..] else { panic!("{check:?}: {found:?}") };
         assert_eq!((found.as_str(), as_bad_as.as_str()), (check.as_str(), verdict.as_str()));
     }
-    evict(&stage, "allkeys-lru").await;
+    configure(&stage, "maxmemory-policy", "allkeys-lru").await;
     let ended = examined(&stage, config(&stage)).await;
     let found = troubles(&ended);
     assert!(found[0].0 == "limits" && found[0].2.contains("set maxmemory-policy to noeviction"), "{found:?}");
-    evict(&stage, "noeviction").await;
+    configure(&stage, "maxmemory-policy", "noeviction").await;
+    configure(&stage, "maxmemory", "1mb").await;
+    let found = troubles(&examined(&stage, config(&stage)).await);
+    let full = |check: &str| {
+        found.iter().any(|(name, verdict, told)| {
+            name == check && verdict == "failing" && told.contains("% of its memory")
+        })
+    };
+    assert!(full("cache") && full("limits"), "{found:?}");
+    configure(&stage, "maxmemory", "0").await;
     gateway.stop().await;
     while stage.sql("SELECT count(*) FROM replicas").await != "0" {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -307,11 +316,11 @@ async fn each_wrong_setting_is_found() {
     assert_eq!(found[0].2, "no replica of the gateway is there");
 }
 
-async fn evict(stage: &Stage, policy: &str) {
+async fn configure(stage: &Stage, name: &str, value: &str) {
     let client = redis::Client::open(stage.redis().url()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let mut set = redis::cmd("CONFIG");
-    let set = set.arg("SET").arg("maxmemory-policy").arg(policy);
+    let set = set.arg("SET").arg(name).arg(value);
     set.exec_async(&mut connection).await.unwrap();
 }
 

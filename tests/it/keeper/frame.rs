@@ -9,7 +9,6 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::routing::post;
-use rustix::process::Signal;
 use serde_json::json;
 use stagedoor_assembly::open_store;
 use stagedoor_bootstrap::config::SecretUrl;
@@ -28,15 +27,15 @@ use tokio::sync::Notify;
 
 use crate::limits_hot_reload::until;
 
-async fn small_stage() -> Stage {
+pub(super) async fn small_stage() -> Stage {
     Stage::start_with(StageOptions { redis: false, ..StageOptions::default() }).await
 }
 
 /// A job that waits until it is let go.
 #[derive(Default)]
-struct Waits {
-    began: Notify,
-    go_on: Notify,
+pub(super) struct Waits {
+    pub(super) began: Notify,
+    pub(super) go_on: Notify,
 }
 
 #[async_trait(?Send)]
@@ -114,13 +113,8 @@ async fn a_run_that_was_killed_is_found_and_the_next_one_goes_on() {
 
     let killed = stage.begin_keeper(&["retention", "--part", "daily"], &[]);
     until("the first session is gone", async || sessions(&stage).await == "1").await;
-    killed.signal(Signal::KILL);
-    assert_eq!(killed.finished().await.code, None);
-    holder.rollback().await.unwrap();
-    until("the server noticed", async || {
-        stage.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2").await == "0"
-    })
-    .await;
+    let (killed, ()) = tokio::join!(stage.kill_keeper(killed), async { holder.rollback().await.unwrap() });
+    assert_eq!(killed.code, None);
 
     let next = stage.run_keeper(&["retention", "--part", "daily", "--json"]).await;
     assert_eq!(next.code, Some(0), "{}", next.said);
@@ -158,12 +152,38 @@ async fn exit_codes_say_what_a_cron_job_must_know() {
 }
 
 #[tokio::test]
+async fn what_is_not_configured_is_refused_by_its_name() {
+    let stage = small_stage().await;
+    stage.tenant("ada", generous()).await;
+    let no_owner = ("STAGEDOOR_STORAGE__OWNER_DATABASE_URL", String::new());
+    // Of Azure the environment must say whose account it is.
+    let odd_archive = ("STAGEDOOR_AUDIT__CHECKPOINT_URL", "az://container/audit".to_owned());
+    let cases: [(&[&str], _, &str); 8] = [
+        (&["migrate"], Some(&no_owner), "storage.owner_database_url"),
+        (&["restore", "list"], None, "backup.url"),
+        (&["restore", "plan", "--tenant", "ada"], None, "backup.url"),
+        (&["restore", "apply", "--tenant", "ada"], None, "backup.url"),
+        (&["restore", "tombstones"], None, "backup.url"),
+        (&["restore", "drill"], None, "backup.url"),
+        (&["seal"], Some(&odd_archive), "audit.checkpoint_url"),
+        (&["verify"], Some(&odd_archive), "audit.checkpoint_url"),
+    ];
+    for (arguments, variable, key) in cases {
+        let variables: Vec<_> = variable.cloned().into_iter().collect();
+        let refused = stage.begin_keeper(arguments, &variables).finished().await;
+        let told = format!("{}{}", refused.output, refused.said);
+        assert_eq!(refused.code, Some(2), "{arguments:?}: {told}");
+        assert!(told.contains(key), "{arguments:?}: {told}");
+    }
+}
+
+#[tokio::test]
 async fn only_the_keepers_own_role_keeps() {
     let stage = small_stage().await;
     for role in ["stagedoor_app", "stagedoor_admin", "stagedoor_backup", "postgres"] {
         let url = [("STAGEDOOR_STORAGE__KEEPER_DATABASE_URL", stage.postgres().url_for("stagedoor", role))];
         let refused = stage.begin_keeper(&["partitions"], &url).finished().await;
-        assert_eq!(refused.code, Some(1), "{role}: {}", refused.said);
+        assert_eq!(refused.code, Some(2), "{role}: {}", refused.said);
         assert!(refused.said.contains("connect as stagedoor_keeper"), "{role}: {}", refused.said);
     }
     for role in ["stagedoor_app", "stagedoor_admin", "stagedoor_keeper", "postgres"] {
@@ -202,7 +222,7 @@ async fn figures_of_a_run_arrive_at_the_collector() {
 }
 
 /// An OTLP collector (OTLP/HTTP) that keeps every byte of metrics.
-async fn collect() -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
+pub(super) async fn collect() -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
     type Received = Arc<Mutex<Vec<u8>>>;
     let received = Received::default();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

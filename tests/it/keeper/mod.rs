@@ -5,6 +5,7 @@ pub(crate) mod backup;
 mod doctor;
 mod frame;
 mod key_encryption;
+mod records;
 mod replicas;
 pub(crate) mod restore;
 mod retention;

@@ -244,9 +244,16 @@ async fn whoever_is_back_with_the_database_is_erased_again() {
              INSERT INTO users SELECT r.* FROM kept, jsonb_populate_record(NULL::users, kept.row) r",
         )
         .await;
+    // Backups that are made before somebody tells the database do not make the store forget, and say what is to be done.
+    for _ in 0..4 {
+        let told = keep(&stage, &Backup { force: true, ..Backup::default() }).await;
+        assert_eq!((told.ending, told.count("backups_made")), (Ending::Partly, 3), "{told}");
+        assert!(told.to_string().contains("restore tombstones"), "{told}");
+    }
     let told = keep(&stage, &Restore::tombstones(Tombstones::default())).await;
     assert_eq!(told.ending, Ending::Succeeded, "{told}");
     assert_eq!((told.count("tombstones_added"), told.count("people_erased_again")), (1, 1), "{told}");
+    back_up(&stage).await;
     let left = format!("SELECT count(*) FROM users WHERE user_id = '{}'", ada.user);
     while stage.sql(&left).await != "0" {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Days, NaiveDate, SecondsFormat, TimeDelta, Utc};
 use stagedoor_audit::AuditView;
 use stagedoor_domain::{Clock, Provider, Retained, RetentionSettings, TenantSettings};
-use stagedoor_keeper::jobs::retention::Retention;
+use stagedoor_keeper::jobs::retention::{Part, Retention};
 use stagedoor_keeper::jobs::rollup::Rollup;
 use stagedoor_keeper::jobs::verify::Verify;
 use stagedoor_keeper::{Ending, RunOptions};
@@ -269,7 +269,7 @@ async fn the_youngest_days_are_not_dropped_whatever_the_keepers_clock_says() {
     let stage = stage(&clock).await;
     stage.tenant("ada", generous()).await;
     stage.sql("SELECT ensure_audit_partitions(current_date, 1)").await;
-    let wrong = stage.keep(&Retention::of(stagedoor_keeper::jobs::retention::Part::Audit)).await;
+    let wrong = stage.keep(&Retention::of(Part::Audit)).await;
     assert_eq!(wrong.ending, Ending::Failed, "{wrong}");
     assert_ne!(stage.sql("SELECT count(*) FROM pg_class WHERE relname ~ '^audit_records_p'").await, "0");
 }
@@ -316,4 +316,56 @@ async fn figures_of_days_become_sums_of_months() {
         .await;
     assert_eq!(accounts, "2");
     assert_eq!(stage.keep(&Rollup::default()).await.count("days_counted"), 0, "a day is counted once");
+}
+
+#[tokio::test]
+async fn payloads_are_emptied_by_days_each_once_also_after_a_setting_was_shortened() {
+    let clock = Arc::new(FrozenClock::now());
+    let stage = stage(&clock).await;
+    let scene = Scene::set(&stage).await;
+    let (ada, bob) = (scene.ada.tenant.id(), scene.bob.tenant.id());
+    let keeps = async |tenant: &str, days: u32| {
+        stage
+            .sql(&format!(
+                "UPDATE tenants SET settings = jsonb_set(settings, '{{retention,audit_days}}', '{days}')
+                WHERE tenant_id = '{tenant}'"
+            ))
+            .await;
+    };
+    let full = "SELECT string_agg((current_date - day)::text, ',' ORDER BY day) FROM audit_payloads
+        WHERE sealed = '\\x01' AND tenant_id = ";
+    let of_bob = format!("{full}'{bob}'");
+    // One tenant keeps all days, so that no partition goes.
+    stage.sql("UPDATE tenants SET settings = settings || '{\"retention\": {}}'").await;
+    keeps(&ada, 3_650).await;
+    keeps(&bob, 91).await;
+    // More of a day than are emptied at once.
+    let day = scene.day(45);
+    stage
+        .sql(&format!(
+            "INSERT INTO audit_payloads SELECT '{bob}', '{day}', gen_random_uuid(), NULL, 1, '\\x01'
+            FROM generate_series(1, 1000)"
+        ))
+        .await;
+    let job = Retention::of(Part::Audit);
+    assert_eq!(stage.keep(&job).await.count("audit_payloads_emptied"), 1, "the day 92");
+
+    // Between the days 89 and 46 there is nothing: that does not end the search.
+    keeps(&bob, 30).await;
+    let dry = stage.keep_with(&job, RunOptions { dry_run: true, ..RunOptions::default() }).await;
+    let done = stage.keep(&job).await;
+    assert_eq!((done.ending, done.count("audit_payloads_emptied")), (Ending::Succeeded, 1_005), "{done}");
+    assert_eq!(done.counts, dry.counts, "it does what it said");
+    assert_eq!(stage.sql(&of_bob).await, "");
+    assert_eq!(stage.sql(&format!("{full}'{ada}'")).await.split(',').count(), DAYS_BACK.len());
+
+    // What is done is not walked over again: nobody would find what is put there now.
+    let payload =
+        format!("INSERT INTO audit_payloads VALUES ('{bob}', '{day}', gen_random_uuid(), NULL, 1, '\\x01')");
+    stage.sql(&payload).await;
+    assert_eq!(stage.keep(&job).await.count("audit_payloads_emptied"), 0);
+    let left = format!(
+        "SELECT count(*) FROM audit_chain_heads WHERE tenant_id = '{bob}' AND day < current_date - 31 AND NOT payloads_emptied"
+    );
+    assert_eq!(stage.sql(&left).await, "0");
 }

@@ -1,11 +1,12 @@
 //! What is written is what is read, in pieces of a bounded size, and nothing is a backup before its end.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use object_store::memory::InMemory;
 use stagedoor_archive::{
-    ArchiveReader, BackupStore, Class, DamageKind, ReadError, RowDigest, Trust, Trusted, verify,
+    ArchiveReader, BackupStore, Class, DamageKind, ReadError, RowDigest, Trust, Trusted, verify, verify_while,
 };
 use stagedoor_crypto::{KekError, KeyEncryptionKeys, SystemEntropy};
 use url::Url;
@@ -141,4 +142,16 @@ async fn without_the_key_nothing_is_said_about_the_backup() {
         matches!(told, ReadError::Key(KekError::UnknownKey(id)) if id == manifest.key.wrapped_by),
         "{told:?}"
     );
+}
+
+#[tokio::test]
+async fn reading_back_stops_between_two_chunks_when_it_is_told_to() {
+    let scene = Scene::new();
+    let manifest = scene.backup(1, Class::Preferences, 1, 100).await;
+    let trusted = Trusted { keys: &scene.keys, verifying: &[] };
+    let asked = Cell::new(0);
+    let go_on = || asked.replace(asked.get() + 1) < 2;
+    let told = verify_while(&scene.store, &manifest.found(), trusted, go_on).await;
+    assert!(matches!(told, Err(ReadError::Stopped)), "{told:?}");
+    assert_eq!(asked.get(), 3, "before each chunk");
 }

@@ -32,7 +32,8 @@ async fn the_newest_tombstones_are_read_and_a_few_older_ones_kept() {
     assert_eq!(scene.store.tombstones(TENANT, &known).await.unwrap(), None);
     for hours in 0..5 {
         let people = u8::try_from(hours).unwrap();
-        scene.store.put_tombstones(TENANT, &tombstones(hours, people), &scene.signing).await.unwrap();
+        let put = scene.store.put_tombstones(TENANT, tombstones(hours, people), &scene.signing, &known).await;
+        assert_eq!(put.unwrap(), 0);
     }
     assert_eq!(scene.store.tombstones(TENANT, &known).await.unwrap(), Some(tombstones(4, 4)));
     let folder = Path::from(format!("tombstones/v1/{TENANT}"));
@@ -47,10 +48,52 @@ async fn the_newest_tombstones_are_read_and_a_few_older_ones_kept() {
 }
 
 #[tokio::test]
+async fn whoever_was_known_once_stays_known() {
+    let scene = Scene::new();
+    let known = [scene.signing.verifying_key()];
+    let put = async |hours, people: &[u8]| {
+        let mut tombstones = tombstones(hours, 4);
+        tombstones.entries.retain(|entry| people.contains(&entry.subject_digest.0[0]));
+        scene.store.put_tombstones(TENANT, tombstones, &scene.signing, &known).await
+    };
+    let people = async || {
+        let stored = scene.store.tombstones(TENANT, &known).await.unwrap().unwrap();
+        stored.entries.iter().map(|entry| entry.subject_digest.0[0]).collect::<Vec<_>>()
+    };
+    assert_eq!(put(0, &[0, 1, 2]).await.unwrap(), 0);
+    // A database that was put back knows less, for longer than older files are kept, and then of somebody else.
+    for hours in 1..6 {
+        assert_eq!(put(hours, &[0]).await.unwrap(), 2);
+    }
+    assert_eq!(put(6, &[0, 3]).await.unwrap(), 2);
+    assert_eq!(people().await, [0, 1, 2, 3]);
+    assert_eq!(put(7, &[0, 1, 2, 3]).await.unwrap(), 0);
+
+    // A receipt that only the store has stays; one that comes later is taken.
+    let mut without = tombstones(8, 2);
+    without.entries[0].receipt = None;
+    without.entries[1].receipt = Some("a receipt".to_owned());
+    scene.store.put_tombstones(TENANT, without, &scene.signing, &known).await.unwrap();
+    let stored = scene.store.tombstones(TENANT, &known).await.unwrap().unwrap();
+    let receipts: Vec<_> = stored.entries.iter().map(|entry| entry.receipt.as_deref()).collect();
+    assert_eq!(receipts, [Some("{\"format\":\"receipt\"}\n"), Some("a receipt"), receipts[0], None]);
+
+    // What does not open is not written over.
+    let path = Path::from(format!("tombstones/v1/{TENANT}/20261122T180000Z.jsonl"));
+    let file = scene.read(&path).await;
+    scene.put(&path, b"{}".to_vec()).await;
+    assert!(matches!(put(9, &[0]).await, Err(ReadError::Damage(_))));
+    let unknown_key = scene.store.put_tombstones(TENANT, tombstones(9, 1), &scene.signing, &[]).await;
+    assert!(matches!(unknown_key, Err(ReadError::Damage(_))));
+    scene.put(&path, file).await;
+    assert_eq!(people().await, [0, 1, 2, 3]);
+}
+
+#[tokio::test]
 async fn altered_or_foreign_tombstones_are_refused() {
     let scene = Scene::new();
     let known = [scene.signing.verifying_key()];
-    scene.store.put_tombstones(TENANT, &tombstones(0, 3), &scene.signing).await.unwrap();
+    scene.store.put_tombstones(TENANT, tombstones(0, 3), &scene.signing, &known).await.unwrap();
     let path = Path::from(format!("tombstones/v1/{TENANT}/20261122T100000Z.jsonl"));
     let file = scene.read(&path).await;
     for position in 0..file.len() {

@@ -1,5 +1,7 @@
 //! What the demo says when it serves.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use crate::assembly::Listeners;
@@ -12,16 +14,23 @@ pub(super) struct Greeting {
     ops_url: String,
     api_key: String,
     tenant: String,
+    keeper: String,
     has_redis: bool,
 }
 
 impl Greeting {
-    pub(super) fn new(listeners: &Listeners, demo: &Demo, has_redis: bool) -> anyhow::Result<Self> {
+    pub(super) fn new(
+        listeners: &Listeners,
+        demo: &Demo,
+        keeper: &Path,
+        has_redis: bool,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             endpoint: format!("http://{}/t/{}/mcp", listeners.public.local_addr()?, demo.tenant),
             ops_url: format!("http://{}", listeners.ops.local_addr()?),
             api_key: demo.api_key.clone(),
             tenant: demo.tenant.to_string(),
+            keeper: keeper.display().to_string(),
             has_redis,
         })
     }
@@ -44,12 +53,13 @@ impl Greeting {
             "ops_url": self.ops_url,
             "admin_url": null,
             "tenant": self.tenant,
+            "keeper_config": self.keeper,
         })
         .to_string()
     }
 
     fn text(&self) -> String {
-        let Self { endpoint, ops_url, api_key, tenant, .. } = self;
+        let Self { endpoint, ops_url, api_key, tenant, keeper, .. } = self;
         let redis = if self.has_redis {
             "Limits are shared through Redis."
         } else {
@@ -76,6 +86,9 @@ Try it:
     --header 'Authorization: Bearer {api_key}' --method tools/list
 
   claude mcp add --transport http stagedoor {endpoint} --header 'Authorization: Bearer {api_key}'
+
+  stagedoor-keeper --config {keeper} run-due
+    (in a checkout: ./dev keeper; retention, backups with a drill, rotation, checks, whatever is due)
 
 {redis} PostgreSQL is private to this demo and ends with it; data is kept (--reset begins anew).
 Ctrl-C ends everything.

@@ -2,6 +2,7 @@
 //! sandbox, the gateway is the same as in production. Data is kept from run to run.
 
 mod greeting;
+mod keeper;
 mod provision;
 mod secrets;
 
@@ -70,6 +71,7 @@ pub async fn run(arguments: DemoArguments) -> anyhow::Result<()> {
         PrivatePostgres::erase(&data_dir).await.context("the data of earlier runs could not be erased")?;
         secrets::erase(&data_dir)?;
         erase_checkpoints(&data_dir)?;
+        keeper::erase(&data_dir)?;
     }
     let listeners = bind(&mut config, &arguments).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -121,7 +123,8 @@ async fn serve(
             tracing::error!(error = %error, "the sandbox ended");
         }
     });
-    let greeting = Greeting::new(&listeners, &demo, config.rate_limiting.redis_url.is_some())?;
+    let keeper = keeper::write(data_dir, config, postgres)?;
+    let greeting = Greeting::new(&listeners, &demo, &keeper, config.rate_limiting.redis_url.is_some())?;
     greeting.print(arguments.json);
     gateway.run(listeners, shutdown).await;
     Ok(())

@@ -63,7 +63,7 @@ pub(super) fn erase(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// Writes a whole file or none, readable by its owner only.
-fn write(file: &Path, text: &str) -> anyhow::Result<()> {
+pub(super) fn write(file: &Path, text: &str) -> anyhow::Result<()> {
     let cannot = || format!("{} cannot be written", file.display());
     let temporary = file.with_extension("new");
     let mut open = OpenOptions::new()

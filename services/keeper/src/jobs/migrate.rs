@@ -13,8 +13,9 @@ use stagedoor_domain::ids::uuid_v7;
 use stagedoor_domain::{Clock, SystemClock};
 use stagedoor_storage::keeper_runs::NewRun;
 use stagedoor_storage::schema::{self, MigrationState, catalogue, migration_state, outside};
-use stagedoor_storage::scratch::ScratchDatabase;
+use stagedoor_storage::scratch::{Scratch, ScratchDatabase, drop_leftovers};
 
+use crate::exit::Misconfigured;
 use crate::run::Answer;
 
 /// Differences that are shown.
@@ -39,7 +40,8 @@ impl Migrate {
         let url = config.storage.owner_database_url.as_ref();
         let url = url.with_context(|| {
             format!("{key} is not set; such as postgres://stagedoor_owner:…@db:5432/stagedoor")
-        })?;
+        });
+        let url = url.map_err(Misconfigured)?;
         let url = SecretString::from(url.expose());
         let state = migration_state(&url).await.context(key)?;
         anyhow::ensure!(
@@ -81,7 +83,9 @@ async fn record(url: &SecretString, state: &MigrationState) -> anyhow::Result<()
 async fn check(url: &SecretString, state: &MigrationState) -> anyhow::Result<Answer> {
     anyhow::ensure!(state.missing.is_empty(), "migrations are missing: {}", list(&state.missing));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let scratch = ScratchDatabase::create(url, uuid_v7(&*clock, &SystemEntropy));
+    let left = drop_leftovers(url, Scratch::Check, clock.now()).await;
+    left.context("what an earlier check left behind could not be dropped")?;
+    let scratch = ScratchDatabase::create(url, Scratch::Check, uuid_v7(&*clock, &SystemEntropy));
     let scratch = scratch.await.context("a scratch database could not be made")?;
     let made = match scratch.url(url) {
         Ok(url) => catalogue(&url).await,

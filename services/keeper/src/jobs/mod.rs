@@ -25,8 +25,19 @@ use crate::run::{Answer, Run};
 /// Something that the keeper does, with its arguments.
 #[async_trait(?Send)]
 pub trait Job: Sync {
-    /// What it is called on the command line, in `keeper_runs` and in audit records; its lock is that of its name.
+    /// What it is called on the command line and in audit records.
     fn name(&self) -> &'static str;
+
+    /// What its runs are called in `keeper_runs` and in figures: something else than the job where the arguments make it
+    /// do a part only, or only look, so that this is not taken for the job's own success.
+    fn recorded_as(&self) -> &'static str {
+        self.name()
+    }
+
+    /// Whose lock it takes: one of its own where it only looks, because it is in nobody's way then.
+    fn lock(&self) -> &'static str {
+        self.name()
+    }
 
     /// Does it, or with [`Run::dry_run`] counts what it would do. Stops after its present batch once
     /// [`Run::must_stop`].
@@ -51,6 +62,13 @@ pub enum JobError {
     /// Anything else.
     #[error("{0:#}")]
     Other(#[from] anyhow::Error),
+}
+
+impl JobError {
+    /// What a job needs is not configured, or not as it must be.
+    pub fn misconfigured(error: &anyhow::Error) -> Self {
+        Self::Refused(format!("{error:#}"))
+    }
 }
 
 /// The jobs of the command line.

@@ -14,7 +14,7 @@ use crate::run::Run;
 pub struct Partitions {
     /// Days ahead, today among them.
     #[arg(long, default_value_t = Self::DAYS, value_parser = clap::value_parser!(u8).range(1..=31))]
-    days: u8,
+    pub days: u8,
 }
 
 impl Partitions {
@@ -32,6 +32,10 @@ impl Default for Partitions {
 impl Job for Partitions {
     fn name(&self) -> &'static str {
         "partitions"
+    }
+
+    fn recorded_as(&self) -> &'static str {
+        if self.days < Self::DAYS { "partitions-part" } else { self.name() }
     }
 
     async fn run(&self, keeper: &Keeper, run: &Run) -> Result<(), JobError> {

@@ -29,6 +29,10 @@ impl Job for RotateSessions {
         "rotate-sessions"
     }
 
+    fn recorded_as(&self) -> &'static str {
+        if self.tenant.is_some() { "rotate-sessions-part" } else { self.name() }
+    }
+
     async fn run(&self, keeper: &Keeper, run: &Run) -> Result<(), JobError> {
         let rotate = async |context: &TenantContext| rotate_all(keeper, run, context).await;
         keeper.each_tenant(self.name(), run, self.tenant.as_deref(), rotate).await

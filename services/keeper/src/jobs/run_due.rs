@@ -19,7 +19,7 @@ use super::seal::Seal;
 use super::verify::Verify;
 use super::{Job, JobError};
 use crate::keeper::Keeper;
-use crate::run::{Ended, Ending, Run, RunOptions};
+use crate::run::{Ended, Ending, Run};
 
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
@@ -60,7 +60,7 @@ pub static SCHEDULE: &[Scheduled] = &[
     every("retention-cache", HOUR, Some("retention"), || Box::new(Retention::of(Part::Cache))),
     every("rollup", DAY, None, || Box::<Rollup>::default()),
     every("verify", DAY, None, || Box::<Verify>::default()),
-    of_backups("backup", DAY, || Box::<Backup>::default()),
+    of_backups("backup", HOUR, || Box::<Backup>::default()),
     of_backups("verify-backups", WEEK, || Box::<VerifyBackups>::default()),
     of_backups("drill", WEEK, || Box::new(Restore::drill(Drill::default()))),
     every("rotate-sessions", DAY, None, || Box::<RotateSessions>::default()),
@@ -111,6 +111,14 @@ impl Job for RunDue {
         "run-due"
     }
 
+    fn recorded_as(&self) -> &'static str {
+        if self.list { "run-due-list" } else { self.name() }
+    }
+
+    fn lock(&self) -> &'static str {
+        self.recorded_as()
+    }
+
     async fn run(&self, keeper: &Keeper, run: &Run) -> Result<(), JobError> {
         let mut lines = Vec::new();
         let mut ran = Vec::new();
@@ -129,10 +137,8 @@ impl Job for RunDue {
                 ran.push(json!({ "job": scheduled.name, "outcome": "due" }));
                 continue;
             }
-            let options =
-                RunOptions { dry_run: run.dry_run(), within: run.time_left(), ..RunOptions::default() };
             let job = (scheduled.make)();
-            let ended = Box::pin(keeper.execute(&*job, options)).await?;
+            let ended = Box::pin(keeper.execute(&*job, run.options_within())).await?;
             lines.push(ended.to_string().trim_end().to_owned());
             ran.push(ended.to_json());
             tell(run, &ended);

@@ -22,7 +22,7 @@ const DAYS_BACK: u64 = 3_660;
 pub struct Seal {
     /// Only this tenant: its name in URLs, or its id.
     #[arg(long)]
-    tenant: Option<String>,
+    pub tenant: Option<String>,
 }
 
 #[async_trait(?Send)]
@@ -31,11 +31,15 @@ impl Job for Seal {
         "seal"
     }
 
+    fn recorded_as(&self) -> &'static str {
+        if self.tenant.is_some() { "seal-part" } else { self.name() }
+    }
+
     async fn run(&self, keeper: &Keeper, run: &Run) -> Result<(), JobError> {
         if run.dry_run() {
             return unsealed(keeper, run, self.tenant.as_deref()).await;
         }
-        let archive = checkpoint_archive(&keeper.config)?;
+        let archive = checkpoint_archive(&keeper.config).map_err(|error| JobError::misconfigured(&error))?;
         let interval = keeper.config.audit.checkpoint_interval();
         let checkpointer = Checkpointer::new(keeper.vault.clone(), archive, interval);
         let seal = async |context: &TenantContext| match checkpointer.seal_all(context).await {

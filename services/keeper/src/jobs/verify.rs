@@ -46,8 +46,12 @@ impl Job for Verify {
         "verify"
     }
 
+    fn recorded_as(&self) -> &'static str {
+        if self.tenant.is_some() || self.days < Self::DAYS { "verify-part" } else { self.name() }
+    }
+
     async fn run(&self, keeper: &Keeper, run: &Run) -> Result<(), JobError> {
-        let archive = checkpoint_archive(&keeper.config)?;
+        let archive = checkpoint_archive(&keeper.config).map_err(|error| JobError::misconfigured(&error))?;
         let last = keeper.clock.now().date_naive();
         let first = last.checked_sub_days(Days::new(self.days - 1)).unwrap_or(last);
         let verify = async |context: &TenantContext| {

@@ -77,6 +77,7 @@ fn mutated(
     own: &[u8],
     others: &[Vec<u8>],
     siblings: &[Vec<u8>],
+    bomb: &[u8],
     random: &mut StdRng,
 ) -> Vec<u8> {
     match mutation {
@@ -94,10 +95,7 @@ fn mutated(
         }
         Mutation::Truncated => own[..random.random_range(0..own.len())].to_vec(),
         // Under the entry's own head, as large as a head may be.
-        Mutation::Bomb => {
-            let bomb = zstd::encode_all(std::io::repeat(0).take(BOMB), 1).unwrap();
-            [&own[..own.len().min(64)], &bomb].concat()
-        }
+        Mutation::Bomb => [&own[..own.len().min(64)], bomb].concat(),
     }
 }
 
@@ -117,6 +115,8 @@ async fn what_was_put_into_redis_by_someone_else_is_never_an_answer() {
     let client = redis::Client::open(stage.redis().url()).unwrap();
     let mut redis = client.get_multiplexed_async_connection().await.unwrap();
     let mut random = StdRng::seed_from_u64(0x9015_0000);
+    // Made before anything is stored, which would not live as long as this takes.
+    let bomb = zstd::encode_all(std::io::repeat(0).take(BOMB), 1).unwrap();
     let (mut wrong, mut tried, mut unnoticed) = (0, 0, 0);
     for mutation in MUTATIONS.repeat(rounds) {
         redis::cmd("FLUSHDB").exec_async(&mut redis).await.unwrap();
@@ -131,7 +131,7 @@ async fn what_was_put_into_redis_by_someone_else_is_never_an_answer() {
         assert!(own.len() >= count && others.len() >= count, "{} and {} entries", own.len(), others.len());
         let siblings: Vec<Vec<u8>> = own.values().cloned().collect();
         for (key, entry) in &own {
-            let bytes = mutated(mutation, entry, &others, &siblings, &mut random);
+            let bytes = mutated(mutation, entry, &others, &siblings, &bomb, &mut random);
             let keeping = redis::SetOptions::default().with_expiration(redis::SetExpiry::KEEPTTL);
             let _: () = redis.set_options(key, bytes, keeping).await.unwrap();
         }

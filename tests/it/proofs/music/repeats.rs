@@ -139,17 +139,18 @@ async fn all_at_once(
         }
     }
     let clients = replicas.each_ref().map(|replica| replica.client(ada.tenant.slug(), &ada.key));
-    let under_way = AtomicU64::new(0);
+    // What the victim was asked, and what of it is not answered.
+    let (begun, under_way) = (AtomicU64::new(0), AtomicU64::new(0));
     let mut moment = |most: u64| Duration::from_millis(random.random_range(0..most));
-    let death = moment(1_500) + Duration::from_millis(200);
     let calls = writes.iter().map(|write| {
         let copies: Vec<(usize, Duration)> = (0..COPIES).map(|copy| (copy % 2, moment(1_000))).collect();
-        let (clients, under_way) = (&clients, &under_way);
+        let (clients, begun, under_way) = (&clients, &begun, &under_way);
         async move {
             let copies = copies.into_iter().map(async |(replica, wait)| {
                 tokio::time::sleep(wait).await;
                 let params = json!({ "name": write.tool, "arguments": write.arguments });
                 let of_victim = u64::from(replica == victim);
+                begun.fetch_add(of_victim, Ordering::Relaxed);
                 under_way.fetch_add(of_victim, Ordering::Relaxed);
                 let answer = clients[replica].try_rpc("tools/call", params).await.ok();
                 under_way.fetch_sub(of_victim, Ordering::Relaxed);
@@ -159,8 +160,13 @@ async fn all_at_once(
         }
     });
     let calls: Vec<_> = calls.collect();
+    let of_victim = (writes.len() * (0..COPIES).filter(|copy| copy % 2 == victim).count()) as u64;
+    let death = random.random_range(1..=of_victim * 3 / 4);
     let kill = async {
-        tokio::time::sleep(death).await;
+        // However slow the machine is, it dies at work.
+        while begun.load(Ordering::Relaxed) < death || under_way.load(Ordering::Relaxed) == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         let cut_off = under_way.load(Ordering::Relaxed);
         replicas[victim].kill().await;
         cut_off

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use clap::Args;
-use stagedoor_archive::{Found, Manifest, Trust, Trusted, VerifyReport, verify};
+use stagedoor_archive::{Found, Manifest, ReadError, Trust, Trusted, VerifyReport, verify_while};
 use stagedoor_domain::error::Chain;
 use stagedoor_domain::{BackupClass, TenantContext};
 use stagedoor_storage::backups::{self, BackupState, CatalogueEntry};
@@ -35,6 +35,10 @@ pub struct VerifyBackups {
 impl Job for VerifyBackups {
     fn name(&self) -> &'static str {
         "verify-backups"
+    }
+
+    fn recorded_as(&self) -> &'static str {
+        if self.tenant.is_some() || !self.classes.is_empty() { "verify-backups-part" } else { self.name() }
     }
 
     async fn run(&self, keeper: &Keeper, run: &Run) -> Result<(), JobError> {
@@ -86,8 +90,11 @@ impl Work<'_> {
         let public = store.with_tenant(context, signing_keys::public_keys).await?;
         let verifying: Vec<_> = public.into_iter().map(|key| key.key).collect();
         let trusted = Trusted { keys: &*self.keeper.keys, verifying: &verifying };
-        let report = match Box::pin(verify(&self.store, found, trusted)).await {
+        let go_on = || !self.run.must_stop();
+        let report = match Box::pin(verify_while(&self.store, found, trusted, go_on)).await {
             Ok(report) => report,
+            // Not noted: the next run reads it back.
+            Err(ReadError::Stopped) => return Err(JobError::Interrupted),
             // The store or the keys are out of reach: that says nothing about the backup.
             Err(error) => {
                 self.run.failed(format_args!("{found} could not be read back"), Chain(&error));

@@ -90,7 +90,8 @@ impl Work<'_> {
         let mut kept = self.kept(context).await?;
         let listing = self.store.list(Some(context.tenant_id())).await.map_err(anyhow::Error::from)?;
         kept.retain(|entry| listing.found.iter().any(|found| found.id.0 == entry.id));
-        let newest = BackupClass::ALL.map(|class| newest_sound(class, &kept).map(|entry| entry.id));
+        let newest =
+            BackupClass::ALL.map(|class| newest_sound(self.keeper, class, &kept).map(|entry| entry.id));
         let now = self.keeper.clock.now();
         for found in listing.found {
             let age = (now - found.taken_at).to_std().unwrap_or_default();

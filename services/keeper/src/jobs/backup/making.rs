@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Days as Shift, NaiveDate, Utc};
 use stagedoor_archive::{
-    ArchiveWriter, AuditHead, BackupId, Closing, Days, Found, Hash, KeyIds, Manifest, Opening, Tombstone,
-    Tombstones,
+    ArchiveWriter, AuditHead, BackupId, Closing, Days, Found, Hash, KeyIds, Manifest, Opening, ReadError,
+    Tombstone, Tombstones,
 };
 use stagedoor_audit::{AuditAction, AuditClient, AuditOpening, AuditResource};
 use stagedoor_crypto::SigningKey;
-use stagedoor_domain::{BackupClass, TenantContext, TenantId};
+use stagedoor_domain::{BackupClass, TenantContext};
 use stagedoor_storage::backup_rows::{self, DaySpan, ErasedPerson, Surroundings};
 use stagedoor_storage::backups::{self, BackupState, CatalogueEntry, Written};
 use stagedoor_storage::{TenantTransaction, latest_migration, signing_keys};
 
 use super::Work;
 use crate::jobs::JobError;
+use crate::jobs::restore::verifying;
 
 /// Days before the last one of the backup before that the next one holds again: that day was not over, and a checkpoint
 /// of the day before it may have come late.
@@ -92,7 +93,11 @@ impl Work<'_> {
         snapshot.rollback().await?;
         let closing = closing(&surroundings, erased.len() as u64);
         // Before the manifest: whoever sees that backup finds all tombstones that it counts.
-        self.put_tombstones(found.tenant, found.taken_at, erased, &signing).await?;
+        match self.put_tombstones(context, found.taken_at, erased, &signing).await {
+            // Said already. As long as the list does not open nothing is restored, and what is backed up is not lost.
+            Err(JobError::Refused(_)) => {}
+            put => drop(put?),
+        }
         let manifest = writer.finish(closing, &signing).await.map_err(anyhow::Error::from)?;
         self.note(context, async |tx| backups::written(tx, found.id.0, written(&manifest)).await).await?;
         Ok(manifest)
@@ -107,6 +112,7 @@ impl Work<'_> {
     ) -> Result<(), JobError> {
         writer.table(table, backup_rows::columns(snapshot, table).await?);
         let push = async |row: String| {
+            self.run.go_on()?;
             let pushed = writer.push(row).await;
             pushed.map_err(|error| JobError::Other(error.into()))
         };
@@ -123,16 +129,25 @@ impl Work<'_> {
         let mut snapshot = self.reading.snapshot(context).await?;
         let erased = backup_rows::erased_people(&mut snapshot).await?;
         snapshot.rollback().await?;
-        self.put_tombstones(context.tenant_id(), self.keeper.clock.now(), erased, &signing).await
+        let forgotten = self.put_tombstones(context, self.keeper.clock.now(), erased, &signing).await?;
+        if forgotten > 0 {
+            return Err(JobError::Refused(format!(
+                "{forgotten} people were erased of whom the database does not know it: if it was put back to an earlier \
+                 time, run `restore tombstones`, which erases them again"
+            )));
+        }
+        Ok(())
     }
 
+    /// Adds to the list of the erased in the store; how many of those on it the database does not know. Refused, and the
+    /// list left as it is, if it does not open.
     async fn put_tombstones(
         &self,
-        tenant: TenantId,
+        context: &TenantContext,
         taken_at: DateTime<Utc>,
         erased: Vec<ErasedPerson>,
         signing: &SigningKey,
-    ) -> Result<(), JobError> {
+    ) -> Result<u64, JobError> {
         let entries = erased.into_iter().map(|person| Tombstone {
             subject_digest: Hash(person.subject_digest),
             request_id: person.request_id,
@@ -142,9 +157,22 @@ impl Work<'_> {
             completed_at: person.completed_at,
             receipt: person.receipt,
         });
-        let tombstones = Tombstones { taken_at, entries: entries.collect() };
-        let kept = self.store.put_tombstones(tenant, &tombstones, signing).await;
-        Ok(kept.map_err(anyhow::Error::from)?)
+        let known = Tombstones { taken_at, entries: entries.collect() };
+        let (tenant, store) = (context.tenant_id(), &self.store);
+        let keys = self.keeper.store.with_tenant(context, signing_keys::public_keys).await?;
+        let keys: Vec<_> = keys.into_iter().map(|key| key.key).collect();
+        let mut put = store.put_tombstones(tenant, known.clone(), signing, &keys).await;
+        if matches!(put, Err(ReadError::Damage(_))) {
+            let keys = Box::pin(verifying(self.keeper, context)).await?;
+            put = store.put_tombstones(tenant, known, signing, &keys).await;
+        }
+        match put {
+            Ok(forgotten) => Ok(forgotten),
+            Err(ReadError::Damage(damage)) => Err(JobError::Refused(format!(
+                "{damage}; the list of the erased is left as it is: remove the file if the ones before it are whole"
+            ))),
+            Err(error) => Err(JobError::Other(error.into())),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::TimeDelta;
 use clap::Args;
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -29,6 +30,8 @@ use crate::run::Run;
 const NAME: &str = "backup";
 /// Tenants at a time. Each has a chunk in memory, plain, compressed and sealed.
 const TENANTS_AT_ONCE: usize = 4;
+/// How far clocks of keepers may differ.
+const CLOCKS_APART: TimeDelta = TimeDelta::hours(1);
 
 /// Its arguments.
 #[derive(Debug, Clone, Default, Args)]
@@ -48,6 +51,10 @@ pub struct Backup {
 impl Job for Backup {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn recorded_as(&self) -> &'static str {
+        if self.tenant.is_some() || !self.classes.is_empty() { "backup-part" } else { NAME }
     }
 
     async fn run(&self, keeper: &Keeper, run: &Run) -> Result<(), JobError> {
@@ -181,7 +188,8 @@ impl<'a> Work<'a> {
 /// sealed under. Where they are overdue the trail comes last, lest one that never finishes in time keeps them away.
 fn in_order(keeper: &Keeper, kept: &[CatalogueEntry]) -> [BackupClass; 3] {
     let class = BackupClass::Sessions;
-    let late = newest_sound(class, kept).is_none_or(|newest| age(keeper, newest) >= class.interval() / 2 * 3);
+    let late = newest_sound(keeper, class, kept)
+        .is_none_or(|newest| age(keeper, newest) >= class.interval() / 2 * 3);
     if late {
         [BackupClass::Preferences, BackupClass::Sessions, BackupClass::Audit]
     } else {
@@ -192,7 +200,7 @@ fn in_order(keeper: &Keeper, kept: &[CatalogueEntry]) -> [BackupClass; 3] {
 /// Whether the newest sound backup of the class is about as old as it may be: a run that begins a little earlier than
 /// that of yesterday makes one, and one that goes on where another was killed does not.
 fn is_due(keeper: &Keeper, class: BackupClass, kept: &[CatalogueEntry]) -> bool {
-    let newest = newest_sound(class, kept);
+    let newest = newest_sound(keeper, class, kept);
     newest.is_none_or(|newest| age(keeper, newest) >= class.interval() / 8 * 7)
 }
 
@@ -200,6 +208,14 @@ fn age(keeper: &Keeper, entry: &CatalogueEntry) -> Duration {
     (keeper.clock.now() - entry.taken_at).to_std().unwrap_or_default()
 }
 
-fn newest_sound(class: BackupClass, kept: &[CatalogueEntry]) -> Option<&CatalogueEntry> {
-    kept.iter().rfind(|entry| entry.class == class && entry.state == BackupState::Verified)
+/// One from the future, which a clock that was wrong left behind, is none: it would keep others from being made.
+fn newest_sound<'a>(
+    keeper: &Keeper,
+    class: BackupClass,
+    kept: &'a [CatalogueEntry],
+) -> Option<&'a CatalogueEntry> {
+    let latest = keeper.clock.now() + CLOCKS_APART;
+    kept.iter().rfind(|entry| {
+        entry.class == class && entry.state == BackupState::Verified && entry.taken_at <= latest
+    })
 }

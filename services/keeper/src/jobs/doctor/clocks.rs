@@ -26,7 +26,7 @@ impl Rooms<'_> {
             match store.live_replicas(LIVE_WITHIN).await {
                 Ok(replicas) => skews.extend(replicas.iter().map(|replica| {
                     let name = format!("replica {} ({})", replica.report.host, replica.report.id);
-                    (name, replica.clock_skew())
+                    (name, replica.report.clock_skew)
                 })),
                 Err(error) => return vec![Check::Clocks.failed(Chain(&error))],
             }

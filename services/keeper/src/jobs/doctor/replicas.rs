@@ -65,7 +65,9 @@ fn judged(replicas: &[Replica]) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
+    use std::time::Duration;
+
+    use chrono::{DateTime, TimeDelta};
     use stagedoor_storage::replicas::ReplicaReport;
     use uuid::Uuid;
 
@@ -80,8 +82,9 @@ mod tests {
             key_encryption_keys: vec![key],
             wraps_with: Some(key),
             pepper_versions: vec![1],
+            opened_key: Duration::from_mins(1),
             configuration_digest: [0; 32],
-            own_time: DateTime::UNIX_EPOCH,
+            clock_skew: TimeDelta::zero(),
         };
         change(&mut report);
         Replica { report, started_at: DateTime::UNIX_EPOCH, seen_at: DateTime::UNIX_EPOCH }

@@ -16,6 +16,9 @@ use crate::jobs::run_due::SCHEDULE;
 
 /// Runs that are looked at: more than two weeks of all jobs.
 const RUNS: i64 = 2_000;
+/// Jobs besides those of the schedule whose last run says how things stand. Who runs another one by hand, or a part, is
+/// told how it ended, and need not run it again.
+const BESIDES: [&str; 2] = ["retention", "run-due"];
 /// A run that was not heard of for so long was killed.
 const SILENT: Duration = Duration::from_mins(2);
 
@@ -31,7 +34,7 @@ impl Rooms<'_> {
     async fn look_at_runs(&self, store: &Store) -> Result<Vec<Finding>, StoreError> {
         let runs = store.keeper_runs(None, RUNS).await?;
         let mut last: BTreeMap<&str, &StoredRun> = BTreeMap::new();
-        for run in runs.iter().filter(|run| !run.dry_run && run.job != "doctor") {
+        for run in runs.iter().filter(|run| !run.dry_run && is_watched(&run.job)) {
             last.entry(&run.job).or_insert(run);
         }
         let mut found: Vec<_> = last.values().filter_map(|run| self.ended_badly(run)).collect();
@@ -83,4 +86,8 @@ impl Rooms<'_> {
     fn since(&self, then: DateTime<Utc>) -> Duration {
         (self.clock.now() - then).to_std().unwrap_or_default()
     }
+}
+
+fn is_watched(job: &str) -> bool {
+    BESIDES.contains(&job) || SCHEDULE.iter().any(|scheduled| scheduled.name == job)
 }

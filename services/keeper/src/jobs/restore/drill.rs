@@ -14,7 +14,7 @@ use stagedoor_domain::ids::uuid_v7;
 use stagedoor_domain::{BackupClass, TenantContext, TenantId};
 use stagedoor_storage::backup_rows::{columns, each_row};
 use stagedoor_storage::restore::{Loss, LossKind, RestoreOptions, find};
-use stagedoor_storage::scratch::{ScratchDatabase, drop_leftovers};
+use stagedoor_storage::scratch::{Scratch, ScratchDatabase, drop_leftovers};
 use stagedoor_storage::{Purpose, Store, StoreError, StoreOptions};
 
 use super::apply::{Done, Order, put_back};
@@ -58,11 +58,12 @@ impl Drill {
             secret(storage.owner_database_url.as_ref(), "storage.owner_database_url", "stagedoor_owner")?;
         let keeper_url =
             secret(storage.keeper_database_url.as_ref(), "storage.keeper_database_url", "stagedoor_keeper")?;
-        let left = drop_leftovers(&owner_url).await.context("storage.owner_database_url")?;
+        let left = drop_leftovers(&owner_url, Scratch::Drill, keeper.clock.now()).await;
+        let left = left.context("storage.owner_database_url")?;
         run.count("leftovers_dropped", left as u64);
         let id = uuid_v7(&*keeper.clock, &*keeper.entropy);
-        let scratch =
-            ScratchDatabase::create(&owner_url, id).await.context("making a database for the drill")?;
+        let scratch = ScratchDatabase::create(&owner_url, Scratch::Drill, id).await;
+        let scratch = scratch.context("making a database for the drill")?;
         let outcome = drill_in(&shelf, run, &scratch, &keeper_url, owners).await;
         let dropped = scratch.drop_it().await.context("dropping the database of the drill");
         outcome?;

@@ -9,6 +9,7 @@ use stagedoor_archive::{Found, Manifest, ReadError};
 use stagedoor_bootstrap::config::Config;
 use stagedoor_domain::TenantId;
 
+use crate::exit::Misconfigured;
 use crate::run::Answer;
 
 /// Its arguments.
@@ -23,7 +24,7 @@ impl List {
     /// Every backup, the tenants one after the other, each class from the newest on. A manifest is read and not yet
     /// believed: `verify` and a restore open it.
     pub(super) async fn answer(&self, config: &Config) -> anyhow::Result<Answer> {
-        let store = stagedoor_assembly::backup_store(config)?;
+        let store = stagedoor_assembly::backup_store(config).map_err(Misconfigured)?;
         let listing = store.list(None).await.context("backup.url")?;
         let mut found = listing.found;
         found.sort_by_key(|found| (found.tenant, found.class, std::cmp::Reverse(found.taken_at)));

@@ -26,6 +26,7 @@ use crate::run::{Answer, Run};
 pub use drill::Drill;
 pub use list::List;
 pub use tombstones::Tombstones;
+pub(super) use tombstones::verifying;
 
 /// Its arguments.
 #[derive(Debug, Clone, Args)]
@@ -117,6 +118,13 @@ impl Job for Restore {
         match self.command {
             Command::Drill(_) => "drill",
             _ => "restore",
+        }
+    }
+
+    fn recorded_as(&self) -> &'static str {
+        match &self.command {
+            Command::Drill(drill) if drill.tenant.is_some() => "drill-part",
+            _ => self.name(),
         }
     }
 

@@ -47,7 +47,8 @@ pub(super) struct Batch {
 
 impl<'a> Shelf<'a> {
     pub(super) fn open(keeper: &'a Keeper) -> Result<Self, JobError> {
-        Ok(Self { store: stagedoor_assembly::backup_store(&keeper.config)?, keeper })
+        let store = stagedoor_assembly::backup_store(&keeper.config);
+        Ok(Self { store: store.map_err(|error| JobError::misconfigured(&error))?, keeper })
     }
 
     /// The tenant of that name or id: one of the database, or one that only the store knows.
@@ -148,6 +149,15 @@ impl<'a> Shelf<'a> {
         Ok(Vec::new())
     }
 
+    /// The tenant's public keys: those of the database, and of the newest backup that opens, which may know later ones.
+    pub(super) async fn verifying(&self, owner: &Owner) -> Result<Vec<VerifyingKey>, JobError> {
+        let mut verifying = owner.verifying.clone();
+        for batch in self.newest_rows(owner, &["signing_keys"]).await? {
+            verifying.extend(batch.rows.iter().filter_map(|row| public_key(row)));
+        }
+        Ok(verifying)
+    }
+
     /// Who was erased, as far as the store knows; refused if it knows fewer than the newest backup says there were and the
     /// database does not make up for it.
     pub(super) async fn tombstones(&self, run: &Run, owner: &Owner) -> Result<Vec<Tombstone>, JobError> {
@@ -156,10 +166,7 @@ impl<'a> Shelf<'a> {
                 "the tenant was deleted by {at}; what was deleted does not come back"
             )));
         }
-        let mut verifying = owner.verifying.clone();
-        for batch in self.newest_rows(owner, &["signing_keys"]).await? {
-            verifying.extend(batch.rows.iter().filter_map(|row| public_key(row)));
-        }
+        let verifying = self.verifying(owner).await?;
         let stored = self.store.tombstones(owner.id, &verifying).await.map_err(of_read)?;
         let taken_at = stored.as_ref().map(|stored| stored.taken_at);
         let stored = stored.map(|tombstones| tombstones.entries).unwrap_or_default();

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use clap::Args;
 use stagedoor_audit::{AuditAction, AuditClient, AuditOpening};
+use stagedoor_crypto::VerifyingKey;
+use stagedoor_domain::TenantContext;
 use stagedoor_storage::restore::{erase_again, put_tombstones, suspend};
 use stagedoor_storage::{StoreError, TenantTransaction};
 
@@ -12,6 +14,18 @@ use super::shelf::{Shelf, of_read};
 use crate::jobs::JobError;
 use crate::keeper::Keeper;
 use crate::run::Run;
+
+/// Whose word counts for the list of a tenant's erased: keys of the database, and such as only backups know since the
+/// database was put back.
+pub(in crate::jobs) async fn verifying(
+    keeper: &Keeper,
+    context: &TenantContext,
+) -> Result<Vec<VerifyingKey>, JobError> {
+    let shelf = Shelf::open(keeper)?;
+    let tenant = Arc::new(context.tenant().clone());
+    let owner = shelf.owner_of(context.tenant_id(), Some(tenant)).await?;
+    shelf.verifying(&owner).await
+}
 
 /// Its arguments.
 #[derive(Debug, Clone, Default, Args)]

@@ -85,17 +85,37 @@ async fn empty(
 ) -> Result<(), JobError> {
     const NAME: &str = "audit_payloads_emptied";
     let before = first_kept(keeper, days(keeper, context, Retained::Audit));
-    let count = async |tx: &mut _| retention::count_audit_payloads(tx, (dropped, before)).await;
-    let old = keeper.store.with_tenant::<_, StoreError>(context, count).await?;
-    if old == 0 || run.dry_run() {
-        run.count(NAME, old);
+    let unfinished = async |tx: &mut _| retention::audit_days_not_emptied(tx, (dropped, before)).await;
+    let mut full = Vec::new();
+    run.count(NAME, 0);
+    for day in keeper.store.with_tenant::<_, StoreError>(context, unfinished).await? {
+        run.go_on()?;
+        let count = async |tx: &mut _| retention::count_audit_payloads(tx, day).await;
+        let payloads = keeper.store.with_tenant::<_, StoreError>(context, count).await?;
+        if run.dry_run() {
+            run.count(NAME, payloads);
+        } else if payloads > 0 {
+            full.push(day);
+        } else {
+            empty_some(keeper, context, day).await?;
+        }
+    }
+    if full.is_empty() {
         return Ok(());
     }
-    let empty = in_batches(run, NAME, async || {
-        let empty = async |tx: &mut _| retention::empty_audit_payloads(tx, before, BATCH).await;
-        keeper.store.with_tenant::<_, StoreError>(context, empty).await
-    });
+    let empty = async {
+        for day in full {
+            in_batches(run, NAME, async || empty_some(keeper, context, day).await).await?;
+        }
+        Ok(())
+    };
     keeper.audited(context, opening("audit_payloads"), empty).await
+}
+
+/// Of a day of which nothing is left this notes that.
+async fn empty_some(keeper: &Keeper, context: &TenantContext, day: NaiveDate) -> Result<u64, StoreError> {
+    let empty = async |tx: &mut _| retention::empty_audit_payloads(tx, day, BATCH).await;
+    keeper.store.with_tenant(context, empty).await
 }
 
 /// The first day that some tenant keeps: the most days that any of them wants.

@@ -37,6 +37,9 @@ use crate::run::Run;
 /// Between two looks at whether to stop while something is waited for.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// What looking at rotations is called: it can be done while keys are rotated.
+const STATUS: &str = "rotate-keys-status";
+
 /// Seconds; the kubelet brings a changed Secret within two minutes.
 const REPLICAS_WITHIN: u64 = 300;
 
@@ -125,11 +128,24 @@ impl Job for RotateKeys {
         "rotate-keys"
     }
 
+    fn recorded_as(&self) -> &'static str {
+        let whole = self.tenant.is_none() && matches!(self.layer, None | Some(LayerArgument::All));
+        match (self.status, whole) {
+            (true, _) => STATUS,
+            (false, true) => self.name(),
+            (false, false) => "rotate-keys-part",
+        }
+    }
+
+    fn lock(&self) -> &'static str {
+        if self.status { STATUS } else { self.name() }
+    }
+
     async fn run(&self, keeper: &Keeper, run: &Run) -> Result<(), JobError> {
         if self.status {
             return status::show(keeper, run, self.tenant.as_deref()).await;
         }
-        let plan = Plan::new(self, keeper);
+        let plan = Plan::new(self, keeper).await?;
         plan.tell(run);
         self.check_peppers(keeper, run, &plan).await?;
         if plan.has(Layer::KeyEncryption) {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use stagedoor_storage::StoreError;
 use stagedoor_storage::rotation::{Layer, Patience};
 
 use super::{LayerArgument, RotateKeys};
@@ -28,7 +29,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn new(arguments: &RotateKeys, keeper: &Keeper) -> Self {
+    pub(crate) async fn new(arguments: &RotateKeys, keeper: &Keeper) -> Result<Self, StoreError> {
         let compromised = arguments.compromised;
         let layers = match arguments.layer {
             None | Some(LayerArgument::All) => Layer::ALL.into(),
@@ -36,18 +37,15 @@ impl Plan {
         };
         let forced = arguments.layer.is_some();
         let age = TimeDelta::from_std(keeper.config.encryption.key_rotation()).unwrap_or(TimeDelta::MAX);
-        Self {
+        let remembered = keeper.store.longest_opened_key().await?.max(keeper.vault.memory());
+        Ok(Self {
             layers,
             forced,
             compromised,
             audit: arguments.audit,
-            patience: Patience {
-                settle: keeper.vault.memory() + IN_FLIGHT,
-                given_away: GIVEN_AWAY,
-                backups: true,
-            },
+            patience: Patience { settle: remembered + IN_FLIGHT, given_away: GIVEN_AWAY, backups: true },
             made_before: if forced { None } else { Some(keeper.clock.now() - age) },
-        }
+        })
     }
 
     pub(crate) fn has(&self, layer: Layer) -> bool {
