@@ -7,8 +7,6 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
 just check
-# The integration tests start it as a program.
-cargo build --locked -p stagedoor-keeper --bins
 cargo nextest run --workspace --locked --no-fail-fast "$@" 2>&1 | tee "$log"
 for suite in "conformance" "clients" "audit-verifier"; do
     just "$suite"

@@ -7,6 +7,7 @@ use std::time::Duration;
 use stagedoor_archive::{ArchiveReader, BackupStore, Class, Found, Trust};
 use stagedoor_assembly::{backup_store, keys};
 use stagedoor_audit::AuditView;
+use stagedoor_bootstrap::config::SecretUrl;
 use stagedoor_crypto::{KekProvider, SystemEntropy};
 use stagedoor_domain::{Clock, TenantId};
 use stagedoor_keeper::jobs::backup::{Backup, VerifyBackups};
@@ -217,10 +218,27 @@ async fn damage_is_found_and_the_next_backup_does_not_wait_for_its_day() {
 
     let mended = keep(&stage, &Backup::default()).await;
     assert_eq!((mended.ending, mended.count("backups_made")), (Ending::Succeeded, 2), "{mended}");
-    let keeper = stage.keeper_with(stage.keeper_config()).await;
-    let refused = keeper.execute(&Backup::default(), RunOptions::default()).await.unwrap();
-    keeper.finish().await.unwrap();
-    assert_eq!(refused.ending, Ending::Refused);
-    assert!(refused.to_string().contains("backup.url is not set; such as "), "{refused}");
     drop(ada);
+}
+
+#[tokio::test]
+async fn what_will_not_mend_itself_is_refused_and_what_may_is_tried_again() {
+    let stage = small_stage().await;
+    let other_role = SecretUrl::new(stage.postgres().url_for("stagedoor", "stagedoor_app"));
+    let away = SecretUrl::new("postgres://stagedoor_backup@127.0.0.1:1/stagedoor");
+    let with = |url: Option<&SecretUrl>| {
+        let mut config = config(&stage);
+        config.storage.backup_database_url = url.cloned();
+        config
+    };
+    for (config, ending, said) in [
+        (stage.keeper_config(), Ending::Refused, "backup.url is not set; such as "),
+        (with(None), Ending::Refused, "storage.backup_database_url is not set; such as "),
+        (with(Some(&other_role)), Ending::Refused, "connect as stagedoor_backup"),
+        (with(Some(&away)), Ending::Failed, "storage.backup_database_url"),
+    ] {
+        let ended = stage.keep_by(config, &Backup::default(), RunOptions::default()).await;
+        assert_eq!(ended.ending, ending, "{ended}");
+        assert!(ended.to_string().contains(said), "{ended}");
+    }
 }

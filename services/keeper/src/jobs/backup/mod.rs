@@ -15,7 +15,7 @@ use clap::Args;
 use futures_util::StreamExt;
 use futures_util::stream;
 use stagedoor_archive::BackupStore;
-use stagedoor_assembly::{backup_store, open_store};
+use stagedoor_assembly::{backup_store, database_url, open_store};
 use stagedoor_domain::error::Chain;
 use stagedoor_domain::{BackupClass, Tenant, TenantContext, TenantStatus};
 use stagedoor_storage::backups::{self, BackupState, CatalogueEntry};
@@ -24,6 +24,7 @@ use stagedoor_storage::{Purpose, Store, TenantTransaction};
 pub use checking::VerifyBackups;
 
 use super::{Job, JobError};
+use crate::exit;
 use crate::keeper::Keeper;
 use crate::run::Run;
 
@@ -119,9 +120,13 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     async fn open(keeper: &'a Keeper, run: &'a Run) -> Result<Self, JobError> {
-        let refused = |error: anyhow::Error| JobError::Refused(format!("{error:#}"));
-        let store = backup_store(&keeper.config).map_err(refused)?;
-        let reading = open_store(&keeper.config, Purpose::Backup).await.map_err(refused)?;
+        let misconfigured = |error: anyhow::Error| JobError::misconfigured(&error);
+        let store = backup_store(&keeper.config).map_err(misconfigured)?;
+        database_url(&keeper.config.storage, Purpose::Backup).map_err(misconfigured)?;
+        let reading = open_store(&keeper.config, Purpose::Backup).await.map_err(|error| {
+            // A database that is away comes back; a wrong role does not.
+            if exit::of(&error) == exit::USAGE { misconfigured(error) } else { error.into() }
+        })?;
         Ok(Self { keeper, run, store, reading })
     }
 
