@@ -67,7 +67,7 @@ async fn it_serves_and_ends_within_two_seconds_leaving_nothing_running() {
     let kept = demo.keep(&["--json", "run-due"]).await;
     assert_eq!(kept.code, Some(0), "{}{}", kept.output, kept.said);
     let read_back = demo.keep(&["--json", "restore", "list"]).await;
-    let backups = &read_back.lines()[0]["answer"]["backups"];
+    let backups = &read_back.lines()[0]["backups"];
     assert_eq!(backups.as_array().map(Vec::len), Some(3), "{}{}", read_back.output, read_back.said);
     let (status, said) = DemoProcess::refused(&data, &[]).await;
     assert!(!status.success() && said.contains("in use") && !said.contains("panicked"), "{said}");
