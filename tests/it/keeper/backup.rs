@@ -242,3 +242,26 @@ async fn what_will_not_mend_itself_is_refused_and_what_may_is_tried_again() {
         assert!(ended.to_string().contains(said), "{ended}");
     }
 }
+
+#[tokio::test]
+async fn what_lacks_its_manifest_for_a_while_is_kept() {
+    let stage = small_stage().await;
+    stage.inhabit("ada").await;
+    assert_eq!(keep(&stage, &Backup::default()).await.ending, Ending::Succeeded);
+    let store = backup_store(&config(&stage)).unwrap();
+    let found = in_store(&store).await;
+    let sessions = found.iter().find(|found| found.class == Class::Sessions).unwrap();
+    let manifest = folder(&stage).join(sessions.folder()).join("manifest.json");
+    let aside = stage.folder().join("aside");
+    std::fs::rename(&manifest, &aside).unwrap();
+    let missed = keep(&stage, &Backup::default()).await;
+    assert_eq!(
+        (missed.ending, missed.count("unfinished_cleared"), missed.count("backups_made")),
+        (Ending::Partly, 0, 1),
+        "another is made: {missed}"
+    );
+    std::fs::rename(&aside, &manifest).unwrap();
+    let back = keep(&stage, &VerifyBackups::default()).await;
+    assert_eq!((back.ending, back.count("backups_verified")), (Ending::Succeeded, 4), "{back}");
+    assert_eq!(catalogue(&stage).await, "audit verified 1\npreferences verified 1\nsessions verified 2");
+}

@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::json;
+use stagedoor_keeper::jobs::backup::Backup;
 use stagedoor_keeper::jobs::rotate_keys::{LayerArgument, RotateKeys};
 use stagedoor_keeper::{Ended, Ending, RunOptions};
 use stagedoor_storage::replicas::{LIVE_WITHIN, Replica};
 use stagedoor_testkit::{Client, GatewayProcess, Inhabited, Stage};
+
+use super::restore::config as backup_config;
 
 /// A folder that holds the stage's key as version 1.
 fn key_folder(stage: &Stage, name: &str) -> PathBuf {
@@ -197,6 +200,52 @@ async fn a_key_that_wraps_for_90_days_is_followed_by_another_without_being_asked
     assert_eq!((due.ending, due.count("key_versions_activated")), (Ending::Succeeded, 1), "{due}");
     assert_eq!(files(&folder), ["1.retired", "2"]);
     assert_ne!(wrapped_by(&stage).await, before);
+}
+
+#[tokio::test]
+async fn a_known_key_that_still_wraps_is_not_said_to_be_replaced() {
+    let stage = Stage::start().await;
+    stage.inhabit("ada").await;
+    let known = RotateKeys { layer: Some(LayerArgument::Kek), compromised: true, ..RotateKeys::default() };
+    let refused = stage.keep(&known).await;
+    assert_eq!(refused.ending, Ending::Refused, "no place for another is named: {refused}");
+    let later = stage.keep(&RotateKeys::default()).await;
+    assert_eq!(later.ending, Ending::Partly, "{later}");
+    assert!(
+        later.to_string().contains("tenant ada: the key-encryption key that is known still wraps"),
+        "{later}"
+    );
+    let state = "SELECT state || ' ' || compromised FROM key_rotations WHERE layer = 'kek'";
+    assert_eq!(stage.sql(state).await, "resealing true");
+}
+
+#[tokio::test]
+async fn a_key_stays_while_backups_that_the_catalogue_lost_may_need_it() {
+    let stage = Stage::start().await;
+    let folder = key_folder(&stage, "keys");
+    stage.inhabit("ada").await;
+    let config = || {
+        let mut config = backup_config(&stage);
+        config.encryption.key_file = None;
+        config.encryption.key_directory = Some(folder.clone());
+        config
+    };
+    let made = stage.keep_by(config(), &Backup::default(), RunOptions::default()).await;
+    assert_eq!((made.ending, made.count("backups_made")), (Ending::Succeeded, 3), "{made}");
+    stage.sql("DELETE FROM backups").await;
+    let job = RotateKeys { layer: Some(LayerArgument::Kek), replicas_within: 5, ..RotateKeys::default() };
+    let rotated = stage.keep_by(config(), &job, RunOptions::default()).await;
+    assert_eq!(rotated.ending, Ending::Partly, "{rotated}");
+    assert!(rotated.to_string().contains("3 backups in backup.url are not in the catalogue"), "{rotated}");
+    assert_eq!(files(&folder), ["1", "2"]);
+    let noted = stage.keep_by(config(), &Backup::default(), RunOptions::default()).await;
+    assert_eq!(noted.ending, Ending::Succeeded, "{noted}");
+    let later = stage.keep_by(config(), &RotateKeys::default(), RunOptions::default()).await;
+    assert_eq!(
+        (later.ending, files(&folder)),
+        (Ending::Succeeded, vec!["1".to_owned(), "2".to_owned()]),
+        "{later}"
+    );
 }
 
 /// Makes one folder like another: what is new before what is gone, so that there is no moment without a key.

@@ -21,7 +21,18 @@ impl Work<'_> {
         let listing = self.store.list(Some(context.tenant_id())).await.map_err(anyhow::Error::from)?;
         let kept = self.kept(context).await?;
         let states: BTreeMap<_, _> = kept.iter().map(|entry| (entry.id, entry.state)).collect();
-        let mut half: Vec<_> = listing.unfinished.into_iter().map(|unfinished| unfinished.0).collect();
+        let now = self.keeper.clock.now();
+        // Without a manifest is also a backup of which somebody is only just bringing the files back.
+        let is_half = |found: &Found| {
+            let age = (now - found.taken_at).to_std().unwrap_or_default();
+            match states.get(&found.id.0) {
+                Some(BackupState::Writing) => true,
+                Some(_) => age >= self.life(context, found.class),
+                None => age >= DAY,
+            }
+        };
+        let mut half: Vec<_> =
+            listing.unfinished.into_iter().map(|unfinished| unfinished.0).filter(is_half).collect();
         for entry in kept.iter().filter(|entry| entry.state == BackupState::Writing) {
             let is = |found: &Found| found.id.0 == entry.id;
             if !listing.found.iter().any(is) && !half.iter().any(is) {

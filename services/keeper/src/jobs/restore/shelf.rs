@@ -1,5 +1,6 @@
 //! The store of backups, as a restore sees it: whose backups there are, their rows, and who was erased.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::iter;
 use std::sync::Arc;
@@ -88,24 +89,25 @@ impl<'a> Shelf<'a> {
 
     async fn named_in_manifests(&self, slug: &str) -> Result<TenantId, JobError> {
         let listing = self.store.list(None).await.map_err(|error| of_read(error.into()))?;
-        let mut newest = BTreeMap::new();
+        let mut of_tenants: BTreeMap<_, Vec<Found>> = BTreeMap::new();
         for found in listing.found {
-            newest
-                .entry(found.tenant)
-                .and_modify(|known: &mut Found| {
-                    if found.taken_at > known.taken_at {
-                        *known = found.clone();
-                    }
-                })
-                .or_insert_with(|| found.clone());
+            of_tenants.entry(found.tenant).or_default().push(found);
         }
         let mut named = Vec::new();
-        for found in newest.values() {
-            match self.store.manifest(found).await {
-                Ok(manifest) if manifest.tenant_slug == slug => named.push(found.tenant),
-                // Another backup of the tenant may say it, but a damaged one names nobody: it is asked for by its id.
-                Ok(_) | Err(ReadError::Damage(_)) => {}
-                Err(error) => return Err(of_read(error)),
+        for (tenant, mut backups) in of_tenants {
+            backups.sort_by_key(|found| Reverse(found.taken_at));
+            for found in &backups {
+                match self.store.manifest(found).await {
+                    Ok(manifest) => {
+                        if manifest.tenant_slug == slug {
+                            named.push(tenant);
+                        }
+                        break;
+                    }
+                    // An older one says it too.
+                    Err(ReadError::Damage(_)) => {}
+                    Err(error) => return Err(of_read(error)),
+                }
             }
         }
         match named[..] {

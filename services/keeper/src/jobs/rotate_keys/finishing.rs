@@ -56,8 +56,31 @@ impl Rotator<'_> {
         for layer in [Layer::Tenant, Layer::Subject] {
             self.close(context, layer, data_done, &counts).await?;
         }
-        self.close(context, Layer::KeyEncryption, true, &RotationCounts::new()).await?;
+        if !self.known_key_wraps(context).await? {
+            self.close(context, Layer::KeyEncryption, true, &RotationCounts::new()).await?;
+        }
         self.close(context, Layer::Signing, left == 0, &RotationCounts::new()).await
+    }
+
+    /// Whether the key-encryption key that this tenant's rotation is to replace, because it is known, wraps all the same.
+    async fn known_key_wraps(&self, context: &TenantContext) -> Result<bool, JobError> {
+        let vault = &self.keeper.vault;
+        let rotations = rotation::list(vault, context).await?;
+        let known = rotations.iter().any(|rotation| {
+            rotation.layer == Layer::KeyEncryption
+                && rotation.state != RotationState::Done
+                && rotation.compromised
+                && rotation.replaces.is_some()
+                && rotation.replaces == vault.wraps_with()
+        });
+        if known {
+            self.run.failed(
+                format_args!("tenant {}", context.tenant().slug),
+                "the key-encryption key that is known still wraps: name the place where the next version can be made \
+                 (--kubernetes-secret, --key-directory), or put it there",
+            );
+        }
+        Ok(known)
     }
 
     /// Whether a replica may still hold what it sealed under an old key; said once.

@@ -20,7 +20,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::{Args, ValueEnum};
+use stagedoor_assembly::backup_store;
 use stagedoor_domain::TenantId;
+use stagedoor_domain::error::Chain;
+use stagedoor_storage::StoreError;
 use stagedoor_storage::backups;
 use stagedoor_storage::replicas::LIVE_WITHIN;
 use stagedoor_storage::rotation::Layer;
@@ -203,6 +206,32 @@ impl Rotator<'_> {
     }
 }
 
+/// Why nobody can say which key-encryption keys the backups need: the catalogue goes with a tenant's rows, and what is
+/// stored is then all there is of the tenant.
+async fn unknown_backups(keeper: &Keeper) -> Result<Option<String>, JobError> {
+    if keeper.config.backup.url.is_none() {
+        return Ok(None);
+    }
+    let store = backup_store(&keeper.config).map_err(|error| JobError::misconfigured(&error))?;
+    let listing = match store.list(None).await {
+        Ok(listing) => listing,
+        Err(error) => return Ok(Some(format!("backup.url cannot be read: {}", Chain(&error)))),
+    };
+    let mut known = BTreeSet::new();
+    for tenant in keeper.tenants().await? {
+        let context = keeper.context(tenant, "rotate-keys");
+        let kept = keeper.store.with_tenant::<_, StoreError>(&context, backups::kept).await?;
+        known.extend(kept.into_iter().map(|entry| entry.id));
+    }
+    let unknown: Vec<_> = listing.found.iter().filter(|found| !known.contains(&found.id.0)).collect();
+    let Some(first) = unknown.first() else { return Ok(None) };
+    Ok(Some(format!(
+        "{} backups in backup.url are not in the catalogue, such as {first}: `backup` notes those of tenants that are \
+         here; others have to be restored, or removed, first",
+        unknown.len()
+    )))
+}
+
 impl RotateKeys {
     /// Sees to it that another key-encryption key wraps than the one that is to be replaced, if one is.
     async fn replace_key_encryption_key(
@@ -274,8 +303,16 @@ impl RotateKeys {
 
     async fn retire(&self, keeper: &Keeper, run: &Run) -> Result<(), JobError> {
         let patience = Duration::from_secs(self.replicas_within);
+        let place = self.place(keeper)?;
+        if place.is_none() {
+            return Ok(());
+        }
+        if let Some(why) = unknown_backups(keeper).await? {
+            run.failed("no version of the key-encryption key is retired", why);
+            return Ok(());
+        }
         let used = backups::key_encryption_keys_in_use(&keeper.store).await?;
-        match self.place(keeper)? {
+        match place {
             Some(Place::Folder(folder)) => {
                 KeyVersions { files: &folder, patience }.retire(keeper, run, &used).await?;
             }
