@@ -10,6 +10,14 @@ default:
 demo *ARGS:
     @exec cargo run --locked -p stagedoor-gateway --bin stagedoor -- demo "$@"
 
+# The command line of operators: ./dev ctl --server URL --key-file FILE tenants list.
+ctl *ARGS:
+    @exec cargo run --quiet --locked -p stagedoor-ctl -- "$@"
+
+# Writes docs/admin-api.md anew, from the comments in proto/stagedoor/admin.
+reference:
+    @page=$(cargo run --quiet --locked -p stagedoor-ctl -- reference) && printf '%s\n' "$page" > docs/admin-api.md
+
 # The keeper's jobs; the demo says which configuration is its own: ./dev keeper --config FILE run-due.
 keeper *ARGS:
     @exec cargo run --quiet --locked -p stagedoor-keeper -- "$@"
@@ -41,6 +49,10 @@ conformance *REVISION:
 # Real MCP clients against a running gateway.
 clients:
     @exec tests/clients/run.sh
+
+# Signing in with tokens of an independent authorization server, by hand and as the official client does it.
+oauth:
+    @exec tests/oauth/run.sh
 
 # The tour of docs/tour.md once more, with real clients; fails if it differs. --write makes the page anew.
 tour *ARGS:

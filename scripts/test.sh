@@ -8,7 +8,7 @@ trap 'rm -f "$log"' EXIT
 
 just check
 cargo nextest run --workspace --locked --no-fail-fast "$@" 2>&1 | tee "$log"
-for suite in "conformance" "clients" "audit-verifier"; do
+for suite in "conformance" "clients" "oauth" "audit-verifier"; do
     just "$suite"
 done
 echo

@@ -128,7 +128,15 @@ async fn keys_that_do_not_work_all_look_the_same() {
         assert_eq!(answer.header("content-type"), Some("application/problem+json"));
         let challenge = answer.header("www-authenticate").unwrap().to_owned();
         assert!(challenge.contains("Bearer") && challenge.contains("catalog:read"), "{challenge}");
-        answers.push((answer.text(), challenge));
+        // Each names its own endpoint, and who brings no key is not told that it is wrong; nothing else differs.
+        let metadata = format!(
+            ", resource_metadata=\"http://{}/.well-known/oauth-protected-resource/t/{slug}/mcp\"",
+            gateway.address()
+        );
+        assert!(challenge.contains(&metadata), "{slug}: {challenge}");
+        assert_eq!(challenge.contains("error=\"invalid_token\""), key.is_some(), "{key:?}: {challenge}");
+        let same = challenge.replace(&metadata, "").replace(", error=\"invalid_token\"", "");
+        answers.push((answer.text(), same));
     }
     answers.dedup();
     assert_eq!(answers.len(), 1, "the answers tell the reasons apart: {answers:?}");

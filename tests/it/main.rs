@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops, helpers included")]
 
 mod account_tools;
+mod admin;
+mod agent_keys;
 mod audit_commands;
 mod audit_log_size;
 mod audit_query;
@@ -11,6 +13,7 @@ mod bad_input;
 mod cached_calls;
 mod concurrency;
 mod consents;
+mod ctl;
 mod dedupe_jobs;
 mod demo;
 mod error_codes;
@@ -28,6 +31,7 @@ mod limits_hot_reload;
 mod linking;
 mod music;
 mod narrowing;
+mod oauth;
 mod playback;
 mod playlist_again;
 mod playlist_memory;
@@ -50,6 +54,8 @@ mod sessions;
 mod slow_clients;
 mod tasks;
 mod tools;
+mod tools_by_scope;
 mod transfer;
+mod usage;
 mod violations;
 mod warm_up;

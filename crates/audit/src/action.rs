@@ -59,6 +59,14 @@ pub enum AuditAction {
     Backup,
     /// A backup was removed because its time was over.
     BackupRemove,
+    /// A person was added whom a token named, as its issuer may.
+    PersonAdd,
+    /// A key was found in public, reported, and revoked.
+    KeyLeaked,
+    /// An admin looked at something; the resource's kind is the RPC.
+    AdminRead,
+    /// An admin changed something; the resource's kind is the RPC.
+    AdminWrite,
 }
 
 impl AuditAction {
@@ -92,6 +100,10 @@ impl AuditAction {
             Self::Restore => "restore",
             Self::Backup => "backup",
             Self::BackupRemove => "backup_remove",
+            Self::PersonAdd => "person_add",
+            Self::KeyLeaked => "key_leaked",
+            Self::AdminRead => "admin_read",
+            Self::AdminWrite => "admin_write",
         }
     }
 
@@ -102,7 +114,9 @@ impl AuditAction {
                 AuditClass::Synchronous
             }
             Self::Tool(tool) if !tool.writes() => AuditClass::Deferred,
-            Self::Request | Self::CacheRefresh | Self::CachePrefetch => AuditClass::Deferred,
+            Self::Request | Self::CacheRefresh | Self::CachePrefetch | Self::AdminRead => {
+                AuditClass::Deferred
+            }
             _ => AuditClass::Synchronous,
         }
     }
@@ -125,8 +139,10 @@ impl AuditAction {
             | Self::LinkComplete
             | Self::SessionHijack
             | Self::KeyRotation
+            | Self::KeyLeaked
             | Self::DeviceNew
-            | Self::DevicesExceeded => "auth",
+            | Self::DevicesExceeded
+            | Self::PersonAdd => "auth",
             Self::Tool(_)
             | Self::SessionOpen
             | Self::SessionRotate
@@ -143,7 +159,9 @@ impl AuditAction {
             | Self::Retention
             | Self::Restore
             | Self::Backup
-            | Self::BackupRemove => "data_access",
+            | Self::BackupRemove
+            | Self::AdminRead
+            | Self::AdminWrite => "data_access",
         }
     }
 }

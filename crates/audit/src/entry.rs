@@ -4,8 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use stagedoor_domain::SessionId;
 use stagedoor_domain::error::Chain;
+use stagedoor_domain::{Clock, ErrorCode, SessionId};
 use tokio::sync::mpsc;
 
 use crate::action::AuditClass;
@@ -68,6 +68,25 @@ impl AuditEntry {
         if let State::Open(event) = &mut self.state {
             event.session = Some(session);
         }
+    }
+
+    /// Does `work` and closes the record by how it ended: what operators and the keeper do has no code of its own.
+    pub async fn during<T, E>(
+        self,
+        clock: &dyn Clock,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let started = clock.elapsed();
+        let done = work.await;
+        let error = done.is_err().then_some(ErrorCode::Internal);
+        self.close(AuditOutcome {
+            error,
+            response_code: error.map_or(200, ErrorCode::http_status),
+            duration: clock.elapsed().saturating_sub(started),
+            cached: false,
+        })
+        .await;
+        done
     }
 
     /// Closes the record. Class A waits for the database; if that fails, the effect stands and the record goes to

@@ -24,6 +24,12 @@ pub(crate) enum Item<'a> {
     Head(NaiveDate, i64, &'a [u8]),
 }
 
+/// Where what a walk meets goes. A trait, and no closure: of a closure the compiler cannot tell that its futures may move
+/// between threads, which who streams an export needs.
+pub(crate) trait Visitor<E>: Send {
+    fn item(&mut self, item: Item<'_>) -> impl Future<Output = Result<(), E>> + Send;
+}
+
 /// A walk over a tenant's days, as far as they had come when it began.
 pub(crate) struct Walk<'a> {
     vault: &'a KeyVault,
@@ -55,23 +61,20 @@ impl<'a> Walk<'a> {
         self.span
     }
 
-    /// Walks, handing everything to `sink`.
-    pub(crate) async fn run<E: From<StoreError>>(
-        mut self,
-        mut sink: impl AsyncFnMut(Item<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
+    /// Walks, handing everything to `visitor`.
+    pub(crate) async fn run<E: From<StoreError>>(mut self, visitor: &mut impl Visitor<E>) -> Result<(), E> {
         for day in self.days.iter() {
             let head = self.heads.pop_front_if(|head| head.day == day);
-            self.walk_day(day, head, &mut sink).await?;
+            self.walk_day(day, head, visitor).await?;
         }
-        self.walk_others(&mut sink).await
+        self.walk_others(visitor).await
     }
 
     async fn walk_day<E: From<StoreError>>(
         &self,
         day: NaiveDate,
         head: Option<ChainHead>,
-        sink: &mut impl AsyncFnMut(Item<'_>) -> Result<(), E>,
+        visitor: &mut impl Visitor<E>,
     ) -> Result<(), E> {
         let length = head.as_ref().map_or(0, |head| head.seq);
         let mut checkpoints =
@@ -85,16 +88,16 @@ impl<'a> Walk<'a> {
                 if seq > length {
                     // Either appended since, or never covered by the head; only a head that moved on tells.
                     if self.head_now(day).await?.is_none_or(|now| now < seq) {
-                        sink(Item::Record(day, view)).await?;
+                        visitor.item(Item::Record(day, view)).await?;
                     }
                     break 'records;
                 }
                 while let Some(checkpoint) = checkpoints.next_up_to(seq - 1).await? {
-                    sink(Item::Checkpoint(&checkpoint)).await?;
+                    visitor.item(Item::Checkpoint(&checkpoint)).await?;
                 }
-                sink(Item::Record(day, view)).await?;
+                visitor.item(Item::Record(day, view)).await?;
                 while let Some(checkpoint) = checkpoints.next_up_to(seq).await? {
-                    sink(Item::Checkpoint(&checkpoint)).await?;
+                    visitor.item(Item::Checkpoint(&checkpoint)).await?;
                 }
             }
             if last {
@@ -102,19 +105,16 @@ impl<'a> Walk<'a> {
             }
         }
         while let Some(checkpoint) = checkpoints.next_up_to(i64::MAX).await? {
-            sink(Item::Checkpoint(&checkpoint)).await?;
+            visitor.item(Item::Checkpoint(&checkpoint)).await?;
         }
         match &head {
-            Some(head) => sink(Item::Head(day, head.seq, &head.hash)).await,
-            None => sink(Item::Head(day, 0, &genesis(self.context.tenant_id(), day))).await,
+            Some(head) => visitor.item(Item::Head(day, head.seq, &head.hash)).await,
+            None => visitor.item(Item::Head(day, 0, &genesis(self.context.tenant_id(), day))).await,
         }
     }
 
     /// Checkpoints of other days whose numbers lie between those of these days, or next to them.
-    async fn walk_others<E: From<StoreError>>(
-        &self,
-        sink: &mut impl AsyncFnMut(Item<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
+    async fn walk_others<E: From<StoreError>>(&self, visitor: &mut impl Visitor<E>) -> Result<(), E> {
         let Some((first, last)) = self.span else { return Ok(()) };
         let mut number = first - 1;
         while number < last {
@@ -124,7 +124,7 @@ impl<'a> Walk<'a> {
             let others =
                 page.iter().filter(|stored| stored.number <= last && !self.days.contains(stored.day));
             for stored in others {
-                sink(Item::Checkpoint(&Checkpoint::of(self.context.tenant_id(), stored))).await?;
+                visitor.item(Item::Checkpoint(&Checkpoint::of(self.context.tenant_id(), stored))).await?;
             }
             number = end;
         }

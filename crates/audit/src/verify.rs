@@ -12,7 +12,7 @@ use crate::checkpoint::{ArchiveError, Checkpoint, CheckpointArchive};
 use crate::days::DayRange;
 use crate::report::{AuditFault, FaultKind, VerificationReport};
 use crate::retained::{self, Parted};
-use crate::stored::{Item, Walk, link};
+use crate::stored::{Item, Visitor, Walk, link};
 
 /// Checkpoints of one query.
 const PAGE: i64 = 500;
@@ -155,16 +155,19 @@ async fn check(
 ) -> Result<VerificationReport, StoreError> {
     let walk = Walk::begin(vault, context, days).await?;
     let mut check = TrailCheck::new(context.tenant_id(), days, keys, walk.span());
-    walk.run(async |item: Item<'_>| {
-        match item {
-            Item::Record(day, view) => check.record(day, &link(view)),
-            Item::Checkpoint(checkpoint) => check.checkpoint(checkpoint),
-            Item::Head(day, seq, hash) => check.head(day, seq, hash),
-        }
-        Ok::<_, StoreError>(())
-    })
-    .await?;
+    walk.run(&mut check).await?;
     Ok(check.end())
+}
+
+impl Visitor<StoreError> for TrailCheck {
+    async fn item(&mut self, item: Item<'_>) -> Result<(), StoreError> {
+        match item {
+            Item::Record(day, view) => self.record(day, &link(view)),
+            Item::Checkpoint(checkpoint) => self.checkpoint(checkpoint),
+            Item::Head(day, seq, hash) => self.head(day, seq, hash),
+        }
+        Ok(())
+    }
 }
 
 /// The tenant's last checkpoint must be the one that its line is noted to end with.

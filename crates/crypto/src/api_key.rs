@@ -1,8 +1,8 @@
-//! API keys of agents (DESIGN §3): their text form, the checksum that spares a look-up, and the digest that is
-//! stored. Who a key belongs to and whether it was revoked is for storage and the gateway.
+//! API keys of agents and of the admin API (DESIGN §3): their text form, the checksum that spares a look-up, and the
+//! digest that is stored. Who a key belongs to and whether it was revoked is for storage and the gateway.
 //!
-//! `sd_live_` or `sd_test_`, id (12), `_`, secret (43 digits of base 62 for 256 bits), check (6 digits of the
-//! CRC-32 of all before): 70 characters.
+//! `sd_live_`, `sd_test_` or `sd_admin_`, id (12), `_`, secret (43 digits of base 62 for 256 bits), check (6 digits of
+//! the CRC-32 of all before): 70 or 71 characters.
 
 use std::fmt;
 
@@ -13,25 +13,33 @@ use crate::base62;
 use crate::digest::{SHA256_LENGTH, constant_time_eq, hmac_sha256};
 use crate::pepper::Peppers;
 
-const ID: std::ops::Range<usize> = 8..20;
-const SEPARATOR: usize = 20;
-const SECRET: std::ops::Range<usize> = 21..64;
-const LENGTH: usize = 70;
+// Counted from the end of the prefix.
+const ID: std::ops::Range<usize> = 0..12;
+const SEPARATOR: usize = 12;
+const SECRET: std::ops::Range<usize> = 13..56;
+const CHECK: std::ops::Range<usize> = 56..62;
+/// The longest key.
+const LENGTH: usize = 9 + CHECK.end;
 
-/// Whether a key is for real use; both are equally secret.
+/// What a key is for; all are equally secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyMode {
-    /// `sd_live_`
+    /// `sd_live_`: an agent's.
     Live,
-    /// `sd_test_`
+    /// `sd_test_`: an agent's that is being tried out.
     Test,
+    /// `sd_admin_`: the admin API's, which no agent's endpoint takes.
+    Admin,
 }
 
 impl KeyMode {
-    const fn prefix(self) -> &'static [u8; 8] {
+    const ALL: [Self; 3] = [Self::Live, Self::Test, Self::Admin];
+
+    const fn prefix(self) -> &'static [u8] {
         match self {
             Self::Live => b"sd_live_",
             Self::Test => b"sd_test_",
+            Self::Admin => b"sd_admin_",
         }
     }
 }
@@ -66,36 +74,58 @@ pub struct ApiKeyDigest {
 impl PlainApiKey {
     /// A new key with 256 bits of secret.
     pub fn generate(entropy: &dyn Entropy, mode: KeyMode) -> Self {
-        let mut text = Zeroizing::new([b'_'; LENGTH]);
-        text[..8].copy_from_slice(mode.prefix());
         // 128 bits on 12 digits: the id is the remainder, even to within 2^-56.
         let mut id = [0_u8; 16];
         entropy.fill(&mut id);
-        base62::encode_bytes(&mut id, &mut text[ID]);
+        Self::generate_as(entropy, mode, id)
+    }
+
+    /// The same with an id that is told by 16 bytes which are at random, such as a digest's: so that whoever makes it twice
+    /// for one request finds the first.
+    pub fn generate_as(entropy: &dyn Entropy, mode: KeyMode, mut id: [u8; 16]) -> Self {
+        let mut text = Zeroizing::new([b'_'; LENGTH]);
+        let (prefix, rest) = text.split_at_mut(mode.prefix().len());
+        prefix.copy_from_slice(mode.prefix());
+        base62::encode_bytes(&mut id, &mut rest[ID]);
         let mut secret = Zeroizing::new([0_u8; 32]);
         entropy.fill(secret.as_mut_slice());
-        base62::encode_bytes(secret.as_mut_slice(), &mut text[SECRET]);
-        let check = base62::encode_u32(crc32fast::hash(&text[..SECRET.end]));
-        text[SECRET.end..].copy_from_slice(&check);
-        Self { id: id_of(&text), text, mode }
+        base62::encode_bytes(secret.as_mut_slice(), &mut rest[SECRET]);
+        let id = id_of(rest);
+        let check = mode.prefix().len() + CHECK.start;
+        let digits = base62::encode_u32(crc32fast::hash(&text[..check]));
+        text[check..check + digits.len()].copy_from_slice(&digits);
+        Self { text, id, mode }
+    }
+
+    /// The id of a key that [`Self::generate_as`] makes of these bytes.
+    #[expect(clippy::missing_panics_doc, reason = "it cannot: the digits are letters and digits")]
+    pub fn id_of(mut id: [u8; 16]) -> ApiKeyId {
+        let mut digits = [0_u8; 12];
+        base62::encode_bytes(&mut id, &mut digits);
+        let id = std::str::from_utf8(&digits).expect("digits of base 62 are ASCII");
+        id.parse().expect("digits of base 62 are letters and digits")
     }
 
     /// The key in `text`. A text that is no key costs neither an allocation nor a look-up.
     pub fn parse(text: &str) -> Result<Self, ApiKeyParseError> {
-        let bytes: &[u8; LENGTH] = text.as_bytes().try_into().map_err(|_| ApiKeyParseError::Form)?;
-        let mode = match &bytes[..8] {
-            prefix if prefix == KeyMode::Live.prefix() => KeyMode::Live,
-            prefix if prefix == KeyMode::Test.prefix() => KeyMode::Test,
-            _ => return Err(ApiKeyParseError::Form),
-        };
-        let digits = |range: std::ops::Range<usize>| bytes[range].iter().all(u8::is_ascii_alphanumeric);
-        if bytes[SEPARATOR] != b'_' || !digits(ID) || !digits(SECRET.start..LENGTH) {
+        let text = text.as_bytes();
+        let of_mode = |mode: &KeyMode| text.strip_prefix(mode.prefix()).map(|rest| (*mode, rest));
+        let (mode, rest) = KeyMode::ALL.iter().find_map(of_mode).ok_or(ApiKeyParseError::Form)?;
+        let digits = |range: std::ops::Range<usize>| rest[range].iter().all(u8::is_ascii_alphanumeric);
+        if rest.len() != CHECK.end
+            || rest[SEPARATOR] != b'_'
+            || !digits(ID)
+            || !digits(SECRET.start..CHECK.end)
+        {
             return Err(ApiKeyParseError::Form);
         }
-        if base62::encode_u32(crc32fast::hash(&bytes[..SECRET.end])) != bytes[SECRET.end..] {
+        let check = text.len() - CHECK.len();
+        if base62::encode_u32(crc32fast::hash(&text[..check])) != text[check..] {
             return Err(ApiKeyParseError::Checksum);
         }
-        Ok(Self { id: id_of(bytes), text: Zeroizing::new(*bytes), mode })
+        let mut whole = Zeroizing::new([b'_'; LENGTH]);
+        whole[..text.len()].copy_from_slice(text);
+        Ok(Self { id: id_of(rest), text: whole, mode })
     }
 
     /// The public part, by which the key is looked up.
@@ -111,7 +141,7 @@ impl PlainApiKey {
     /// The digest to store, under the newest pepper.
     pub fn digest(&self, peppers: &Peppers) -> ApiKeyDigest {
         let (pepper_version, pepper) = peppers.newest();
-        ApiKeyDigest { pepper_version, hmac: hmac_sha256(pepper, self.text.as_slice()) }
+        ApiKeyDigest { pepper_version, hmac: hmac_sha256(pepper, self.bytes()) }
     }
 
     /// Whether this is the key that `stored` was made from, in constant time. `false` also if the pepper that
@@ -119,18 +149,23 @@ impl PlainApiKey {
     pub fn verify(&self, stored: &ApiKeyDigest, peppers: &Peppers) -> bool {
         peppers
             .get(stored.pepper_version)
-            .is_some_and(|pepper| constant_time_eq(&hmac_sha256(pepper, self.text.as_slice()), &stored.hmac))
+            .is_some_and(|pepper| constant_time_eq(&hmac_sha256(pepper, self.bytes()), &stored.hmac))
     }
 
     /// The whole text, to be shown once to the one who made the key.
     #[expect(clippy::missing_panics_doc, reason = "it cannot: a key is ASCII by construction")]
     pub fn expose_secret(&self) -> &str {
-        std::str::from_utf8(self.text.as_slice()).expect("a key is ASCII by construction")
+        std::str::from_utf8(self.bytes()).expect("a key is ASCII by construction")
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.text[..self.mode.prefix().len() + CHECK.end]
     }
 }
 
-fn id_of(text: &[u8; LENGTH]) -> ApiKeyId {
-    let id = std::str::from_utf8(&text[ID]).expect("the id was checked to be ASCII");
+/// The id of a key without its prefix.
+fn id_of(rest: &[u8]) -> ApiKeyId {
+    let id = std::str::from_utf8(&rest[ID]).expect("the id was checked to be ASCII");
     id.parse().expect("the id was checked to be letters and digits")
 }
 
@@ -160,25 +195,43 @@ mod tests {
 
     #[test]
     fn a_generated_key_parses_back() {
-        for mode in [KeyMode::Live, KeyMode::Test] {
+        for mode in KeyMode::ALL {
             let key = PlainApiKey::generate(&SystemEntropy, mode);
             let again = PlainApiKey::parse(key.expose_secret()).unwrap();
             assert_eq!((again.id(), again.mode()), (key.id(), mode));
-            assert_eq!(again.expose_secret().len(), 70);
-            assert!(!format!("{key:?}").contains(&key.expose_secret()[SECRET]));
+            assert_eq!(again.expose_secret(), key.expose_secret());
+            let secret = &key.expose_secret()[mode.prefix().len()..][SECRET];
+            assert!(!format!("{key:?}").contains(secret));
         }
     }
 
     #[test]
+    fn an_id_may_be_told_and_the_secret_is_another_each_time() {
+        let one = PlainApiKey::generate_as(&SystemEntropy, KeyMode::Admin, [7; 16]);
+        let other = PlainApiKey::generate_as(&SystemEntropy, KeyMode::Admin, [7; 16]);
+        assert_eq!((one.id(), other.id()), (&PlainApiKey::id_of([7; 16]), &PlainApiKey::id_of([7; 16])));
+        assert_ne!(one.expose_secret(), other.expose_secret());
+        assert_ne!(PlainApiKey::id_of([8; 16]), PlainApiKey::id_of([7; 16]));
+        assert!(PlainApiKey::parse(one.expose_secret()).is_ok());
+    }
+
+    #[test]
     fn every_single_mistyped_character_is_found() {
-        let key = PlainApiKey::generate(&SystemEntropy, KeyMode::Test);
-        for position in 0..LENGTH {
-            let mut text = key.expose_secret().to_owned().into_bytes();
-            text[position] = if text[position] == b'a' { b'b' } else { b'a' };
-            assert!(PlainApiKey::parse(std::str::from_utf8(&text).unwrap()).is_err(), "position {position}");
-        }
-        for text in ["", "sd_live_", &key.expose_secret()[..69], "é"] {
-            assert_eq!(PlainApiKey::parse(text).unwrap_err(), ApiKeyParseError::Form);
+        for mode in KeyMode::ALL {
+            let key = PlainApiKey::generate(&SystemEntropy, mode);
+            let whole = key.expose_secret();
+            for position in 0..whole.len() {
+                let mut text = whole.to_owned().into_bytes();
+                text[position] = if text[position] == b'a' { b'b' } else { b'a' };
+                assert!(
+                    PlainApiKey::parse(std::str::from_utf8(&text).unwrap()).is_err(),
+                    "position {position}"
+                );
+            }
+            let longer = format!("{whole}0");
+            for text in ["", "sd_live_", "sd_admin_", &whole[..whole.len() - 1], &longer, "é"] {
+                assert_eq!(PlainApiKey::parse(text).unwrap_err(), ApiKeyParseError::Form);
+            }
         }
     }
 
@@ -189,7 +242,7 @@ mod tests {
         let mut text = *b"sd_live_000000000000_0000000000000000000000000000000000000000000000000";
         let digits = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
         for _ in 0..1_000_000 {
-            for position in (ID.start..LENGTH).filter(|position| *position != SEPARATOR) {
+            for position in (8..text.len()).filter(|position| *position != 8 + SEPARATOR) {
                 state ^= state << 13;
                 state ^= state >> 7;
                 state ^= state << 17;

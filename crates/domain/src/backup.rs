@@ -42,6 +42,7 @@ impl BackupClass {
                 "data_keys",
                 "signing_keys",
                 "provider_apps",
+                "issuers",
                 "api_keys",
                 "linked_accounts",
                 "provider_sessions",
@@ -82,9 +83,12 @@ pub const NOT_BACKED_UP: &[(&str, &str)] = &[
     ("idempotency_keys", "calls of the last day: what they did is not undone by a restore"),
     ("job_parts", "belong to jobs"),
     ("jobs", "work under way, whose steps the services have seen: begun again, it would be done twice"),
+    ("admin_creates", "digests of a day, against making something twice"),
     ("key_rotations", "a rotation under way begins again"),
     ("limit_violations", "counts of refused calls, of a month at most"),
     ("link_attempts", "minutes old, and a browser's half of each is lost anyway"),
+    ("usage_minutes", "counts of two days, of which hours and days have the sums"),
+    ("usage_rollups", "counts of calls, of a month by default: nothing that is done depends on them"),
     ("metric_rollups", "how much there was of what: sums that nobody's data is in"),
 ];
 

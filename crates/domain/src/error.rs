@@ -49,6 +49,16 @@ error_codes! {
     MethodNotAllowed = "method_not_allowed", 405;
     /// No such path.
     NotFound = "not_found", 404;
+    /// No such tenant, person, key or other object; or one that this admin may not know of.
+    ObjectUnknown = "object_unknown", 404;
+    /// There is one of that name, id or kind already.
+    AlreadyExists = "already_exists", 409;
+    /// The object was changed since the caller saw it: its etag is another now.
+    EtagMismatch = "etag_mismatch", 409;
+    /// Things are not as the request needs them to be; the message says what has to be different first.
+    NotInState = "not_in_state", 409;
+    /// The admin's role may not do that, or not in this tenant.
+    PermissionDenied = "permission_denied", 403;
     /// A header contradicts the body.
     HeaderMismatch = "header_mismatch", 400;
     /// `params._meta` lacks a member that the revision requires, or has a wrong one.
@@ -153,6 +163,8 @@ error_codes! {
     Overloaded = "overloaded", 503;
     /// The store is out of reach; nothing was done.
     StoreUnavailable = "store_unavailable", 503;
+    /// The issuer of a token does not answer, so the token cannot be verified; nothing was done.
+    IssuerUnavailable = "issuer_unavailable", 503;
     /// A key that opens the tenant's secrets is out of reach; nothing was done.
     KeyUnavailable = "key_unavailable", 503;
     /// The call cannot be audited, so it was not done.

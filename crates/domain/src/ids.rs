@@ -78,6 +78,10 @@ uuid_id!(
     JobId
 );
 uuid_id!(
+    /// An issuer of tokens that a tenant has registered.
+    IssuerId
+);
+uuid_id!(
     /// One call of an agent; the audit record, the log line and the trace carry it.
     CallId
 );

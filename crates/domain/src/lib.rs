@@ -10,6 +10,7 @@ pub mod error;
 pub mod fuzzing;
 pub mod health;
 pub mod ids;
+pub mod issuer;
 pub mod music;
 pub mod network;
 pub mod playback;
@@ -28,9 +29,10 @@ pub use clock::{Clock, Entropy, SystemClock};
 pub use consent::ConsentPurpose;
 pub use error::{ErrorCode, Fault, LimitDetail, LimitScope, PublicError};
 pub use ids::{
-    ApiKeyId, CallId, ConsentId, JobId, LinkAttemptId, LinkedAccountId, PrivacyRequestId, ProviderAppId,
-    SessionId, TenantId, TenantSlug, UserId,
+    ApiKeyId, CallId, ConsentId, IssuerId, JobId, LinkAttemptId, LinkedAccountId, PrivacyRequestId,
+    ProviderAppId, SessionId, TenantId, TenantSlug, UserId,
 };
+pub use issuer::Issuer;
 pub use music::Provider;
 pub use policy::{AuditSettings, CacheClass, LimitClass, PolicyGate, PrivacyTerms, TenantSettings};
 pub use preferences::{AudioQuality, Preferences, PreferencesLayer};

@@ -30,7 +30,8 @@ impl fmt::Display for SettingsProblem {
 }
 
 impl TenantSettings {
-    const MEMBERS: [&str; 11] = [
+    /// What a tenant may override, by the names under which it is stored.
+    pub const MEMBERS: [&str; 11] = [
         "limits",
         "tenant_limits",
         "penalties",

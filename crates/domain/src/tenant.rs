@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 
-use crate::ids::{ApiKeyId, CallId, LinkAttemptId, PrivacyRequestId, TenantId, TenantSlug, UserId};
+use crate::ids::{ApiKeyId, CallId, IssuerId, LinkAttemptId, PrivacyRequestId, TenantId, TenantSlug, UserId};
 use crate::policy::TenantSettings;
 use crate::scope::ScopeSet;
 use crate::tool::{ToolName, ToolsetSet};
@@ -43,6 +43,18 @@ pub struct Tenant {
 pub enum PrincipalKind {
     /// A tenant's API key, by its public id.
     ApiKey(ApiKeyId),
+    /// A token of an issuer that the tenant registered. Its subject is told by the person it stands for, whose id says
+    /// nothing about anyone.
+    Jwt {
+        /// The issuer.
+        issuer: IssuerId,
+        /// The person.
+        user: UserId,
+    },
+    /// A key of the admin API, by its public id.
+    AdminKey(ApiKeyId),
+    /// An operator's token, by its subject.
+    AdminToken(Box<str>),
     /// A person's browser that holds the address of a link page.
     LinkPage(LinkAttemptId),
     /// Whoever holds the address of the page of a privacy request, which may do nothing but answer it.
@@ -56,10 +68,20 @@ impl PrincipalKind {
     pub fn label(&self) -> String {
         match self {
             Self::ApiKey(id) => format!("key:{id}"),
+            Self::Jwt { issuer, user } => format!("jwt:{issuer}:{user}"),
+            Self::AdminKey(id) => format!("admin:{id}"),
+            Self::AdminToken(subject) => format!("admin-jwt:{subject}"),
             Self::LinkPage(attempt) => format!("link:{attempt}"),
             Self::PrivacyPage(request) => format!("privacy:{request}"),
             Self::Job(name) => format!("job:{name}"),
         }
+    }
+
+    /// The issuer and the person of a token's label; `None` for every other label.
+    pub fn token_of_label(label: &str) -> Option<(IssuerId, UserId)> {
+        let (issuer, user) = label.strip_prefix("jwt:")?.split_once(':')?;
+        let uuid = |text: &str| text.parse::<uuid::Uuid>().ok();
+        Some((uuid(issuer)?.into(), uuid(user)?.into()))
     }
 }
 
@@ -83,7 +105,7 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// Who visits a page whose address is its own key: without any right of an agent.
+    /// Someone without any right of an agent: who visits a page whose address is its own key, or an admin.
     fn of_page(kind: PrincipalKind, user: Option<UserId>) -> Self {
         Self {
             kind,
@@ -153,6 +175,25 @@ impl TenantContext {
         }
     }
 
+    /// The context of a call of the admin API inside one tenant: without any right of an agent, since what it may do is
+    /// decided by its role.
+    pub fn for_admin(tenant: Arc<Tenant>, admin: PrincipalKind, call: CallId) -> Self {
+        Self { tenant, principal: Arc::new(Principal::of_page(admin, None)), call }
+    }
+
+    /// The same call of an admin about one of the tenant's people, whose own it may then touch. Everyone else's context stays
+    /// as it is: whom they act for was decided when they signed in.
+    #[must_use]
+    pub fn about(&self, user: UserId) -> Self {
+        if !matches!(self.principal.kind, PrincipalKind::AdminKey(_) | PrincipalKind::AdminToken(_)) {
+            return self.clone();
+        }
+        Self {
+            principal: Arc::new(Principal { user: Some(user), ..(*self.principal).clone() }),
+            ..self.clone()
+        }
+    }
+
     /// The context of a named job that works inside one tenant.
     pub fn for_job(tenant: Arc<Tenant>, job: &'static str, call: CallId) -> Self {
         let principal = Principal {
@@ -196,5 +237,37 @@ impl TenantContext {
     /// The call's id.
     pub fn call(&self) -> CallId {
         self.call
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test makes contexts of its own")]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn only_an_admins_call_can_be_about_someone() {
+        let tenant = Arc::new(Tenant {
+            id: TenantId(Uuid::from_u128(1)),
+            slug: "acme".parse().unwrap(),
+            status: TenantStatus::Active,
+            settings: TenantSettings::default(),
+        });
+        let (call, one, other) =
+            (CallId(Uuid::nil()), UserId(Uuid::from_u128(2)), UserId(Uuid::from_u128(3)));
+        let key: ApiKeyId = "abcdefghijkl".parse().unwrap();
+        for admin in [PrincipalKind::AdminKey(key.clone()), PrincipalKind::AdminToken("ada".into())] {
+            let admins = TenantContext::for_admin(Arc::clone(&tenant), admin.clone(), call);
+            let about = admins.about(one);
+            assert_eq!((admins.user(), about.user()), (None, Some(one)));
+            assert_eq!((&about.principal().kind, about.call()), (&admin, call));
+            assert!(about.principal().scopes.is_empty());
+        }
+        let agent = Principal::of_page(PrincipalKind::ApiKey(key), Some(one));
+        let agents = TenantContext::for_request(Arc::clone(&tenant), Arc::new(agent), call);
+        assert_eq!(agents.about(other).user(), Some(one));
+        assert_eq!(TenantContext::for_job(tenant, "test", call).about(other).user(), None);
     }
 }

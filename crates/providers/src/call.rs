@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::broker::Endpoint;
 use crate::error::ForbiddenReason;
-use crate::types::{Deadline, ProviderApp, Urgency};
+use crate::types::{Deadline, ProviderApp, Sent, Urgency};
 
 /// Who calls.
 pub(crate) enum Authorization<'a> {
@@ -67,6 +67,7 @@ pub(crate) struct Call<'a> {
     pub(crate) repeatable: bool,
     pub(crate) deadline: Option<Deadline>,
     pub(crate) urgency: Urgency,
+    pub(crate) sent: Option<&'a Sent>,
     /// The scopes that the operation needs, for when the provider says that one is missing.
     pub(crate) scopes: &'static [&'static str],
     /// What a 403 means that gives no reason.

@@ -190,6 +190,9 @@ impl ProviderHttp {
 
     /// One request, and what its answer means for those behind it.
     async fn attempt_in(&self, turn: Turn<'_>, call: &Call<'_>) -> Result<Answer, ProviderError> {
+        if let Some(sent) = call.sent {
+            sent.add();
+        }
         let started = self.options.clock.elapsed();
         let result = self.attempt(turn, call).await;
         let duration = self.options.clock.elapsed().saturating_sub(started);

@@ -33,6 +33,6 @@ pub use http::{HttpOptions, HttpSetupError, ProviderHttp};
 pub use observer::{AttemptOutcome, Observer};
 pub use provider::{MusicProvider, Providers};
 pub use types::{
-    Access, Deadline, NewPlaylist, ProviderApp, SearchQuery, SearchResults, Skipped, SpotifyMode, TokenGrant,
-    Urgency,
+    Access, Deadline, NewPlaylist, ProviderApp, SearchQuery, SearchResults, Sent, Skipped, SpotifyMode,
+    TokenGrant, Urgency,
 };

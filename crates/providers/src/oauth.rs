@@ -128,6 +128,7 @@ fn post<'a>(
         repeatable: true,
         deadline: None,
         urgency: Urgency::Call,
+        sent: None,
         scopes: &[],
         forbidden: ForbiddenReason::Unknown,
         explain,

@@ -1,6 +1,7 @@
 //! What goes into a provider call and what comes out of it, besides the music model of `domain`.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -102,6 +103,23 @@ pub struct Access<'a> {
     pub deadline: Option<Deadline>,
     /// Whether someone waits for the answer.
     pub urgency: Urgency,
+    /// Where the requests are counted that it sends.
+    pub sent: Option<&'a Sent>,
+}
+
+/// How many requests were sent, those that were sent again counted again.
+#[derive(Debug, Default)]
+pub struct Sent(AtomicU64);
+
+impl Sent {
+    /// So many.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl fmt::Debug for Access<'_> {

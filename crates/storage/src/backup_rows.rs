@@ -106,6 +106,7 @@ pub async fn each_row<E: From<StoreError>>(
         "provider_apps" => {
             each!(transaction, push, "provider_apps t WHERE t.tenant_id = $1 ORDER BY t.app_id")
         }
+        "issuers" => each!(transaction, push, "issuers t WHERE t.tenant_id = $1 ORDER BY t.issuer_id"),
         "api_keys" => {
             each!(transaction, push, r#"api_keys t WHERE t.tenant_id = $1 ORDER BY t.key_id COLLATE "C""#)
         }

@@ -91,6 +91,17 @@ pub struct Written<'a> {
     pub bytes: u64,
 }
 
+impl Written<'_> {
+    /// Rows, chunks and bytes as the columns hold them.
+    fn stored(&self) -> (i64, i32, i64) {
+        (
+            i64::try_from(self.rows).unwrap_or(i64::MAX),
+            i32::try_from(self.chunks).unwrap_or(i32::MAX),
+            i64::try_from(self.bytes).unwrap_or(i64::MAX),
+        )
+    }
+}
+
 /// How old the newest verified backups of a class are, over all tenants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BackupAge {
@@ -131,6 +142,7 @@ pub async fn written(
     written: Written<'_>,
 ) -> Result<(), StoreError> {
     let (first, last) = written.days.unzip();
+    let (rows, chunks, bytes) = written.stored();
     let changed = sqlx::query!(
         "UPDATE backups SET state = 'written', key_encryption_keys = $3, first_day = $4, last_day = $5,
             row_count = $6, chunk_count = $7, byte_count = $8
@@ -140,9 +152,9 @@ pub async fn written(
         written.key_encryption_keys,
         first,
         last,
-        i64::try_from(written.rows).unwrap_or(i64::MAX),
-        i32::try_from(written.chunks).unwrap_or(i32::MAX),
-        i64::try_from(written.bytes).unwrap_or(i64::MAX)
+        rows,
+        chunks,
+        bytes
     )
     .execute(transaction.connection())
     .await?;
@@ -158,6 +170,7 @@ pub async fn adopt(
     written: Written<'_>,
 ) -> Result<(), StoreError> {
     let (first, last) = written.days.unzip();
+    let (rows, chunks, bytes) = written.stored();
     sqlx::query!(
         "INSERT INTO backups (tenant_id, backup_id, class, taken_at, wrapped_by, state, key_encryption_keys, first_day,
             last_day, row_count, chunk_count, byte_count)
@@ -175,9 +188,9 @@ pub async fn adopt(
         written.key_encryption_keys,
         first,
         last,
-        i64::try_from(written.rows).unwrap_or(i64::MAX),
-        i32::try_from(written.chunks).unwrap_or(i32::MAX),
-        i64::try_from(written.bytes).unwrap_or(i64::MAX)
+        rows,
+        chunks,
+        bytes
     )
     .execute(transaction.connection())
     .await?;
@@ -227,27 +240,41 @@ pub async fn ended(
 
 /// The tenant's backups of which something is left, oldest first.
 pub async fn kept(transaction: &mut TenantTransaction) -> Result<Vec<CatalogueEntry>, StoreError> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        Row,
         "SELECT backup_id, class, taken_at, state, first_day, last_day, row_count, byte_count, detail FROM backups
         WHERE tenant_id = $1 AND ended_at IS NULL ORDER BY taken_at, backup_id",
         transaction.tenant_id().0
     )
     .fetch_all(transaction.connection())
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(CatalogueEntry {
-                id: row.backup_id,
-                class: read_class(&row.class)?,
-                taken_at: row.taken_at,
-                state: BackupState::read(&row.state)?,
-                days: row.first_day.zip(row.last_day),
-                rows: row.row_count.unsigned_abs(),
-                bytes: row.byte_count.unsigned_abs(),
-                detail: row.detail,
-            })
-        })
-        .collect()
+    rows.into_iter().map(Row::into_entry).collect()
+}
+
+/// At most `limit` backups of the tenant, of one class or of all, the newest first, also those of which nothing is left:
+/// those before the backup `before`, given by time and id.
+pub async fn list(
+    transaction: &mut TenantTransaction,
+    class: Option<BackupClass>,
+    before: Option<(DateTime<Utc>, Uuid)>,
+    limit: i64,
+) -> Result<Vec<CatalogueEntry>, StoreError> {
+    let (at, id) = before.unzip();
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT backup_id, class, taken_at, state, first_day, last_day, row_count, byte_count, detail FROM backups
+        WHERE tenant_id = $1 AND ($2::text IS NULL OR class = $2)
+            AND ($3::timestamptz IS NULL OR (taken_at, backup_id) < ($3, $4::uuid))
+        ORDER BY taken_at DESC, backup_id DESC LIMIT $5",
+        transaction.tenant_id().0,
+        class.map(BackupClass::as_str),
+        at,
+        id,
+        limit
+    )
+    .fetch_all(transaction.connection())
+    .await?;
+    rows.into_iter().map(Row::into_entry).collect()
 }
 
 /// When the oldest backup of a class was begun that is still kept. What only backups refer to, such as a key that seals
@@ -288,6 +315,34 @@ pub async fn ages(store: &Store) -> Result<Vec<BackupAge>, StoreError> {
     let mut ages: Vec<_> = read.collect::<Result<_, StoreError>>()?;
     ages.sort_by_key(|age| age.class);
     Ok(ages)
+}
+
+#[expect(clippy::struct_field_names, reason = "they are the names of the columns")]
+struct Row {
+    backup_id: Uuid,
+    class: String,
+    taken_at: DateTime<Utc>,
+    state: String,
+    first_day: Option<NaiveDate>,
+    last_day: Option<NaiveDate>,
+    row_count: i64,
+    byte_count: i64,
+    detail: String,
+}
+
+impl Row {
+    fn into_entry(self) -> Result<CatalogueEntry, StoreError> {
+        Ok(CatalogueEntry {
+            id: self.backup_id,
+            class: read_class(&self.class)?,
+            taken_at: self.taken_at,
+            state: BackupState::read(&self.state)?,
+            days: self.first_day.zip(self.last_day),
+            rows: self.row_count.unsigned_abs(),
+            bytes: self.byte_count.unsigned_abs(),
+            detail: self.detail,
+        })
+    }
 }
 
 fn read_class(text: &str) -> Result<BackupClass, StoreError> {

@@ -1,5 +1,6 @@
 //! Wrapped keys as they are stored. Unwrapping, caching and making them is `keys`' job.
 
+use chrono::{DateTime, Utc};
 use stagedoor_crypto::KeyOwner;
 use stagedoor_domain::UserId;
 use uuid::Uuid;
@@ -64,6 +65,50 @@ pub async fn find(transaction: &mut TenantTransaction, id: Uuid) -> Result<Optio
     .fetch_optional(transaction.connection())
     .await?;
     row.map(Row::into_key).transpose()
+}
+
+/// What is told of a key; never the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// Its id.
+    pub id: Uuid,
+    /// The person whose data it seals; `None` for the tenant's own.
+    pub user: Option<UserId>,
+    /// `pending`, `active`, `decrypt_only` or `destroyed`.
+    pub state: String,
+    /// The key that wraps it, or did.
+    pub wrapped_by: Uuid,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// At most `limit` keys of the tenant, the newest first, destroyed ones too: those before the key `before`, given by time
+/// and id.
+pub async fn list(
+    transaction: &mut TenantTransaction,
+    before: Option<(DateTime<Utc>, Uuid)>,
+    limit: i64,
+) -> Result<Vec<KeyRecord>, StoreError> {
+    let (at, id) = before.unzip();
+    let rows = sqlx::query!(
+        "SELECT key_id, user_id, state, wrapped_by, created_at FROM data_keys
+        WHERE tenant_id = $1 AND ($2::timestamptz IS NULL OR (created_at, key_id) < ($2, $3::uuid))
+        ORDER BY created_at DESC, key_id DESC LIMIT $4",
+        transaction.tenant_id().0,
+        at,
+        id,
+        limit
+    )
+    .fetch_all(transaction.connection())
+    .await?;
+    let record = rows.into_iter().map(|row| KeyRecord {
+        id: row.key_id,
+        user: row.user_id.map(Into::into),
+        state: row.state,
+        wrapped_by: row.wrapped_by,
+        created_at: row.created_at,
+    });
+    Ok(record.collect())
 }
 
 /// Whether there is or was a key of that id.

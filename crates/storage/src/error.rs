@@ -46,9 +46,28 @@ pub enum StoreError {
     /// Someone else wrote in between; nothing was written.
     #[error("{0} were changed meanwhile")]
     Changed(&'static str),
+    /// Something of what was asked for cannot be; nothing was written.
+    #[error("{field}: {problem}")]
+    Invalid {
+        /// Which field of it.
+        field: &'static str,
+        /// Why, for whoever asked.
+        problem: String,
+    },
+    /// What is there does not allow it, whatever is asked for; nothing was written.
+    #[error("{0}")]
+    Impossible(&'static str),
+    /// What the database says to its listeners does not arrive, as behind a pooler in transaction mode.
+    #[error(
+        "nothing that the database says to its listeners arrives; is there a pooler in transaction mode?"
+    )]
+    Deaf,
     /// There is no partition for that day of the audit trail.
     #[error("the audit trail has no partition for that day")]
     NoAuditPartition,
+    /// There is no partition for that day of the figures of usage.
+    #[error("usage has no partition for that day")]
+    NoUsagePartition,
     /// A sealed value does not open.
     #[error("{what} does not open")]
     Unreadable {
@@ -145,6 +164,10 @@ impl StoreError {
                 };
                 if self.is_transient() { told.retry_after(std::time::Duration::from_secs(10)) } else { told }
             }
+            Self::Invalid { field, problem } => {
+                PublicError::new(ErrorCode::InvalidArguments, format!("{field}: {problem}."))
+            }
+            Self::Impossible(why) => PublicError::new(ErrorCode::Conflict, format!("Nothing was done: {why}.")),
             Self::Missing("data key") => PublicError::new(
                 ErrorCode::KeyUnavailable,
                 "The key that this secret was sealed with was destroyed or is gone; nothing was done.",
@@ -152,6 +175,10 @@ impl StoreError {
             .hint("Tell the operator. If it belongs to an account, linking that again seals it under a key that is there."),
             _ => PublicError::internal(),
         }
+    }
+
+    pub(crate) fn invalid(field: &'static str, problem: impl Into<String>) -> Self {
+        Self::Invalid { field, problem: problem.into() }
     }
 
     pub(crate) fn unreadable(what: &'static str) -> impl FnOnce(OpenError) -> Self {

@@ -204,11 +204,27 @@ impl Store {
 
     /// The last runs, of one job or of all, the newest first.
     pub async fn keeper_runs(&self, job: Option<&str>, most: i64) -> Result<Vec<StoredRun>, StoreError> {
+        self.keeper_runs_before(job, None, most).await
+    }
+
+    /// The same of those before the run `before`, given by start and id.
+    pub async fn keeper_runs_before(
+        &self,
+        job: Option<&str>,
+        before: Option<(DateTime<Utc>, Uuid)>,
+        most: i64,
+    ) -> Result<Vec<StoredRun>, StoreError> {
+        let (at, id) = before.unzip();
         let query = sqlx::query!(
             r#"SELECT run_id, job, dry_run, outcome, host, started_at, heartbeat_at, ended_at,
                 counts AS "counts: Json<RunCounts>", detail
-            FROM keeper_runs WHERE $1::text IS NULL OR job = $1 ORDER BY started_at DESC, run_id DESC LIMIT $2"#,
+            FROM keeper_runs
+            WHERE ($1::text IS NULL OR job = $1)
+                AND ($2::timestamptz IS NULL OR (started_at, run_id) < ($2, $3::uuid))
+            ORDER BY started_at DESC, run_id DESC LIMIT $4"#,
             job,
+            at,
+            id,
             most
         );
         let rows = self.outside(async |connection| Ok(query.fetch_all(connection).await?)).await?;

@@ -2,18 +2,23 @@
 //! keys. Rules about who may do what are `tools`' and the gateway's; ciphers are `crypto`'s.
 #![warn(missing_docs)]
 
+pub mod admin_creates;
+pub mod admin_keys;
 pub mod api_keys;
 pub mod audit;
 pub mod backup_rows;
 pub mod backups;
+mod change_channel;
 pub mod consents;
 pub mod data_keys;
 pub mod erasure;
 mod error;
 pub mod health;
 pub mod idempotency;
+pub mod issuers;
 pub mod jobs;
 pub mod keeper_runs;
+mod key_changes;
 pub mod keys;
 pub mod limit_violations;
 pub mod link_attempts;
@@ -40,12 +45,16 @@ pub mod session_imports;
 mod sign_in;
 pub mod signing_keys;
 mod store;
+pub mod tenant_records;
 pub mod tenants;
 mod told;
 mod transaction;
+pub mod usage;
 pub mod users;
 
+pub use change_channel::{ChangeChannel, Heard};
 pub use error::StoreError;
+pub use key_changes::{ChangedKey, ChangesSince, KeyChangesSeen};
 pub use keys::KeyVault;
 pub use migrate::{MigrationError, RolePasswords, latest_migration, migrate, provision_roles, schema_digest};
 pub use options::{Purpose, StoreOptions};

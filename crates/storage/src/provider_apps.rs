@@ -1,11 +1,15 @@
-//! A tenant's own client at a provider. The secret is sealed under the tenant's key.
+//! A tenant's own client at a provider. The secret is sealed under the tenant's key. What admins see and change is in
+//! `records`.
 
-use secrecy::{ExposeSecret, SecretString};
-use stagedoor_crypto::{KeyOwner, SealContext};
+pub mod records;
+
+use secrecy::SecretString;
+use stagedoor_crypto::SealContext;
 use stagedoor_domain::{Provider, ProviderAppId, TenantContext, TenantId};
 
 use crate::error::StoreError;
 use crate::keys::KeyVault;
+use crate::transaction::TenantTransaction;
 
 /// The provider's tier of an app, which decides what may be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +18,20 @@ pub enum ProviderAppMode {
     Development,
     /// Spotify's extended quota mode.
     Extended,
+}
+
+impl ProviderAppMode {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Extended => "extended",
+        }
+    }
+
+    fn read(text: &str) -> Result<Self, StoreError> {
+        let known = [Self::Development, Self::Extended].into_iter().find(|mode| mode.as_str() == text);
+        known.ok_or_else(|| StoreError::not_understood("provider_apps.mode", text))
+    }
 }
 
 /// A client with its secret opened.
@@ -56,11 +74,7 @@ pub async fn load(
         })
         .await?;
     let Some(row) = found else { return Ok(None) };
-    let mode = match row.mode.as_str() {
-        "development" => ProviderAppMode::Development,
-        "extended" => ProviderAppMode::Extended,
-        other => return Err(StoreError::not_understood("provider_apps.mode", other)),
-    };
+    let mode = ProviderAppMode::read(&row.mode)?;
     let id = ProviderAppId(row.app_id);
     let client_secret = match &row.client_secret {
         None => None,
@@ -88,41 +102,23 @@ pub(crate) async fn insert(
     context: &TenantContext,
     app: &OpenedProviderApp,
 ) -> Result<(), StoreError> {
-    let revision = 1;
-    let client_secret = match &app.client_secret {
+    let sealing = match &app.client_secret {
+        Some(secret) => Some(records::Sealing::prepare(vault, context, secret).await?),
         None => None,
-        Some(secret) => {
-            let place = place(context.tenant_id(), app.id, revision);
-            Some(vault.seal(context, KeyOwner::Tenant, &place, secret.expose_secret().as_bytes()).await?)
-        }
     };
-    let mode = match app.mode {
-        ProviderAppMode::Development => "development",
-        ProviderAppMode::Extended => "extended",
+    let new = records::NewProviderApp {
+        id: app.id,
+        provider: app.provider,
+        client_id: app.client_id.clone(),
+        addresses: records::Addresses {
+            api_base_url: app.api_base_url.clone(),
+            auth_base_url: app.auth_base_url.clone(),
+            authorize_url: app.authorize_url.clone(),
+        },
+        mode: app.mode,
     };
-    vault
-        .store()
-        .with_tenant(context, async |tx| {
-            sqlx::query!(
-                "INSERT INTO provider_apps (tenant_id, app_id, provider, client_id, client_secret, api_base_url, \
-                    auth_base_url, mode, revision, authorize_url) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-                tx.tenant_id().0,
-                app.id.0,
-                app.provider.as_str(),
-                app.client_id,
-                client_secret,
-                app.api_base_url,
-                app.auth_base_url,
-                mode,
-                revision,
-                app.authorize_url
-            )
-            .execute(tx.connection())
-            .await
-            .map_err(StoreError::or_exists("an app of that provider"))?;
-            Ok(())
-        })
-        .await
+    let insert = async |tx: &mut TenantTransaction| records::insert(tx, &new, sealing.as_ref()).await;
+    vault.store().with_tenant(context, insert).await
 }
 
 /// Changes where the tenant's client at `provider` is reached; `false` if there is none.

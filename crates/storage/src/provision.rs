@@ -2,14 +2,15 @@
 //! `stagedoor_admin`: of all this, the gateway's own role may only link, which it does by `linked_accounts`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use stagedoor_crypto::{KeyMode, Peppers, PlainApiKey};
 use stagedoor_domain::{
-    CallId, LinkedAccountId, ProviderAppId, Tenant, TenantContext, TenantId, TenantSettings, TenantSlug,
-    TenantStatus, UserId,
+    ApiKeyId, CallId, LinkedAccountId, ProviderAppId, Tenant, TenantContext, TenantId, TenantSettings,
+    TenantSlug, TenantStatus, UserId,
 };
 
-use crate::api_keys::{self, NewApiKey};
+use crate::api_keys::{self, KeySummary, Minting, NewApiKey, Rotated};
 use crate::error::StoreError;
 use crate::keys::KeyVault;
 use crate::linked_accounts::{self, LinkOptions};
@@ -63,6 +64,9 @@ pub async fn create_user(
 }
 
 /// Makes an API key. The answer is the only copy of its secret.
+///
+/// # Errors
+/// As [`api_keys::mint`].
 pub async fn create_api_key(
     vault: &KeyVault,
     context: &TenantContext,
@@ -70,13 +74,42 @@ pub async fn create_api_key(
     mode: KeyMode,
     key: &NewApiKey,
 ) -> Result<PlainApiKey, StoreError> {
-    let plain = PlainApiKey::generate(vault.entropy(), mode);
-    let digest = plain.digest(peppers);
-    vault
-        .store()
-        .with_tenant(context, async |tx| api_keys::insert(tx, plain.id(), mode, &digest, key).await)
-        .await?;
-    Ok(plain)
+    let by = context.principal().label();
+    let minting = minting(vault, peppers, &by);
+    vault.store().with_tenant(context, async |tx| api_keys::mint(tx, &minting, mode, key).await).await
+}
+
+/// Makes a key with the rights of another, which ends after `overlap`.
+///
+/// # Errors
+/// As [`api_keys::rotate`].
+pub async fn rotate_api_key(
+    vault: &KeyVault,
+    context: &TenantContext,
+    peppers: &Peppers,
+    id: &ApiKeyId,
+    overlap: Duration,
+) -> Result<Rotated, StoreError> {
+    let by = context.principal().label();
+    let minting = minting(vault, peppers, &by);
+    vault.store().with_tenant(context, async |tx| api_keys::rotate(tx, &minting, id, overlap).await).await
+}
+
+/// Revokes a key; every replica refuses it within a second.
+///
+/// # Errors
+/// As [`api_keys::revoke`].
+pub async fn revoke_api_key(
+    vault: &KeyVault,
+    context: &TenantContext,
+    id: &ApiKeyId,
+    reason: &str,
+) -> Result<KeySummary, StoreError> {
+    vault.store().with_tenant(context, async |tx| api_keys::revoke(tx, id, reason).await).await
+}
+
+fn minting<'a>(vault: &'a KeyVault, peppers: &'a Peppers, by: &'a str) -> Minting<'a> {
+    Minting { entropy: vault.entropy(), peppers, now: vault.clock().now(), by }
 }
 
 /// Sets the tenant's client at a provider up. `app.id` is taken as given.

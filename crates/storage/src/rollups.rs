@@ -59,6 +59,9 @@ pub async fn count_day(transaction: &mut TenantTransaction, day: NaiveDate) -> R
             UNION ALL SELECT 'people', true, count(*) FROM users WHERE tenant_id = $1
             UNION ALL SELECT 'linked_accounts', true, count(*) FROM linked_accounts WHERE tenant_id = $1
             UNION ALL SELECT 'sessions', true, count(*) FROM provider_sessions WHERE tenant_id = $1
+            UNION ALL SELECT 'session_age_seconds', true,
+                COALESCE(avg(extract(epoch FROM clock_timestamp() - authorized_at)), 0)::bigint
+                FROM provider_sessions WHERE tenant_id = $1 AND authorized_at <= clock_timestamp()
         )
         INSERT INTO metric_rollups (tenant_id, period, starts_on, metric, is_level, value)
             SELECT $1, 'day', $2, metric, is_level, value FROM figures

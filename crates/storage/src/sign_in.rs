@@ -1,14 +1,15 @@
 //! The look-up that authentication makes, before a tenant is known: one key of one tenant, or nothing.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 use sqlx::types::Json;
 use stagedoor_crypto::ApiKeyDigest;
-use stagedoor_domain::{
-    ApiKeyId, Principal, PrincipalKind, Scope, Tenant, TenantId, TenantSlug, Toolset, ToolsetSet,
-};
+use stagedoor_domain::{ApiKeyId, Principal, PrincipalKind, Tenant, TenantId, TenantSlug, ToolsetSet};
 use uuid::Uuid;
 
+use crate::api_keys::row;
 use crate::error::StoreError;
 use crate::store::Store;
 use crate::tenants::tenant;
@@ -23,8 +24,12 @@ pub struct StoredApiKey {
     pub tenant_revision: i64,
     /// Who the key stands for, with expiry and networks.
     pub principal: Principal,
+    /// Raised by each change of the key.
+    pub key_revision: i64,
     /// What the presented key must match.
     pub digest: ApiKeyDigest,
+    /// How long ago its last use was noted; `None` if none was.
+    pub unused: Option<Duration>,
 }
 
 struct Row {
@@ -42,6 +47,8 @@ struct Row {
     user_id: Option<Uuid>,
     allowed_networks: Vec<IpNet>,
     expires_at: Option<DateTime<Utc>>,
+    key_revision: i64,
+    unused_seconds: Option<f64>,
 }
 
 impl Store {
@@ -58,7 +65,7 @@ impl Store {
                 settings AS "settings!: Json<serde_json::Value>", revision AS "revision!", key_id AS "key_id!",
                 pepper_version AS "pepper_version!", digest AS "digest!", scopes AS "scopes!", toolsets AS "toolsets?",
                 read_only AS "read_only!", user_id AS "user_id?", allowed_networks AS "allowed_networks!: Vec<IpNet>",
-                expires_at AS "expires_at?"
+                expires_at AS "expires_at?", key_revision AS "key_revision!", unused_seconds AS "unused_seconds?"
             FROM api_key_for_sign_in($1, $2)"#,
             slug.as_str(),
             id.as_str()
@@ -76,18 +83,13 @@ impl Store {
         old: &ApiKeyDigest,
         new: &ApiKeyDigest,
     ) -> Result<bool, StoreError> {
-        let version = |digest: &ApiKeyDigest| {
-            i16::try_from(digest.pepper_version).map_err(|_| {
-                StoreError::not_understood("the pepper's version", digest.pepper_version.to_string())
-            })
-        };
         let query = sqlx::query_scalar!(
             r#"SELECT api_key_repepper($1, $2, $3, $4, $5, $6) AS "stored!""#,
             tenant.0,
             id.as_str(),
-            version(old)?,
+            row::pepper_version(old)?,
             &old.hmac[..],
-            version(new)?,
+            row::pepper_version(new)?,
             &new.hmac[..]
         );
         self.outside(async |connection| Ok(query.fetch_one(connection).await?)).await
@@ -96,30 +98,25 @@ impl Store {
 
 impl Row {
     fn into_key(self) -> Result<StoredApiKey, StoreError> {
-        let key_id: ApiKeyId =
-            self.key_id.parse().map_err(|_| StoreError::not_understood("api_keys.key_id", &self.key_id))?;
-        let pepper_version = u16::try_from(self.pepper_version).map_err(|_| {
-            StoreError::not_understood("api_keys.pepper_version", self.pepper_version.to_string())
-        })?;
-        let hmac = <[u8; 32]>::try_from(self.digest)
-            .map_err(|_| StoreError::not_understood("api_keys.digest", "another length"))?;
-        // A scope or toolset of a later release grants nothing here: less than was meant, never more.
-        let scopes = self.scopes.iter().filter_map(|text| text.parse::<Scope>().ok()).collect();
-        let toolsets = match &self.toolsets {
-            None => ToolsetSet::all(),
-            Some(names) => names.iter().filter_map(|text| text.parse::<Toolset>().ok()).collect(),
-        };
         let principal = Principal {
-            kind: PrincipalKind::ApiKey(key_id),
+            kind: PrincipalKind::ApiKey(row::key_id(&self.key_id)?),
             user: self.user_id.map(Into::into),
-            scopes,
-            toolsets,
+            scopes: row::scopes(&self.scopes),
+            toolsets: self.toolsets.as_deref().map_or_else(ToolsetSet::all, row::toolsets),
             read_only: self.read_only,
             expires_at: self.expires_at,
             allowed_networks: self.allowed_networks,
         };
         let tenant = tenant(self.tenant_id, &self.slug, &self.status, self.settings.0)?;
-        let digest = ApiKeyDigest { pepper_version, hmac };
-        Ok(StoredApiKey { tenant, tenant_revision: self.revision, principal, digest })
+        Ok(StoredApiKey {
+            tenant,
+            tenant_revision: self.revision,
+            key_revision: self.key_revision,
+            principal,
+            digest: row::digest(self.pepper_version, self.digest)?,
+            unused: self
+                .unused_seconds
+                .map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()),
+        })
     }
 }

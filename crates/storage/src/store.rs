@@ -177,6 +177,10 @@ impl Store {
         Ok(tokio::time::timeout(self.acquire_timeout, connect).await.map_err(|_| StoreError::TimedOut)??)
     }
 
+    pub(crate) fn connect_options(&self) -> &PgConnectOptions {
+        &self.options
+    }
+
     async fn check_role(&self, purpose: Purpose) -> Result<(), StoreError> {
         let check = async {
             loop {

@@ -150,6 +150,14 @@ pub async fn set_settings(
     settings: &TenantSettings,
 ) -> Result<(), StoreError> {
     let settings = serde_json::to_value(settings).expect("settings are maps with text keys");
+    set_stored_settings(transaction, &settings).await
+}
+
+/// The same with settings as they are stored, those too that this version does not know.
+pub async fn set_stored_settings(
+    transaction: &mut TenantTransaction,
+    settings: &serde_json::Value,
+) -> Result<(), StoreError> {
     let done = sqlx::query!(
         "UPDATE tenants SET settings = $2 WHERE tenant_id = $1",
         transaction.tenant_id().0,
@@ -168,15 +176,28 @@ pub(crate) fn tenant(
     status: &str,
     settings: serde_json::Value,
 ) -> Result<Tenant, StoreError> {
-    let status = match status {
-        "active" => TenantStatus::Active,
-        "suspended" => TenantStatus::Suspended,
-        "deleting" => TenantStatus::Deleting,
-        "deleted" => TenantStatus::Deleted,
-        other => return Err(StoreError::not_understood("tenants.status", other)),
-    };
+    let status = self::status(status)?;
     let slug: TenantSlug = slug.parse().map_err(|_| StoreError::not_understood("tenants.slug", slug))?;
     let (settings, problems) = TenantSettings::read(&settings);
     told::tell(id.into(), &slug, &problems);
     Ok(Tenant { id: id.into(), slug, status, settings })
+}
+
+pub(crate) fn status(text: &str) -> Result<TenantStatus, StoreError> {
+    match text {
+        "active" => Ok(TenantStatus::Active),
+        "suspended" => Ok(TenantStatus::Suspended),
+        "deleting" => Ok(TenantStatus::Deleting),
+        "deleted" => Ok(TenantStatus::Deleted),
+        other => Err(StoreError::not_understood("tenants.status", other)),
+    }
+}
+
+pub(crate) const fn status_text(status: TenantStatus) -> &'static str {
+    match status {
+        TenantStatus::Active => "active",
+        TenantStatus::Suspended => "suspended",
+        TenantStatus::Deleting => "deleting",
+        TenantStatus::Deleted => "deleted",
+    }
 }

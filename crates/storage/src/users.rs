@@ -1,4 +1,6 @@
-//! People inside a tenant.
+//! People inside a tenant: looking them up and adding them. What admins see and change of them is in `records`.
+
+pub mod records;
 
 use stagedoor_domain::UserId;
 

@@ -13,6 +13,7 @@ use stagedoor_gateway::state::AppState;
 use tokio::task::JoinHandle;
 use url::Url;
 
+use crate::admin::Admin;
 use crate::client::Client;
 use crate::metrics::Metrics;
 use crate::stage::Stage;
@@ -22,6 +23,7 @@ use crate::stage::Stage;
 pub struct TestGateway {
     address: SocketAddr,
     ops: SocketAddr,
+    admin: Option<SocketAddr>,
     state: Arc<AppState>,
     tokens: ShutdownTokens,
     running: Option<JoinHandle<Option<()>>>,
@@ -50,6 +52,7 @@ impl TestGateway {
     pub async fn try_start(stage: &Stage, config: &Config) -> anyhow::Result<Self> {
         let listeners = assembly::bind(config).await?;
         let (address, ops) = (listeners.public.local_addr()?, listeners.ops.local_addr()?);
+        let admin = listeners.admin.as_ref().map(tokio::net::TcpListener::local_addr).transpose()?;
         let mut config = config.clone();
         if config.server.public_url == Config::default().server.public_url {
             // Links and callbacks lead to the port that was free.
@@ -57,12 +60,13 @@ impl TestGateway {
         }
         let config = &config;
         config.validate()?;
-        let gateway = assembly::assemble(config, Arc::clone(stage.clock()), Arc::new(SystemEntropy)).await?;
+        let gateway =
+            Box::pin(assembly::assemble(config, Arc::clone(stage.clock()), Arc::new(SystemEntropy))).await?;
         let state = Arc::clone(gateway.state());
         let shutdown = gateway.shutdown(assembly::shutdown_options(config));
         let tokens = shutdown.tokens();
         let running = tasks::spawn("gateway", gateway.run(listeners, shutdown));
-        Ok(Self { address, ops, state, tokens, running: Some(running) })
+        Ok(Self { address, ops, admin, state, tokens, running: Some(running) })
     }
 
     /// Where agents and people reach it.
@@ -70,7 +74,20 @@ impl TestGateway {
         self.address
     }
 
-    /// Where operators reach it.
+    /// A caller of its admin API, for which it must have been started (`Stage::with_admin`).
+    ///
+    /// # Panics
+    /// If it serves none.
+    pub fn admin(&self, key: Option<&str>) -> Admin {
+        Admin::new(self.admin.expect("this gateway serves the admin API"), key)
+    }
+
+    /// Where its admin API is.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Where probes and collectors reach it.
     pub fn ops_address(&self) -> SocketAddr {
         self.ops
     }

@@ -3,6 +3,7 @@
 //! connections or lose messages. For tests only.
 #![warn(missing_docs)]
 
+mod admin;
 mod browser;
 mod client;
 mod clock;
@@ -10,6 +11,7 @@ mod command;
 mod entropy;
 mod gateway;
 mod html;
+mod issuer;
 mod keeper;
 mod lossy;
 mod metrics;
@@ -21,12 +23,14 @@ mod template;
 mod tenants;
 mod twin;
 
+pub use admin::Admin;
 pub use browser::{Browser, Page};
 pub use client::{Answer, Client, Era};
 pub use clock::FrozenClock;
 pub use command::{Command, Finished};
 pub use entropy::SeededEntropy;
 pub use gateway::TestGateway;
+pub use issuer::{KeyKind, TestIssuer};
 pub use lossy::LossyBroadcast;
 pub use metrics::Metrics;
 pub use process::{DemoProcess, GatewayProcess, Program};

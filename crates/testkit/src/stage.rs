@@ -176,6 +176,11 @@ impl Stage {
         self.postgres.url_for(DATABASE, "stagedoor_app")
     }
 
+    /// The connection of whoever makes tenants.
+    pub fn admin_url(&self) -> String {
+        self.postgres.url_for(DATABASE, "stagedoor_admin")
+    }
+
     /// The same through a proxy at `address`.
     pub fn database_url_at(&self, address: SocketAddr) -> String {
         let own = format!("127.0.0.1:{}", self.postgres.port());
@@ -209,6 +214,8 @@ impl Stage {
         config.encryption.key_file = Some(self.folder().join("key-encryption.key"));
         config.encryption.api_key_pepper_file = Some(self.folder().join("pepper.key"));
         config.providers.allow_plain_http_loopback = true;
+        config.oauth.allow_http = true;
+        config.oauth.allowed_networks = IpNet::new(Ipv4Addr::LOCALHOST.into(), 8).into_iter().collect();
         config.rate_limiting.per_ip_per_second = 1_000_000;
         config.rate_limiting.per_ip_burst = 1_000_000;
         if let Some(redis) = &self.redis {

@@ -8,19 +8,20 @@ use chrono::{DateTime, NaiveDate, Utc};
 use ipnet::IpNet;
 use secrecy::SecretString;
 use stagedoor_audit::{AuditView, ChainReport};
-use stagedoor_crypto::KeyMode;
+use stagedoor_crypto::{KeyMode, PlainApiKey};
 use stagedoor_domain::policy::Quota;
 use stagedoor_domain::{
-    LimitClass, LinkedAccountId, Provider, ScopeSet, TenantContext, TenantSettings, ToolName, ToolsetSet,
-    UserId,
+    Issuer, IssuerId, LimitClass, LinkedAccountId, Provider, ScopeSet, TenantContext, TenantSettings,
+    ToolName, ToolsetSet, UserId,
 };
 use stagedoor_sandbox::{AppMode, Sandbox};
-use stagedoor_storage::api_keys::NewApiKey;
+use stagedoor_storage::api_keys::{self, NewApiKey};
 use stagedoor_storage::provider_apps::{OpenedProviderApp, ProviderAppMode};
 use stagedoor_storage::provider_sessions::RefreshedTokens;
 use stagedoor_storage::provision::{self, NewLinkedAccount};
-use stagedoor_storage::{KeyVault, StoreError};
+use stagedoor_storage::{KeyVault, StoreError, TenantTransaction, issuers};
 
+use crate::issuer::TestIssuer;
 use crate::stage::Stage;
 use crate::twin::Twin;
 
@@ -162,6 +163,22 @@ impl TestTenant<'_> {
         done(provision::create_user(self.admin(), &self.context, None, name).await)
     }
 
+    /// A person whom tokens call `subject`.
+    pub async fn person_called(&self, subject: &str) -> UserId {
+        let subject = Some(subject.to_owned());
+        done(provision::create_user(self.admin(), &self.context, subject, "Robin").await)
+    }
+
+    /// Registers an issuer of tokens, after `change` had its way with it.
+    pub async fn register(&self, issuer: &TestIssuer, change: impl FnOnce(&mut Issuer)) -> IssuerId {
+        let id = IssuerId::generate(self.admin().clock(), self.admin().entropy());
+        let mut issuer = Issuer::new(id, issuer.url());
+        change(&mut issuer);
+        let write = async |tx: &mut TenantTransaction| issuers::insert(tx, &issuer).await;
+        done(self.admin().store().with_tenant(&self.context, write).await);
+        id
+    }
+
     /// A client of its own at a provider.
     pub async fn set_up(&self, provider: Provider) {
         self.set_up_at(provider, &format!("http://{}", self.sandbox_address())).await;
@@ -213,10 +230,12 @@ impl TestTenant<'_> {
         Linked { id, account }
     }
 
-    /// A key, as its owner would send it.
+    /// A key, as its owner would send it; one that is over already too. Its name is its own.
     pub async fn key(&self, spec: &KeySpec) -> String {
+        let (admin, peppers) = (self.admin(), self.stage.peppers());
+        let plain = PlainApiKey::generate(admin.entropy(), KeyMode::Test);
         let key = NewApiKey {
-            name: "test".to_owned(),
+            name: format!("test {}", plain.id().as_str()),
             scopes: spec.scopes,
             toolsets: spec.toolsets,
             read_only: spec.read_only,
@@ -224,9 +243,12 @@ impl TestTenant<'_> {
             allowed_networks: spec.networks.clone(),
             expires_at: spec.expires_at,
         };
-        let (admin, peppers) = (self.admin(), self.stage.peppers());
-        let made = provision::create_api_key(admin, &self.context, peppers, KeyMode::Test, &key).await;
-        done(made).expose_secret().to_owned()
+        let digest = plain.digest(peppers);
+        let insert = async |tx: &mut TenantTransaction| {
+            api_keys::insert(tx, plain.id(), KeyMode::Test, &digest, &key, None).await
+        };
+        done(admin.store().with_tenant(&self.context, insert).await);
+        plain.expose_secret().to_owned()
     }
 
     /// Every audit record of today and, for tests that run over midnight, of yesterday; in order.

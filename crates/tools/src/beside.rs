@@ -318,6 +318,7 @@ impl Dispatcher {
         let outcome: Outcome = self.run(ctx, &origin, &call).await;
         let error = outcome.error();
         record.close(error).await;
+        desk.count_beside(ctx, *tool, &origin).await;
         Some(error.is_none())
     }
 }

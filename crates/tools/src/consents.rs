@@ -255,8 +255,9 @@ fn shown(ctx: &TenantContext, purpose: ConsentPurpose, decision: Option<Decision
 fn allows(purpose: ConsentPurpose) -> &'static str {
     match purpose {
         ConsentPurpose::Analytics => {
-            "Counting which tools the person's calls use and how they end, and naming key and tool in the log of \
-             requests, while the preference privacy.enable_analytics is on."
+            "Counting as the person's and the key's, in figures kept for 30 days, which tools their calls use, how they \
+             end and how long they take, and naming key and tool in the log of requests, while the preference \
+             privacy.enable_analytics is on. Without it calls count only in sums that name neither."
         }
         ConsentPurpose::Marketing => "Nothing today; it would be asked for before anything is offered.",
     }

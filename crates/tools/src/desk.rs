@@ -14,10 +14,13 @@ use serde::Serialize;
 use stagedoor_audit::AuditLog;
 use stagedoor_cache::Cache;
 use stagedoor_crypto::DataKey;
-use stagedoor_domain::{Clock, Entropy, ErrorCode, Provider, PublicError, TenantContext, UserId};
+use stagedoor_domain::{Clock, Entropy, ErrorCode, Provider, PublicError, TenantContext, TenantId, UserId};
 use stagedoor_limits::Limiter;
-use stagedoor_providers::{Access, Deadline, MusicProvider, ProviderApp, ProviderError, Providers, Urgency};
+use stagedoor_providers::{
+    Access, Deadline, MusicProvider, ProviderApp, ProviderError, Providers, Sent, Urgency,
+};
 use stagedoor_storage::KeyVault;
+use stagedoor_usage::UsageLog;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Tokens;
@@ -52,6 +55,8 @@ pub struct DeskOptions {
     pub limiter: Arc<Limiter>,
     /// The audit trail, for what happens on the way of a call.
     pub audit: AuditLog,
+    /// What calls come to.
+    pub usage: Arc<UsageLog>,
     /// Opened sessions in memory.
     pub sessions: Arc<SessionsInUse>,
     /// What is fetched beside calls.
@@ -78,6 +83,7 @@ pub(crate) struct CallAccess {
     pub(crate) country: Option<String>,
     pub(crate) deadline: Deadline,
     pub(crate) urgency: Urgency,
+    pub(crate) sent: Arc<Sent>,
 }
 
 impl CallAccess {
@@ -89,6 +95,7 @@ impl CallAccess {
             country: self.country.as_deref(),
             deadline: Some(self.deadline),
             urgency: self.urgency,
+            sent: Some(&self.sent),
         }
     }
 }
@@ -106,6 +113,7 @@ pub struct Desk {
     pub(crate) opener: Arc<Opener>,
     pub(crate) beside: Arc<Beside>,
     pub(crate) turns: Turns,
+    usage: Arc<UsageLog>,
     jobs: Arc<Jobs>,
     job_wait: Duration,
     reuse_answers: bool,
@@ -157,6 +165,7 @@ impl Desk {
             opener,
             beside: options.beside,
             turns: Turns::default(),
+            usage: options.usage,
             jobs: Arc::default(),
             job_wait: options.job_wait,
             reuse_answers: options.reuse_answers,
@@ -177,6 +186,11 @@ impl Desk {
     /// The jobs that callers of this replica wait for.
     pub fn jobs(&self) -> &Arc<Jobs> {
         &self.jobs
+    }
+
+    /// Where it is counted what calls come to.
+    pub fn usage(&self) -> &Arc<UsageLog> {
+        &self.usage
     }
 
     /// How long a call waits for the job that it began.
@@ -248,6 +262,7 @@ impl Desk {
             country: country.map(str::to_owned),
             deadline: Deadline::after(self.clock.as_ref(), PROVIDER_DEADLINE),
             urgency: origin.purpose().urgency(),
+            sent: Arc::clone(origin.sent()),
         };
         let result = match call(music, access.clone()).await {
             Err(ProviderError::Unauthorized { .. }) => {
@@ -258,6 +273,11 @@ impl Desk {
             result => result,
         };
         result.map_err(|error| told(origin, &error))
+    }
+
+    /// A tenant was changed, here or by anyone: what was known of its clients at the services counts no more.
+    pub async fn tenant_changed(&self, tenant: TenantId) {
+        self.records.forget_apps(tenant).await;
     }
 
     /// The tenant's clients at the services.

@@ -1,5 +1,7 @@
 //! The one way into every tool: audit opens, scope is checked, the use-case runs, audit closes.
 
+mod produce;
+
 use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,20 +18,15 @@ use stagedoor_domain::{ErrorCode, ItemRef, PublicError, ScopeSet, TenantContext,
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::arguments;
 use crate::beside::Beside;
+use crate::counted::Counted;
 use crate::desk::Desk;
-use crate::discovery::Way;
-use crate::jobs::{JobView, Progress, owned};
+use crate::jobs::{JobView, Progress};
 use crate::linking::tool::Step;
-use crate::linking::{Linking, LinkingOptions, unlink};
+use crate::linking::{Linking, LinkingOptions};
 use crate::origin::{Origin, Purpose};
 use crate::privacy::{Privacy, PrivacyOptions};
-use crate::reuse::Produced;
-use crate::{
-    accounts, audit_query, consents, discovery, items, library, listening, mixes, playback, playlists,
-    preferences, profile, resolve, search, search_all, transfer, usage,
-};
+use crate::{arguments, audit_query, transfer};
 
 /// A tool call.
 #[derive(Debug)]
@@ -193,15 +190,27 @@ impl Dispatcher {
     /// Runs one call, and says how it ended and how long it took.
     pub async fn call(self: &Arc<Self>, ctx: &TenantContext, call: Call<'_>) -> (Outcome, Duration) {
         let started = self.desk.clock.elapsed();
-        let outcome = self.audited(ctx, &call, started).await;
-        (outcome, self.desk.clock.elapsed().saturating_sub(started))
+        let origin = Origin::new(call.client.clone(), Purpose::Call);
+        let about = if call.tool == ToolName::AuditQuery { audit_query::about } else { resource };
+        let about = about(call.arguments);
+        let counted = Counted::begin((&self.desk, ctx, &origin), (call.tool, about.as_ref()), started);
+        let outcome = self.audited(ctx, &origin, &call, about, started).await;
+        let duration = self.desk.clock.elapsed().saturating_sub(started);
+        counted.end(&outcome, duration).await;
+        (outcome, duration)
     }
 
     /// The bracket around every call: nothing happens if its record cannot be opened.
-    async fn audited(self: &Arc<Self>, ctx: &TenantContext, call: &Call<'_>, started: Duration) -> Outcome {
-        let about = if call.tool == ToolName::AuditQuery { audit_query::about } else { resource };
+    async fn audited(
+        self: &Arc<Self>,
+        ctx: &TenantContext,
+        origin: &Origin,
+        call: &Call<'_>,
+        about: Option<AuditResource>,
+        started: Duration,
+    ) -> Outcome {
         let opening = AuditOpening {
-            resource: about(call.arguments),
+            resource: about,
             ..AuditOpening::new(AuditAction::Tool(call.tool), call.client.clone())
         };
         let mut entry = match self.audit.open(ctx, opening).await {
@@ -217,8 +226,7 @@ impl Dispatcher {
                 return Outcome::Failed(error.public());
             }
         };
-        let origin = Origin::new(call.client.clone(), Purpose::Call);
-        let outcome = self.run(ctx, &origin, call).await;
+        let outcome = self.run(ctx, origin, call).await;
         if let Some(resource) = origin.take_resource() {
             entry.set_resource(resource);
         }
@@ -299,101 +307,5 @@ impl Dispatcher {
             Err(error) => Err(error),
         };
         called.unwrap_or_else(|error| Some(Outcome::Failed(error)))
-    }
-
-    async fn produce(&self, ctx: &TenantContext, origin: &Origin, call: &Call<'_>) -> Produced {
-        let (desk, given) = (&*self.desk, call.arguments);
-        match call.tool {
-            ToolName::Search => search::run(desk, ctx, origin, arguments::read(given)?).await,
-            ToolName::TrackGet => items::track(desk, ctx, origin, arguments::read(given)?).await,
-            ToolName::AlbumGet => items::album(desk, ctx, origin, arguments::read(given)?).await,
-            ToolName::ArtistGet => items::artist(desk, ctx, origin, arguments::read(given)?).await,
-            ToolName::Resolve => resolve::run(desk, ctx, origin, arguments::read(given)?).await,
-            ToolName::SearchAll => search_all::run(desk, ctx, origin, arguments::read(given)?).await,
-            ToolName::ArtistAlbums => {
-                discovery::run(desk, ctx, origin, Way::Albums, arguments::read(given)?).await
-            }
-            ToolName::Similar => {
-                discovery::run(desk, ctx, origin, Way::Similar, arguments::read(given)?).await
-            }
-            ToolName::Radio => discovery::run(desk, ctx, origin, Way::Radio, arguments::read(given)?).await,
-            ToolName::MixesList => mixes::list(desk, ctx, origin, arguments::read(given)?).await,
-            ToolName::MixItems => mixes::items(desk, ctx, origin, arguments::read(given)?).await,
-            ToolName::LibraryList => library::list(desk, ctx, origin, arguments::read(given)?).await,
-            ToolName::LibraryContains => library::contains(desk, ctx, origin, arguments::read(given)?).await,
-            ToolName::LibrarySave => library::save(desk, ctx, origin, arguments::read(given)?).await,
-            ToolName::LibraryRemove => library::remove(desk, ctx, origin, arguments::read(given)?).await,
-            ToolName::TopItems => listening::top(desk, ctx, origin, arguments::read(given)?).await,
-            ToolName::RecentlyPlayed => listening::recent(desk, ctx, origin, arguments::read(given)?).await,
-            ToolName::PlaybackState => playback::state(desk, ctx, origin, arguments::read(given)?).await,
-            ToolName::Devices => playback::devices(desk, ctx, origin, arguments::read(given)?).await,
-            ToolName::PlaybackControl => playback::control(desk, ctx, origin, arguments::read(given)?).await,
-            ToolName::QueueAdd => playback::queue_add(desk, ctx, origin, arguments::read(given)?).await,
-            ToolName::Profile => profile::get(desk, ctx, origin, arguments::read(given)?).await,
-            ToolName::PlaylistsList => {
-                playlists::reads::list(desk, ctx, origin, arguments::read(given)?).await
-            }
-            ToolName::PlaylistGet => playlists::reads::get(desk, ctx, origin, arguments::read(given)?).await,
-            ToolName::PlaylistCreate => {
-                Box::pin(playlists::whole::create(desk, ctx, origin, arguments::read(given)?)).await
-            }
-            ToolName::PlaylistUpdate => {
-                Box::pin(playlists::edits::update(desk, ctx, origin, arguments::read(given)?)).await
-            }
-            ToolName::PlaylistDelete => {
-                Box::pin(playlists::whole::delete(desk, ctx, origin, arguments::read(given)?)).await
-            }
-            ToolName::PlaylistAdd => {
-                Box::pin(playlists::edits::add(desk, ctx, origin, arguments::read(given)?)).await
-            }
-            ToolName::PlaylistRemove => {
-                Box::pin(playlists::edits::remove(desk, ctx, origin, arguments::read(given)?)).await
-            }
-            ToolName::PlaylistReorder => {
-                Box::pin(playlists::edits::reorder(desk, ctx, origin, arguments::read(given)?)).await
-            }
-            ToolName::PlaylistReplace => {
-                Box::pin(playlists::edits::replace(desk, ctx, origin, arguments::read(given)?)).await
-            }
-            ToolName::PlaylistVersions => {
-                Box::pin(playlists::history::versions(desk, ctx, origin, arguments::read(given)?)).await
-            }
-            ToolName::PlaylistDiff => {
-                Box::pin(playlists::history::diff(desk, ctx, origin, arguments::read(given)?)).await
-            }
-            ToolName::PlaylistUndo => {
-                Box::pin(playlists::edits::undo(desk, ctx, origin, arguments::read(given)?)).await
-            }
-            ToolName::PlaylistDedupe => {
-                Box::pin(playlists::edits::dedupe(desk, ctx, origin, arguments::read(given)?)).await
-            }
-            ToolName::AccountsList => Box::pin(accounts::list(desk, ctx, arguments::read(given)?)).await,
-            ToolName::AccountUnlink => {
-                Box::pin(unlink::run(desk, ctx, origin, arguments::read(given)?)).await
-            }
-            ToolName::JobGet => owned::get(desk, ctx, origin, arguments::read(given)?).await,
-            ToolName::JobCancel => Box::pin(owned::cancel(desk, ctx, origin, arguments::read(given)?)).await,
-            // They may ask or begin something instead of answering: `link`, `transfer`.
-            ToolName::AccountLink | ToolName::PlaylistTransfer => Err(PublicError::internal()),
-            ToolName::PreferencesGet => {
-                Box::pin(preferences::get(desk, ctx, origin, arguments::read(given)?)).await
-            }
-            ToolName::PreferencesSet => {
-                Box::pin(preferences::set(desk, ctx, origin, arguments::read(given)?)).await
-            }
-            ToolName::ConsentGet => Box::pin(consents::get(desk, ctx, arguments::read(given)?)).await,
-            ToolName::ConsentSet => Box::pin(consents::set(desk, ctx, origin, arguments::read(given)?)).await,
-            ToolName::ExportMyData => {
-                Box::pin(self.privacy.export(ctx, origin, arguments::read(given)?)).await
-            }
-            ToolName::DeleteMyData => {
-                Box::pin(self.privacy.delete(ctx, origin, arguments::read(given)?)).await
-            }
-            ToolName::PrivacyRequests => Box::pin(self.privacy.requests(ctx, arguments::read(given)?)).await,
-            ToolName::AuditQuery => {
-                Box::pin(audit_query::run(desk, ctx, origin, arguments::read(given)?)).await
-            }
-            ToolName::UsageStatus => usage::status(desk, ctx, origin, arguments::read(given)?).await,
-        }
     }
 }

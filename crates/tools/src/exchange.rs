@@ -228,6 +228,7 @@ impl Refresher {
             country: None,
             deadline: Some(Deadline::after(self.clock.as_ref(), PROVIDER_DEADLINE)),
             urgency: Urgency::Call,
+            sent: None,
         };
         let provider = errand.account.provider;
         match self.providers.get(provider).profile(&errand.ctx, &access).await {

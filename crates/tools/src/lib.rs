@@ -8,6 +8,7 @@ mod arguments;
 mod audit_query;
 mod beside;
 mod consents;
+mod counted;
 mod counts;
 mod cursor;
 pub mod descriptors;
@@ -67,10 +68,12 @@ pub use dispatch::{Call, Dispatcher, Interaction, Outcome, UrlQuestion};
 pub use jobs::{JobKind, JobState, JobView, Jobs, Progress};
 pub use linking::tool::limit_class;
 pub use linking::{
-    Completion, Consent, Departure, LinkedPage, Linking, LinkingOptions, ProviderAnswer, WantedScope,
+    Completion, Consent, Departure, LinkOffer, LinkedPage, Linking, LinkingOptions, ProviderAnswer,
+    UnlinkedAccount, WantedScope,
 };
 pub use privacy::{
-    ErasureSeen, Holding, PersonalData, Privacy, PrivacyKind, PrivacyOffer, PrivacyOptions, PrivacyPage,
+    ErasureSeen, Holding, PersonalData, Privacy, PrivacyKind, PrivacyOffer, PrivacyOffered, PrivacyOptions,
+    PrivacyPage, offer_privacy_page,
 };
 pub use refresh::Spawn;
 pub use sessions::SessionsInUse;

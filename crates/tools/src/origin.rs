@@ -2,11 +2,13 @@
 //! what it is for, what it turned out to be about, what its answer should warn of.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use stagedoor_audit::{AuditClient, AuditResource};
 use stagedoor_cache::Mode;
-use stagedoor_providers::Urgency;
+use stagedoor_domain::EntityKind;
+use stagedoor_providers::{Sent, Urgency};
+use stagedoor_usage::Content;
 
 /// What something is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -30,6 +32,8 @@ pub(crate) struct Origin {
     page: OnceLock<Box<str>>,
     expected: Option<Box<str>>,
     queued: AtomicBool,
+    searched: OnceLock<(Content, u64)>,
+    sent: OnceLock<Arc<Sent>>,
     warnings: Mutex<Vec<String>>,
     resource: Mutex<Option<AuditResource>>,
 }
@@ -76,6 +80,26 @@ impl Origin {
     /// Whether it was.
     pub(crate) fn was_refused_in_queue(&self) -> bool {
         self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Tells what the call searches for: kinds of items, and a text of which only the number of words is kept.
+    pub(crate) fn searches(&self, kinds: impl IntoIterator<Item = EntityKind>, query: &str) {
+        self.searched.get_or_init(|| (Content::of(kinds), query.split_whitespace().count() as u64));
+    }
+
+    /// The kinds that it searches for, and the number of words.
+    pub(crate) fn searched(&self) -> Option<(Content, u64)> {
+        self.searched.get().copied()
+    }
+
+    /// Where the requests are counted that the call sends to music services.
+    pub(crate) fn sent(&self) -> &Arc<Sent> {
+        self.sent.get_or_init(Arc::default)
+    }
+
+    /// How many it has sent.
+    pub(crate) fn provider_calls(&self) -> u64 {
+        self.sent.get().map_or(0, |sent| sent.count())
     }
 
     /// Where the call comes from.

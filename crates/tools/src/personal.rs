@@ -126,6 +126,7 @@ impl Desk {
             country: errand.account.country.clone(),
             deadline: Deadline::after(self.clock.as_ref(), PROVIDER_DEADLINE),
             urgency: origin.purpose().urgency(),
+            sent: Arc::clone(origin.sent()),
         }
     }
 

@@ -2,6 +2,7 @@
 //! tenant's clients at the services.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -22,7 +23,7 @@ use crate::wishes::Wishes;
 const REMEMBERED_FOR: Duration = Duration::from_secs(30);
 /// Owners whose rows are remembered at most.
 const OWNERS: u64 = 50_000;
-/// How often a person's accounts are read that change while they are read.
+/// How often rows are read that change while they are read.
 const READINGS: usize = 3;
 
 /// The rows.
@@ -31,6 +32,8 @@ pub(crate) struct Records {
     answers: Arc<Answers>,
     accounts: Cache<(TenantId, UserId), Remembered>,
     apps: Cache<TenantId, Arc<[Arc<ProviderApp>]>>,
+    /// Raised when any tenant is known to have changed.
+    changes: AtomicU64,
     wishes: Cache<Wisher, Arc<Wishes>>,
     last_wishes: Cache<(TenantId, UserId), LastWish>,
 }
@@ -60,6 +63,7 @@ impl Records {
             answers,
             accounts: Cache::builder().max_capacity(OWNERS).time_to_live(REMEMBERED_FOR).build(),
             apps: Cache::builder().max_capacity(OWNERS).time_to_live(REMEMBERED_FOR).build(),
+            changes: AtomicU64::new(0),
             wishes: Cache::builder().max_capacity(OWNERS).time_to_live(REMEMBERED_FOR).build(),
             last_wishes: Cache::builder().max_capacity(OWNERS).build(),
         }
@@ -169,13 +173,28 @@ impl Records {
         self.last_wishes.invalidate(&(ctx.tenant_id(), user)).await;
     }
 
-    /// The tenant's clients at the services.
+    /// The tenant's clients at the services, no older than the last change that this process has heard of.
     pub(crate) async fn apps(&self, ctx: &TenantContext) -> Result<Arc<[Arc<ProviderApp>]>, PublicError> {
         if let Some(known) = self.apps.get(&ctx.tenant_id()).await {
             return Ok(known);
         }
-        let found = Box::pin(self.apps.try_get_with(ctx.tenant_id(), self.load_apps(ctx))).await;
-        found.map_err(|error: Arc<PublicError>| PublicError::clone(&error))
+        for _ in 0..READINGS {
+            let before = self.changes.load(Ordering::Acquire);
+            let found = Box::pin(self.apps.try_get_with(ctx.tenant_id(), self.load_apps(ctx))).await;
+            let found = found.map_err(|error: Arc<PublicError>| PublicError::clone(&error))?;
+            if self.changes.load(Ordering::Acquire) == before {
+                return Ok(found);
+            }
+            // Perhaps this tenant was changed while its clients were read, which nobody would forget again.
+            self.apps.invalidate(&ctx.tenant_id()).await;
+        }
+        Box::pin(self.load_apps(ctx)).await
+    }
+
+    /// Forgets what a tenant set up, because it was changed.
+    pub(crate) async fn forget_apps(&self, tenant: TenantId) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.apps.invalidate(&tenant).await;
     }
 
     async fn load_apps(&self, ctx: &TenantContext) -> Result<Arc<[Arc<ProviderApp>]>, PublicError> {

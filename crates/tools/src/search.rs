@@ -146,6 +146,7 @@ pub(crate) async fn run(
         }
         None => None,
     };
+    origin.searches(kinds.iter(), query);
     let country = desk.country(ctx, provider).await?;
     let parameters = Parameters {
         query: folded,

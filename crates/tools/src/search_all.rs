@@ -102,6 +102,7 @@ pub(crate) async fn run(
     let preferences = desk.preferences(ctx).await;
     let limit = bounded("limit", arguments.limit, preferences.search_defaults.limit.min(MOST), MOST)?;
     let kinds = wanted(arguments.kinds.as_deref())?;
+    origin.searches(kinds.iter(), query);
     let services = &*services(desk, ctx).await?;
     let asked: Vec<Provider> = services.iter().map(|(provider, _)| *provider).collect();
     let preferred = Preferred::of(&preferences, &asked);

@@ -1,56 +1,39 @@
-//! Key → `Principal`: checks a key against its stored digest, counts failures. Which tenant the URL names is part of
-//! the look-up, so a key of another tenant does not exist here. What a request's key is, `token_validator` reads. A key
-//! that is stored under an older pepper is brought under the newest when it signs in: nobody else has its text.
+//! Key or token → `Principal`: checks a key against its stored digest, has `oauth` check a token, counts failures. Which
+//! tenant the URL names is part of the look-up, so a key of another tenant does not exist here. What is remembered of keys
+//! is in `known_keys`. What a request shows, `token_validator` reads. A key that is stored under an older pepper is brought under the newest when it signs in: nobody else has its text.
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
-use http::HeaderMap;
-use moka::future::Cache;
+use http::{HeaderMap, HeaderValue};
 use stagedoor_bootstrap::metrics::AuthFailure;
-use stagedoor_crypto::{ApiKeyDigest, Peppers, PlainApiKey};
+use stagedoor_crypto::{Peppers, PlainApiKey};
 use stagedoor_domain::error::Chain;
 use stagedoor_domain::{
-    ApiKeyId, Clock, ErrorCode, Principal, PublicError, Tenant, TenantId, TenantSlug, TenantStatus,
+    ApiKeyId, Clock, ErrorCode, Issuer, Principal, PublicError, Tenant, TenantId, TenantSlug, TenantStatus,
 };
 use stagedoor_limits::{AttemptGuard, Attempts};
-use stagedoor_storage::{Store, StoreError, StoredApiKey};
+use stagedoor_storage::{Store, StoreError};
 use uuid::Uuid;
 
 use crate::background::Background;
+use crate::key_use::KeyUses;
+use crate::known_keys::{KnownKey, KnownKeys};
+use crate::oauth::{Objection, TokenRefused, Tokens};
 use crate::problem::Problem;
 use crate::tenant_watch::TenantWatch;
-use crate::token_validator::TokenValidator;
-
-/// How long a key that was found is not looked up again (SECURITY §2).
-const FOUND_FOR: Duration = Duration::from_secs(30);
-/// How long a key that was not found is not looked up again; short, because someone may be creating it.
-const MISSING_FOR: Duration = Duration::from_secs(2);
-/// Keys remembered at most.
-const REMEMBERED: u64 = 100_000;
+use crate::token_validator::{Credential, Token, TokenValidator};
 
 /// Who signed in.
 #[derive(Debug)]
 pub struct SignIn {
     /// The tenant as it is now.
     pub tenant: Arc<Tenant>,
-    /// The principal behind the key.
+    /// The principal behind the key or the token.
     pub principal: Arc<Principal>,
-}
-
-/// A key that exists, as it is remembered.
-#[derive(Debug)]
-struct KnownKey {
-    tenant: Arc<Tenant>,
-    tenant_revision: i64,
-    principal: Arc<Principal>,
-    digest: ApiKeyDigest,
-    /// Somebody looks it up again.
-    renewing: AtomicBool,
-    /// Somebody brings it under the newest pepper.
-    repeppering: AtomicBool,
+    /// Whose token it is, if it is one.
+    pub issuer: Option<Arc<Issuer>>,
 }
 
 /// Why a request has no principal. Clients cannot tell the reasons apart.
@@ -67,6 +50,8 @@ pub enum Refused {
     },
     /// The key cannot be looked up now.
     Unavailable(Arc<StoreError>),
+    /// The token cannot be verified now; why has been logged.
+    Unverifiable(PublicError),
 }
 
 /// Checks keys.
@@ -78,7 +63,9 @@ pub struct Authenticator {
     clock: Arc<dyn Clock>,
     watch: Arc<TenantWatch>,
     background: Background,
-    known: Cache<(TenantSlug, ApiKeyId), Option<Arc<KnownKey>>>,
+    known: KnownKeys,
+    uses: Arc<KeyUses>,
+    tokens: Tokens,
 }
 
 impl Authenticator {
@@ -90,85 +77,84 @@ impl Authenticator {
         clock: Arc<dyn Clock>,
         watch: Arc<TenantWatch>,
         background: Background,
+        (uses, tokens): (Arc<KeyUses>, Tokens),
     ) -> Self {
-        let known = Cache::builder().max_capacity(REMEMBERED).expire_after(Expiry).build();
-        Self { store, peppers, attempts, clock, watch, background, known }
+        let known = KnownKeys::new(store.clone(), Arc::clone(&clock), Arc::clone(&watch));
+        Self { store, peppers, attempts, clock, watch, background, known, uses, tokens }
     }
 
-    /// The tenant and principal of a request to the tenant that `slug` names.
-    pub async fn sign_in(&self, slug: &str, headers: &HeaderMap, address: IpAddr) -> Result<SignIn, Refused> {
+    /// What is known of tokens.
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+
+    /// The tenant and principal of a request to the path `called` of the tenant that `slug` names.
+    pub async fn sign_in(
+        &self,
+        slug: &str,
+        called: &str,
+        headers: &HeaderMap,
+        address: IpAddr,
+    ) -> Result<SignIn, Refused> {
         // The checksum refuses made-up keys before anything is looked up.
-        let key = TokenValidator.validate(headers).map_err(|reason| Refused::of(None, reason))?;
+        let credential = TokenValidator.validate(headers).map_err(|reason| Refused::of(None, reason))?;
         let Ok(slug) = slug.parse::<TenantSlug>() else {
             return Err(Refused::of(None, AuthFailure::Unknown));
         };
-        let found = self.find(slug.clone(), &key).await.map_err(Refused::Unavailable)?;
-        let Some(known) = found else {
-            return Err(self.count_failure(None, AuthFailure::Unknown, address).await);
+        let key = match credential {
+            Credential::Key(key) => key,
+            Credential::Token(token) => {
+                return Box::pin(self.sign_in_with_token(&slug, called, token, address)).await;
+            }
         };
-        let Some(known) = self.renewed(&slug, &key, known).await else {
+        let found = self.known.find(slug, key.id()).await.map_err(Refused::Unavailable)?;
+        let Some(known) = found else {
             return Err(self.count_failure(None, AuthFailure::Unknown, address).await);
         };
         let tenant = self.watch.newest(&known.tenant, known.tenant_revision);
         if !key.verify(&known.digest, &self.peppers) {
             return Err(self.count_failure(Some(tenant), AuthFailure::WrongSecret, address).await);
         }
-        let sign_in = SignIn { tenant, principal: Arc::clone(&known.principal) };
+        let sign_in = SignIn { tenant, principal: Arc::clone(&known.principal), issuer: None };
         match self.obstacle(&sign_in, address) {
             None => {
                 self.repepper(&key, &known);
+                if known.is_use_to_be_noted() {
+                    self.uses.note(known.tenant.id, key.id().clone());
+                }
                 Ok(sign_in)
             }
             Some(reason) => Err(Refused::of(Some(sign_in.tenant), reason)),
         }
     }
 
-    /// Forgets a key, so that the next request looks it up again.
-    pub async fn forget(&self, slug: &TenantSlug, key: &ApiKeyId) {
-        self.known.invalidate(&(slug.clone(), key.clone())).await;
-    }
-
-    async fn find(
-        &self,
-        slug: TenantSlug,
-        key: &PlainApiKey,
-    ) -> Result<Option<Arc<KnownKey>>, Arc<StoreError>> {
-        let name = (slug, key.id().clone());
-        if let Some(known) = self.known.get(&name).await {
-            return Ok(known);
-        }
-        let look_up = async {
-            let stored = self.store.find_api_key(&name.0, &name.1).await?;
-            Ok::<_, StoreError>(stored.map(KnownKey::new))
-        };
-        Box::pin(self.known.try_get_with_by_ref(&name, look_up)).await
-    }
-
-    /// The key as it is now, if its tenant was changed since it was looked up: a revocation counts within the second in
-    /// which replicas see such changes. One request looks; the others go by what is known until it has. So do all while
-    /// the database is away.
-    async fn renewed(
+    async fn sign_in_with_token(
         &self,
         slug: &TenantSlug,
-        key: &PlainApiKey,
-        known: Arc<KnownKey>,
-    ) -> Option<Arc<KnownKey>> {
-        let newest = self.watch.newest(&known.tenant, known.tenant_revision);
-        if Arc::ptr_eq(&newest, &known.tenant) || known.renewing.swap(true, Ordering::Relaxed) {
-            return Some(known);
-        }
-        match Box::pin(self.store.find_api_key(slug, key.id())).await {
-            Ok(stored) => {
-                let renewed = stored.map(KnownKey::new);
-                self.known.insert((slug.clone(), key.id().clone()), renewed.clone()).await;
-                renewed
+        called: &str,
+        token: Token<'_>,
+        address: IpAddr,
+    ) -> Result<SignIn, Refused> {
+        match self.tokens.sign_in(slug, called, token.expose_secret()).await {
+            Ok(found) => {
+                let (tenant, principal) = (found.tenant, found.principal);
+                let sign_in = SignIn { tenant, principal, issuer: Some(found.issuer) };
+                match self.obstacle(&sign_in, address) {
+                    None => Ok(sign_in),
+                    Some(reason) => Err(Refused::of(Some(sign_in.tenant), reason)),
+                }
             }
-            Err(error) => {
-                known.renewing.store(false, Ordering::Relaxed);
-                tracing::debug!(error = %Chain(&error), "a key could not be looked up again");
-                Some(known)
+            Err(TokenRefused::Invalid { tenant, reason, guess: true }) => {
+                Err(self.count_failure(tenant, reason, address).await)
             }
+            Err(TokenRefused::Invalid { tenant, reason, guess: false }) => Err(Refused::of(tenant, reason)),
+            Err(TokenRefused::Unavailable(error)) => Err(Refused::Unverifiable(error)),
         }
+    }
+
+    /// Forgets a key, so that the next request looks it up again.
+    pub async fn forget(&self, slug: &TenantSlug, key: &ApiKeyId) {
+        self.known.forget(slug, key).await;
     }
 
     /// Brings a key under the newest pepper, beside the call that signed in with it. Once for as long as it is remembered:
@@ -225,45 +211,28 @@ impl Authenticator {
     }
 }
 
-impl KnownKey {
-    fn new(stored: StoredApiKey) -> Arc<Self> {
-        Arc::new(Self {
-            tenant: Arc::new(stored.tenant),
-            tenant_revision: stored.tenant_revision,
-            principal: Arc::new(stored.principal),
-            digest: stored.digest,
-            renewing: AtomicBool::new(false),
-            repeppering: AtomicBool::new(false),
-        })
-    }
-}
-
 impl Refused {
     fn of(tenant: Option<Arc<Tenant>>, reason: AuthFailure) -> Self {
         Self::Invalid { tenant, reason, error: Problem::unauthenticated_error() }
     }
 
-    /// What the client is told.
-    pub fn problem(&self) -> Problem {
+    /// What the client is told. Where it might do better with another credential, `challenge` says which.
+    pub fn problem(&self, challenge: HeaderValue) -> Problem {
         match self {
             Self::Invalid { error, .. } if error.code == ErrorCode::Unauthenticated => {
-                Problem::unauthenticated()
+                Problem::unauthenticated(challenge)
             }
             Self::Invalid { error, .. } => error.clone().into(),
             Self::Unavailable(error) => error.public().into(),
+            Self::Unverifiable(error) => Problem::new(error.clone()).challenging(challenge),
         }
     }
-}
 
-struct Expiry;
-
-impl moka::Expiry<(TenantSlug, ApiKeyId), Option<Arc<KnownKey>>> for Expiry {
-    fn expire_after_create(
-        &self,
-        _key: &(TenantSlug, ApiKeyId),
-        value: &Option<Arc<KnownKey>>,
-        _created_at: std::time::Instant,
-    ) -> Option<Duration> {
-        Some(if value.is_some() { FOUND_FOR } else { MISSING_FOR })
+    /// What a client is told to be wrong with its credential.
+    pub fn objection(&self) -> Objection {
+        match self {
+            Self::Invalid { reason: AuthFailure::Missing, .. } | Self::Unverifiable(_) => Objection::Missing,
+            _ => Objection::InvalidToken,
+        }
     }
 }

@@ -74,7 +74,12 @@ pub fn peer(extensions: &Extensions) -> IpAddr {
 
 /// The client of a request.
 pub fn of(proxies: &TrustedProxies, extensions: &Extensions, headers: &HeaderMap) -> Client {
-    let address = proxies.client(peer(extensions), headers);
+    behind(proxies, peer(extensions), headers)
+}
+
+/// The client of a request that came from `peer`.
+pub fn behind(proxies: &TrustedProxies, peer: IpAddr, headers: &HeaderMap) -> Client {
+    let address = proxies.client(peer, headers);
     let user_agent = headers.get(USER_AGENT).map(|value| {
         let bytes = value.as_bytes();
         String::from_utf8_lossy(&bytes[..bytes.len().min(256)]).as_ref().into()

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use stagedoor_domain::error::Chain;
 use stagedoor_domain::{
-    Clock, Entropy, ErrorCode, Principal, PrincipalKind, PublicError, ScopeSet, Tenant, TenantStatus,
-    ToolsetSet,
+    Clock, Entropy, ErrorCode, IssuerId, Principal, PrincipalKind, PublicError, ScopeSet, Tenant,
+    TenantStatus, ToolsetSet, UserId,
 };
 use stagedoor_storage::jobs::{self, BegunBy, Claim};
-use stagedoor_storage::{KeyVault, StoreError};
+use stagedoor_storage::{KeyVault, StoreError, TenantTransaction, issuers};
 use stagedoor_tools::Dispatcher;
 use tokio_util::sync::CancellationToken;
 
@@ -139,11 +139,14 @@ impl JobWorker {
         claim: &Claim,
         begun_by: &BegunBy,
     ) -> Result<(Principal, Option<PublicError>), StoreError> {
-        let known = match &begun_by.api_key {
-            Some(key) => self.vault.store().find_api_key(&tenant.slug, key).await?,
-            None => None,
+        let known = match (&begun_by.api_key, PrincipalKind::token_of_label(&begun_by.label)) {
+            (Some(key), _) => {
+                self.vault.store().find_api_key(&tenant.slug, key).await?.map(|key| key.principal)
+            }
+            (None, Some((issuer, user))) => self.bearer_of(tenant, issuer, user, begun_by).await?,
+            (None, None) => None,
         };
-        let key = known.map(|key| key.principal).filter(|principal| {
+        let key = known.filter(|principal| {
             tenant.status == TenantStatus::Active
                 && principal.user == Some(claim.user)
                 && principal.expires_at.is_none_or(|at| at > self.clock.now())
@@ -152,6 +155,30 @@ impl JobWorker {
             Some(now) => (with_rights_of_both(now, begun_by), None),
             None => (without_rights(claim), Some(ended())),
         })
+    }
+
+    /// Who began a job with a token. The token has ended long before the job may have; what counts is whether its issuer
+    /// may still speak for the person, and what it may give by now.
+    async fn bearer_of(
+        &self,
+        tenant: &Tenant,
+        issuer: IssuerId,
+        user: UserId,
+        begun_by: &BegunBy,
+    ) -> Result<Option<Principal>, StoreError> {
+        let (clock, entropy) = (self.clock.as_ref(), self.entropy.as_ref());
+        let ctx = tenancy::establish_job(Arc::new(tenant.clone()), "jobs", clock, entropy);
+        let read = async |tx: &mut TenantTransaction| issuers::accepted(tx, issuer, user).await;
+        let accepted = self.vault.store().with_tenant::<_, StoreError>(&ctx, read).await?;
+        Ok(accepted.map(|accepted| Principal {
+            kind: PrincipalKind::Jwt { issuer, user },
+            user: Some(user),
+            scopes: begun_by.scopes,
+            toolsets: accepted.toolsets.unwrap_or_else(ToolsetSet::all),
+            read_only: accepted.read_only,
+            expires_at: None,
+            allowed_networks: Vec::new(),
+        }))
     }
 }
 
@@ -181,7 +208,8 @@ fn without_rights(claim: &Claim) -> Principal {
 fn ended() -> PublicError {
     PublicError::new(
         ErrorCode::Unauthenticated,
-        "The key that began this job was revoked, has expired, or belongs to a tenant that is suspended.",
+        "The key that began this job was revoked, has expired, or belongs to a tenant that is suspended; or the token's issuer \
+         is accepted no more.",
     )
-    .hint("Begin it anew with a key that is valid.")
+    .hint("Begin it anew with a key or a token that is valid.")
 }

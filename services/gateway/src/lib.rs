@@ -2,6 +2,8 @@
 //! `stagedoor-tools`. `main` is the command line over it.
 
 pub mod access_log;
+pub mod admin;
+pub mod admin_key_command;
 pub mod assembly;
 pub mod audit_command;
 pub mod authn;
@@ -17,9 +19,13 @@ pub mod heartbeat;
 pub mod import;
 pub mod input_sanitizer;
 pub mod job_worker;
+pub mod key_use;
 pub mod keys;
+mod known_keys;
+pub mod leaked_keys;
 pub mod mcp;
 pub mod narrowing;
+pub mod oauth;
 pub mod operator;
 pub mod pages;
 pub mod pauses;
@@ -38,6 +44,7 @@ pub mod tenancy;
 pub mod tenant_command;
 pub mod tenant_watch;
 pub mod token_validator;
+mod turn;
 mod usage;
 pub mod violations;
 pub mod vital_signs;

@@ -15,7 +15,7 @@ use stagedoor_gateway::assembly;
 use stagedoor_gateway::audit_command;
 use stagedoor_gateway::demo;
 use stagedoor_gateway::import;
-use stagedoor_gateway::{privacy_command, tenant_command};
+use stagedoor_gateway::{admin_key_command, privacy_command, tenant_command};
 
 /// Answers are built from many short-lived pieces; the system's allocator took a tenth of a call.
 #[global_allocator]
@@ -72,6 +72,11 @@ enum Command {
     Privacy {
         #[command(subcommand)]
         command: privacy_command::PrivacyCommand,
+    },
+    /// Make a key of the admin API past that API: the first one.
+    AdminKey {
+        #[command(subcommand)]
+        command: admin_key_command::AdminKeyCommand,
     },
     /// Delete a tenant.
     Tenant {
@@ -131,6 +136,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Import { command } => return runtime()?.block_on(import::run(command)),
         Command::Audit { command } => return Ok(runtime()?.block_on(audit_command::run(command))),
         Command::Privacy { command } => return runtime()?.block_on(privacy_command::run(command)),
+        Command::AdminKey { command } => return runtime()?.block_on(admin_key_command::run(command)),
         Command::Tenant { command } => return runtime()?.block_on(tenant_command::run(command)),
     };
     ended.map(|()| ExitCode::SUCCESS)
@@ -139,7 +145,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 async fn serve(config: &Config) -> anyhow::Result<()> {
     let telemetry = stagedoor_bootstrap::telemetry::init(&config.telemetry, "stagedoor")?;
     let clock = Arc::new(SystemClock::new());
-    let gateway = assembly::assemble(config, clock, Arc::new(SystemEntropy)).await?;
+    let gateway = Box::pin(assembly::assemble(config, clock, Arc::new(SystemEntropy))).await?;
     let listeners = assembly::bind(config).await?;
     let shutdown = gateway.shutdown(assembly::shutdown_options(config));
     shutdown.listen_for_signals()?;

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use stagedoor_assembly::{keys, open_store};
-use stagedoor_audit::{AuditLog, AuditOpening, AuditOptions, AuditOutcome};
+use stagedoor_audit::{AuditLog, AuditOpening, AuditOptions};
 use stagedoor_bootstrap::config::Config;
 use stagedoor_bootstrap::tasks;
 use stagedoor_crypto::{KekProvider, SystemEntropy};
-use stagedoor_domain::{Clock, Entropy, ErrorCode, SystemClock, Tenant, TenantContext, TenantId, TenantSlug};
+use stagedoor_domain::{Clock, Entropy, SystemClock, Tenant, TenantContext, TenantId, TenantSlug};
 use stagedoor_storage::{KeyVault, Purpose, Store};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -83,19 +83,9 @@ impl Operator {
         opening: AuditOpening,
         work: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<T> {
-        let started = self.clock.elapsed();
         let entry = self.audit.open(context, opening).await;
         let entry = entry.context("the command cannot be recorded in the audit trail, so it was not done")?;
-        let done = work.await;
-        let error = done.is_err().then_some(ErrorCode::Internal);
-        let outcome = AuditOutcome {
-            error,
-            response_code: error.map_or(200, ErrorCode::http_status),
-            duration: self.clock.elapsed().saturating_sub(started),
-            cached: false,
-        };
-        entry.close(outcome).await;
-        done
+        entry.during(&*self.clock, work).await
     }
 
     /// Waits until everything is on record.

@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use rmcp::model::ErrorCode as RpcErrorCode;
 use serde_json::json;
 use stagedoor_domain::error::ceil_seconds;
-use stagedoor_domain::{ErrorCode, PublicError, Scope, ScopeSet};
+use stagedoor_domain::{ErrorCode, PublicError, ScopeSet};
 
 use crate::mcp::surface::RpcError;
 
@@ -18,13 +18,23 @@ const DOCUMENTATION: &str = "urn:stagedoor:error:";
 #[derive(Debug)]
 pub struct Problem {
     error: PublicError,
+    status: StatusCode,
     headers: HeaderMap,
 }
 
 impl Problem {
     /// The answer to `error`.
     pub fn new(error: PublicError) -> Self {
-        Self { error, headers: HeaderMap::new() }
+        let status = StatusCode::from_u16(error.code.http_status());
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self { error, status, headers: HeaderMap::new() }
+    }
+
+    /// The answer with another status than the code's own: some codes are those of tool results first, which are sent with
+    /// 200.
+    #[must_use]
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
     }
 
     /// The stable code.
@@ -32,19 +42,28 @@ impl Problem {
         self.error.code
     }
 
-    /// No key, a wrong one, an expired one, another tenant's: one answer for all, so that none can be told apart.
-    pub fn unauthenticated() -> Self {
-        let scopes: ScopeSet = Scope::ALL.iter().copied().collect();
-        let challenge = format!("Bearer realm=\"stagedoor\", error=\"invalid_token\", scope=\"{scopes}\"");
-        let mut problem = Self::new(Self::unauthenticated_error());
-        problem.headers.insert(WWW_AUTHENTICATE, header(challenge));
-        problem
+    /// No key, a wrong one, an expired one, another tenant's, and the same of tokens: one answer for all, so that none can
+    /// be told apart.
+    pub fn unauthenticated(challenge: HeaderValue) -> Self {
+        Self::new(Self::unauthenticated_error()).challenging(challenge)
+    }
+
+    /// The problem with what a client may do about it (RFC 9110 §11.6.1).
+    #[must_use]
+    pub fn challenging(mut self, challenge: HeaderValue) -> Self {
+        self.headers.insert(WWW_AUTHENTICATE, challenge);
+        self
     }
 
     /// What that answer says.
     pub fn unauthenticated_error() -> PublicError {
-        PublicError::new(ErrorCode::Unauthenticated, "A valid API key of this tenant is needed.").hint(
-            "Send it as `Authorization: Bearer sd_live_…`. A key works only at its own tenant's endpoint.",
+        PublicError::new(
+            ErrorCode::Unauthenticated,
+            "A valid API key of this tenant is needed, or a token of an issuer that it knows.",
+        )
+        .hint(
+            "Send it as `Authorization: Bearer sd_live_…`. A key works only at its own tenant's endpoint, and a token only \
+             at the one that it was issued for.",
         )
     }
 
@@ -65,8 +84,7 @@ impl From<PublicError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status =
-            StatusCode::from_u16(self.error.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = self.status;
         let mut body = json!({
             "type": format!("{DOCUMENTATION}{}", self.error.code),
             "title": status.canonical_reason(),
@@ -79,6 +97,9 @@ impl IntoResponse for Problem {
         }
         if let Some(limit) = &self.error.limit {
             body["limit"] = json!(limit);
+        }
+        if let Some(details) = &self.error.details {
+            body["details"] = (**details).clone();
         }
         let mut response = Response::new(Body::from(body.to_string()));
         *response.status_mut() = status;
@@ -93,19 +114,16 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The JSON-RPC error of a call that lacks a scope.
-pub fn scope_needed(scopes: ScopeSet) -> RpcError {
-    let message = format!("This key lacks a scope; the call needs: {scopes}.");
-    let error = PublicError::new(ErrorCode::InsufficientScope, message)
-        .hint("Ask the tenant's operator for a key with that scope.");
-    RpcError::new(RpcErrorCode::INVALID_REQUEST, error)
-}
-
-/// The challenge of a 403 that a further scope would lift (RFC 6750 §3.1).
-pub fn scope_challenge(scopes: ScopeSet) -> HeaderValue {
-    header(format!("Bearer realm=\"stagedoor\", error=\"insufficient_scope\", scope=\"{scopes}\""))
-}
-
-fn header(text: String) -> HeaderValue {
-    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("Bearer"))
+/// The JSON-RPC error of a call that lacks a scope; `by_token` if whoever calls can ask for one by itself.
+pub fn scope_needed(scopes: ScopeSet, by_token: bool) -> RpcError {
+    let (credential, hint) = if by_token {
+        ("token", "Ask the token's issuer for one with the scopes that `WWW-Authenticate` lists.")
+    } else {
+        ("key", "Ask the tenant's operator for a key with that scope.")
+    };
+    let message = format!("This {credential} lacks a scope; the call needs: {scopes}.");
+    RpcError::new(
+        RpcErrorCode::INVALID_REQUEST,
+        PublicError::new(ErrorCode::InsufficientScope, message).hint(hint),
+    )
 }

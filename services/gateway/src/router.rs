@@ -7,10 +7,12 @@ use axum::extract::{Path, Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use http::Uri;
 use http::header::{ALLOW, HeaderValue};
+use stagedoor_bootstrap::metrics::AuthMethod;
 use stagedoor_bootstrap::telemetry;
 use stagedoor_domain::error::Chain;
-use stagedoor_domain::{CallId, ErrorCode, PublicError, Tenant, TenantContext};
+use stagedoor_domain::{CallId, ErrorCode, PrincipalKind, PublicError, Tenant, TenantContext};
 use tracing::{Instrument, Span};
 
 use stagedoor_audit::{AuditAction, AuditClient, Refusal};
@@ -18,9 +20,11 @@ use stagedoor_audit::{AuditAction, AuditClient, Refusal};
 use crate::authn::Refused;
 use crate::client::Client;
 use crate::narrowing::Narrowing;
+use crate::oauth::challenge::WELL_KNOWN;
+use crate::oauth::{Objection, StepUp, metadata};
 use crate::problem::Problem;
 use crate::state::AppState;
-use crate::{access_log, client, connect, health, mcp, privacy, signing_keys, tenancy};
+use crate::{access_log, client, connect, health, leaked_keys, mcp, privacy, signing_keys, tenancy};
 
 /// What agents and people reach.
 pub fn public(state: &Arc<AppState>) -> Router {
@@ -38,6 +42,10 @@ pub fn public(state: &Arc<AppState>) -> Router {
         .route("/t/{tenant}/privacy/{token}", privacy::page())
         // For anyone who holds something that the tenant signed.
         .route("/t/{tenant}/.well-known/signing-keys", get(signing_keys::serve))
+        // For whoever finds keys in public, such as a service that scans for secrets.
+        .route("/leaked-keys", post(leaked_keys::report).fallback(only_post))
+        // For clients that have no token yet: who issues them.
+        .merge(resource_metadata(state.authenticator.tokens().resources().prefix()))
         .fallback(not_found)
         .with_state(Arc::clone(state));
     // From the outside in: the line about a request is written whatever becomes of it, then strangers are
@@ -47,6 +55,23 @@ pub fn public(state: &Arc<AppState>) -> Router {
         None => router,
     };
     router.layer(from_fn_with_state(Arc::clone(state), access_log::layer))
+}
+
+/// Metadata of every endpoint (RFC 9728 §3.1): with the endpoints' own path behind the well-known name, `prefix` being what
+/// clients have before `/t`, whether a proxy takes that away or not.
+fn resource_metadata(prefix: &str) -> Router<Arc<AppState>> {
+    let one = || get(metadata::serve).options(metadata::preflight);
+    let some = || get(metadata::serve_some).options(metadata::preflight);
+    let mut router = Router::new();
+    for prefix in if prefix.is_empty() { vec![""] } else { vec!["", prefix] } {
+        let root = format!("{WELL_KNOWN}{prefix}/t/{{tenant}}/mcp");
+        router = router
+            .route(&root, one())
+            .route(&format!("{root}/readonly"), one())
+            .route(&format!("{root}/x/{{toolsets}}"), some())
+            .route(&format!("{root}/x/{{toolsets}}/readonly"), some());
+    }
+    router
 }
 
 /// What operators and probes reach; never exposed with the public port.
@@ -100,18 +125,32 @@ async fn serve(
         return problem.closing().into_response();
     }
     let client = client::of(&state.proxies, &parts.extensions, &parts.headers);
-    let sign_in = match state.authenticator.sign_in(slug, &parts.headers, client.address).await {
-        Ok(sign_in) => sign_in,
-        Err(refused) => return refuse(state, refused, client).await,
-    };
+    let sign_in =
+        match state.authenticator.sign_in(slug, parts.uri.path(), &parts.headers, client.address).await {
+            Ok(sign_in) => sign_in,
+            Err(refused) => return refuse(state, refused, client, (slug, &parts.uri)).await,
+        };
+    state.metrics.auth_successes.count(method(&sign_in.principal.kind));
     // After the key: strangers learn nothing from it.
     let narrowing = match of_path.and_then(|of_path| of_path.and_headers(&parts.headers)) {
         Ok(narrowing) => narrowing,
         Err(error) => return Problem::new(error).closing().into_response(),
     };
+    let step_up = StepUp {
+        resources: Arc::clone(state.authenticator.tokens().resources()),
+        uri: parts.uri.clone(),
+        issuer: sign_in.issuer.clone(),
+    };
     let ctx = tenancy::establish(sign_in, narrowing, state.clock.as_ref(), state.entropy.as_ref());
     let span = if state.traces { trace(&ctx, &parts) } else { Span::none() };
-    mcp::serve(state, ctx, client, &parts, body).instrument(span).await
+    mcp::serve(state, ctx, (client, step_up), &parts, body).instrument(span).await
+}
+
+fn method(kind: &PrincipalKind) -> AuthMethod {
+    match kind {
+        PrincipalKind::Jwt { .. } => AuthMethod::Token,
+        _ => AuthMethod::ApiKey,
+    }
 }
 
 /// The span of one call, as a child of the caller's (W3C Trace Context).
@@ -122,9 +161,15 @@ fn trace(ctx: &TenantContext, parts: &http::request::Parts) -> Span {
     span
 }
 
-async fn refuse(state: &AppState, refused: Refused, client: Client) -> Response {
-    let problem = refused.problem().closing();
+async fn refuse(state: &AppState, refused: Refused, client: Client, called: (&str, &Uri)) -> Response {
+    let (slug, uri) = called;
+    let (tokens, objection) = (state.authenticator.tokens(), refused.objection());
+    // Who has nothing yet is told what to ask for; for whoever guesses, nothing is looked up.
+    let issuers = tokens.issuers_of(slug, objection == Objection::Missing).await;
+    let challenge = tokens.resources().unauthenticated(uri.path(), &issuers, objection);
+    let problem = refused.problem(challenge).closing();
     match refused {
+        Refused::Unverifiable(_) => {}
         Refused::Unavailable(error) => {
             tracing::error!(error = %Chain(&*error), "a key could not be looked up");
         }
@@ -148,6 +193,7 @@ async fn record_refusal(state: &AppState, tenant: Arc<Tenant>, error: ErrorCode,
         response_code: error.http_status(),
         client: AuditClient { address: Some(client.address), user_agent: client.user_agent, software: None },
     };
+    state.dispatcher.desk().usage().refused_credentials(Arc::clone(&tenant));
     if let Err(error) = state.audit.refuse(tenant, refusal).await {
         tracing::error!(error = %Chain(&error), "a refusal was not recorded");
     }

@@ -11,6 +11,7 @@ use crate::authn::Authenticator;
 use crate::background::Background;
 use crate::client::TrustedProxies;
 use crate::concurrency::Concurrency;
+use crate::leaked_keys::LeakReports;
 use crate::mcp::Endpoint;
 use crate::pages::Pages;
 use crate::quota::Quota;
@@ -41,6 +42,8 @@ pub struct AppState {
     pub pages: Pages,
     /// The public keys of tenants, for anyone.
     pub signing_keys: SigningKeys,
+    /// Reports of keys that were found in public.
+    pub leaks: LeakReports,
     /// The tools.
     pub dispatcher: Arc<Dispatcher>,
     /// The audit trail.

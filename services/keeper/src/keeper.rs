@@ -6,15 +6,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use stagedoor_assembly::{keys, open_store};
-use stagedoor_audit::{AuditLog, AuditOpening, AuditOptions, AuditOutcome};
+use stagedoor_audit::{AuditLog, AuditOpening, AuditOptions};
 use stagedoor_bootstrap::config::Config;
 use stagedoor_bootstrap::tasks;
 use stagedoor_crypto::{KekProvider, Peppers, SystemEntropy};
 use stagedoor_domain::error::Chain;
 use stagedoor_domain::ids::uuid_v7;
-use stagedoor_domain::{
-    Clock, Entropy, ErrorCode, SystemClock, Tenant, TenantContext, TenantId, TenantStatus, UserId,
-};
+use stagedoor_domain::{Clock, Entropy, SystemClock, Tenant, TenantContext, TenantId, TenantStatus, UserId};
 use stagedoor_key_encryption::KeyRing;
 use stagedoor_storage::keeper_runs::{JobLock, NewRun};
 use stagedoor_storage::{KeyVault, Purpose, Store, StoreError};
@@ -206,19 +204,8 @@ impl Keeper {
         work: impl Future<Output = Result<T, JobError>>,
     ) -> Pin<Box<impl Future<Output = Result<T, JobError>>>> {
         Box::pin(async move {
-            let started = self.clock.elapsed();
             let entry = self.audit.open(context, opening).await?;
-            let done = work.await;
-            let error = done.is_err().then_some(ErrorCode::Internal);
-            entry
-                .close(AuditOutcome {
-                    error,
-                    response_code: error.map_or(200, ErrorCode::http_status),
-                    duration: self.clock.elapsed().saturating_sub(started),
-                    cached: false,
-                })
-                .await;
-            done
+            entry.during(&*self.clock, work).await
         })
     }
 

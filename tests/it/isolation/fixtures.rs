@@ -12,6 +12,26 @@ pub(super) const FIXTURES: &[(&str, &str)] = &[
         "INSERT INTO key_rotations (tenant_id, layer, state, compromised, made_before) \
          VALUES ('$1', 'tenant', 'resealing', false, now())",
     ),
+    (
+        "admin_creates",
+        "INSERT INTO admin_creates (tenant_id, request_digest, body_digest) VALUES ('$1', sha256('x'), sha256('y'))",
+    ),
+    (
+        "usage_minutes",
+        "SELECT ensure_usage_partitions(current_date - 1, 3); INSERT INTO usage_minutes VALUES ('$1', now(), \
+         '00000000-0000-0000-0000-000000000000', 'key:x', 'search', 'none', gen_random_uuid(), 1, false, \
+         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 'x')",
+    ),
+    (
+        "usage_rollups",
+        "INSERT INTO usage_rollups VALUES ('$1', 'day', now(), '00000000-0000-0000-0000-000000000000', 'key:x', \
+         'search', 'none', false, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 'x')",
+    ),
+    (
+        "issuers",
+        "INSERT INTO issuers (tenant_id, issuer_id, issuer, algorithms) \
+         VALUES ('$1', gen_random_uuid(), 'https://login.example.com', '{RS256}')",
+    ),
     ("metric_rollups", "INSERT INTO metric_rollups VALUES ('$1', 'day', current_date, 'calls', false, 1)"),
     (
         "audit_checkpoints",

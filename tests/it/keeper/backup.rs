@@ -265,3 +265,14 @@ async fn what_lacks_its_manifest_for_a_while_is_kept() {
     assert_eq!((back.ending, back.count("backups_verified")), (Ending::Succeeded, 4), "{back}");
     assert_eq!(catalogue(&stage).await, "audit verified 1\npreferences verified 1\nsessions verified 2");
 }
+
+#[tokio::test]
+async fn a_backup_from_the_future_keeps_none_from_being_made() {
+    let stage = small_stage().await;
+    stage.inhabit("ada").await;
+    assert_eq!(keep(&stage, &Backup::default()).await.count("backups_made"), 3);
+    assert_eq!(keep(&stage, &Backup::default()).await.count("backups_made"), 0, "nothing is due");
+    stage.sql("UPDATE backups SET taken_at = taken_at + interval '2 days'").await;
+    let made = keep(&stage, &Backup::default()).await;
+    assert_eq!((made.ending, made.count("backups_made")), (Ending::Succeeded, 3), "{made}");
+}

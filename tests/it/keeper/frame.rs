@@ -18,10 +18,10 @@ use stagedoor_keeper::jobs::run_due::SCHEDULE;
 use stagedoor_keeper::jobs::seal::Seal;
 use stagedoor_keeper::jobs::{Job, JobError};
 use stagedoor_keeper::{Ending, Keeper, Run, RunOptions};
-use stagedoor_storage::Purpose;
 use stagedoor_storage::keeper_runs::RunOutcome;
 use stagedoor_storage::provider_sessions::hold_revision;
-use stagedoor_testkit::{FrozenClock, Stage, StageOptions, generous};
+use stagedoor_storage::{Purpose, TenantTransaction};
+use stagedoor_testkit::{FrozenClock, Inhabited, Stage, StageOptions, generous};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
@@ -104,13 +104,7 @@ async fn a_stopped_run_says_that_it_goes_on_next_time() {
 async fn a_run_that_was_killed_is_found_and_the_next_one_goes_on() {
     let stage = small_stage().await;
     let ada = stage.inhabit("ada").await;
-    stage.sql("UPDATE provider_sessions SET last_accessed = now() - interval '31 days'").await;
-    // In the order in which the job takes them; whoever holds the second keeps the job between the two.
-    let mut accounts: Vec<_> = ada.accounts.values().map(|account| account.id).collect();
-    accounts.sort_unstable_by_key(|account| account.0);
-    let mut holder = stage.admin().store().begin(ada.tenant.context()).await.unwrap();
-    hold_revision(&mut holder, accounts[1]).await.unwrap();
-
+    let holder = between_two_sessions(&stage, &ada).await;
     let killed = stage.begin_keeper(&["retention", "--part", "daily"], &[]);
     until("the first session is gone", async || sessions(&stage).await == "1").await;
     let (killed, ()) = tokio::join!(stage.kill_keeper(killed), async { holder.rollback().await.unwrap() });
@@ -124,7 +118,19 @@ async fn a_run_that_was_killed_is_found_and_the_next_one_goes_on() {
     assert_eq!(outcomes, "abandoned,succeeded");
 }
 
-async fn sessions(stage: &Stage) -> String {
+/// Makes both of a person's sessions ones that retention deletes, and holds the second: the job is between the two until
+/// the answer goes.
+pub(super) async fn between_two_sessions(stage: &Stage, one: &Inhabited<'_>) -> TenantTransaction {
+    stage.sql("UPDATE provider_sessions SET last_accessed = now() - interval '31 days'").await;
+    // In the order in which the job takes them.
+    let mut accounts: Vec<_> = one.accounts.values().map(|account| account.id).collect();
+    accounts.sort_unstable_by_key(|account| account.0);
+    let mut holder = stage.admin().store().begin(one.tenant.context()).await.unwrap();
+    hold_revision(&mut holder, accounts[1]).await.unwrap();
+    holder
+}
+
+pub(super) async fn sessions(stage: &Stage) -> String {
     stage.sql("SELECT count(*) FROM provider_sessions").await
 }
 

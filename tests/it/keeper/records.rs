@@ -14,10 +14,9 @@ use stagedoor_keeper::jobs::run_due::SCHEDULE;
 use stagedoor_keeper::jobs::seal::Seal;
 use stagedoor_keeper::jobs::verify::Verify;
 use stagedoor_keeper::{Ending, Job, RunOptions};
-use stagedoor_storage::provider_sessions::hold_revision;
 use stagedoor_testkit::generous;
 
-use super::frame::{Waits, collect, small_stage};
+use super::frame::{Waits, between_two_sessions, collect, sessions, small_stage};
 use crate::limits_hot_reload::until;
 
 /// Every way to do a part of a job of the schedule only.
@@ -120,22 +119,14 @@ async fn a_run_whose_record_is_gone_failed_and_says_so() {
 async fn a_run_whose_database_goes_away_is_told_to_everyone_else() {
     let stage = small_stage().await;
     let ada = stage.inhabit("ada").await;
-    stage.sql("UPDATE provider_sessions SET last_accessed = now() - interval '31 days'").await;
-    // Whoever holds the second session keeps the job between the two.
-    let mut accounts: Vec<_> = ada.accounts.values().map(|account| account.id).collect();
-    accounts.sort_unstable_by_key(|account| account.0);
-    let mut holder = stage.admin().store().begin(ada.tenant.context()).await.unwrap();
-    hold_revision(&mut holder, accounts[1]).await.unwrap();
+    let holder = between_two_sessions(&stage, &ada).await;
     let (collector, received) = collect().await;
     let telemetry = [
         ("STAGEDOOR_TELEMETRY__OTLP_ENDPOINT", format!("http://{collector}")),
         ("STAGEDOOR_TELEMETRY__LOG_FILTER", "keeper=info".to_owned()),
     ];
     let run = stage.begin_keeper(&["retention", "--part", "daily", "--json"], &telemetry);
-    until("the first session is gone", async || {
-        stage.sql("SELECT count(*) FROM provider_sessions").await == "1"
-    })
-    .await;
+    until("the first session is gone", async || sessions(&stage).await == "1").await;
 
     stage.postgres().kill().await;
     drop(holder);

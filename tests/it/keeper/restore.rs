@@ -7,7 +7,7 @@ use stagedoor_keeper::jobs::Job;
 use stagedoor_keeper::jobs::backup::Backup;
 use stagedoor_keeper::jobs::restore::{Drill, Restore, Tombstones, What};
 use stagedoor_keeper::{Ended, Ending, RunOptions};
-use stagedoor_testkit::{Inhabited, KeySpec, Stage, TestGateway};
+use stagedoor_testkit::{Inhabited, KeySpec, Stage, StageOptions, TestGateway};
 use url::Url;
 
 use crate::{music, privacy};
@@ -21,10 +21,7 @@ pub(crate) fn config(stage: &Stage) -> Config {
 }
 
 pub(crate) async fn keep(stage: &Stage, job: &dyn Job) -> Ended {
-    let keeper = stage.keeper_with(config(stage)).await;
-    let ended = keeper.execute(job, RunOptions::default()).await.unwrap();
-    keeper.finish().await.unwrap();
-    ended
+    stage.keep_by(config(stage), job, RunOptions::default()).await
 }
 
 /// Backs every class up now.
@@ -78,6 +75,7 @@ pub(crate) async fn lose(stage: &Stage, tenant: &str) {
         "linked_accounts",
         "privacy_requests",
         "api_keys",
+        "issuers",
         "provider_apps",
         "signing_keys",
         "key_rotations",
@@ -342,4 +340,25 @@ async fn a_drill_fails_if_what_is_sealed_does_not_open() {
     let drill = keep(&stage, &Restore::drill(Drill::default())).await;
     assert_eq!(drill.ending, Ending::Partly, "{drill}");
     assert!(drill.to_string().contains("provider_sessions"), "{drill}");
+}
+
+#[tokio::test]
+async fn a_lost_tenant_is_known_by_its_name_though_its_newest_manifest_is_damaged() {
+    let stage = Stage::start_with(StageOptions { redis: false, ..StageOptions::default() }).await;
+    let ada = stage.inhabit("ada").await;
+    back_up(&stage).await;
+    let store = stagedoor_assembly::backup_store(&config(&stage)).unwrap();
+    let found = store.list(None).await.unwrap().found;
+    let newest = found.iter().max_by_key(|found| (found.taken_at, found.id.0)).unwrap();
+    let manifest = stage.folder().join("backups").join(newest.folder()).join("manifest.json");
+    std::fs::OpenOptions::new().write(true).open(manifest).unwrap().set_len(100).unwrap();
+    lose(&stage, &ada.tenant.id()).await;
+    let refused = restore(&stage, whole("ada")).await;
+    assert_eq!(refused.ending, Ending::Refused, "{refused}");
+    assert!(refused.to_string().contains("manifest"), "it knows who ada is: {refused}");
+    let unknown = restore(&stage, whole("eve")).await;
+    assert!(
+        unknown.to_string().contains("neither the database nor a backup knows a tenant eve"),
+        "{unknown}"
+    );
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use stagedoor_domain::Provider;
 use stagedoor_domain::policy::{DevicePolicy, PolicyAction};
@@ -13,14 +14,13 @@ use stagedoor_keeper::jobs::rotate_sessions::RotateSessions;
 use stagedoor_keeper::{Ended, Ending, RunOptions};
 use stagedoor_testkit::{Client, GatewayProcess, Inhabited, KeySpec, Stage, TestGateway};
 
+use crate::limits_hot_reload::until;
+
 /// Runs the job with a memory for opened keys of a second, as the gateway has it.
 pub(crate) async fn rotate(stage: &Stage, job: &RotateKeys, dry_run: bool) -> Ended {
     let mut config = stage.keeper_config();
     config.encryption.opened_key_s = 1;
-    let keeper = stage.keeper_with(config).await;
-    let ended = keeper.execute(job, RunOptions { dry_run, ..RunOptions::default() }).await.unwrap();
-    keeper.finish().await.unwrap();
-    ended
+    stage.keep_by(config, job, RunOptions { dry_run, ..RunOptions::default() }).await
 }
 
 /// Makes keys look as if they had been there for long.
@@ -225,4 +225,21 @@ async fn sessions_that_nobody_uses_get_their_daily_seal() {
         let arguments: Value = json!({ "provider": provider.as_str(), "kind": "track" });
         assert_eq!(client.tool("library_list", arguments).await.verdict(), "200 ok");
     }
+}
+
+#[tokio::test]
+async fn old_keys_are_kept_for_as_long_as_the_slowest_replica_remembers_them() {
+    let stage = Stage::start().await;
+    stage.inhabit("ada").await;
+    stage
+        .sql(
+            "INSERT INTO replicas (replica_id, host, version, key_encryption_keys, pepper_versions, opened_key_s,
+                configuration_digest, own_time)
+            VALUES (gen_random_uuid(), 'slow', '1', '{}', '{1}', 3600, sha256(''), now())",
+        )
+        .await;
+    let rotating = stage.begin_keeper(&["rotate-keys", "--layer", "subject"], &[]);
+    until("it says how long it waits", async || rotating.said().contains("of 36")).await;
+    rotating.signal(Signal::TERM);
+    assert_eq!(rotating.finished().await.code, Some(75));
 }

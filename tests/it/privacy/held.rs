@@ -8,14 +8,14 @@ use stagedoor_bootstrap::tasks;
 use stagedoor_testkit::Stage;
 
 /// A table that a session of the superuser's has locked, so that whoever needs it waits.
-pub(super) struct Held {
+pub(crate) struct Held {
     stage: Arc<Stage>,
     table: &'static str,
     session: tokio::task::JoinHandle<Option<()>>,
 }
 
 impl Held {
-    pub(super) async fn take(stage: &Arc<Stage>, table: &'static str) -> Self {
+    pub(crate) async fn take(stage: &Arc<Stage>, table: &'static str) -> Self {
         let own = Arc::clone(stage);
         let session = tasks::spawn("lock", async move {
             let lock = format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)");
@@ -28,11 +28,11 @@ impl Held {
     }
 
     /// Waits until somebody needs the table and does not get it.
-    pub(super) async fn is_waited_for(&self) {
+    pub(crate) async fn is_waited_for(&self) {
         self.wait_for("NOT granted").await;
     }
 
-    pub(super) async fn release(self) {
+    pub(crate) async fn release(self) {
         let holder = format!(
             "SELECT pg_terminate_backend(pid) FROM pg_locks
             WHERE relation = '{}'::regclass AND granted AND mode = 'AccessExclusiveLock'",

@@ -3,7 +3,7 @@
 
 mod copy;
 mod deletion;
-mod held;
+pub(crate) mod held;
 mod kills;
 mod refusals;
 mod settling;

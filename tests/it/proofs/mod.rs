@@ -5,5 +5,6 @@ mod cache;
 mod keeper;
 mod limits;
 mod music;
+mod operators;
 mod privacy;
 mod sessions;

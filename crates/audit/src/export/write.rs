@@ -16,7 +16,7 @@ use crate::days::DayRange;
 use crate::hex;
 use crate::reader::{AuditView, PayloadView};
 use crate::retained;
-use crate::stored::{Item, Walk};
+use crate::stored::{Item, Visitor, Walk};
 
 /// Bytes that are written at a time.
 const CHUNK: usize = 64 * 1024;
@@ -54,7 +54,7 @@ pub struct ExportSummary {
 }
 
 /// Writes the tenant's trail of `days`, those that retention has not dropped and as far as it has come now, to `output` as a signed file.
-pub async fn export<W: AsyncWrite + Unpin>(
+pub async fn export<W: AsyncWrite + Unpin + Send>(
     vault: &KeyVault,
     context: &TenantContext,
     days: DayRange,
@@ -74,7 +74,7 @@ pub async fn export<W: AsyncWrite + Unpin>(
         keys: keys.iter().map(|public| public.key.to_jwk()).collect(),
     };
     let mut exporter = Exporter::begin(output, &key, &header)?;
-    walk.run(async |item: Item<'_>| exporter.item(item).await).await?;
+    walk.run(&mut exporter).await?;
     exporter.finish().await
 }
 
@@ -90,22 +90,7 @@ struct Exporter<'a, W> {
     summary: ExportSummary,
 }
 
-impl<'a, W: AsyncWrite + Unpin> Exporter<'a, W> {
-    fn begin(output: &'a mut W, key: &'a SigningKey, header: &Header) -> Result<Self, ExportError> {
-        let mut writer = SignedLinesWriter::default();
-        let buffer = writer.push(header)?;
-        Ok(Self {
-            output,
-            key,
-            writer,
-            header: sha256(&[without_feed(&buffer)]),
-            buffer,
-            lines: 1,
-            unmarked: Vec::with_capacity(MARK_EVERY),
-            summary: ExportSummary::default(),
-        })
-    }
-
+impl<W: AsyncWrite + Unpin + Send> Visitor<ExportError> for Exporter<'_, W> {
     async fn item(&mut self, item: Item<'_>) -> Result<(), ExportError> {
         match item {
             Item::Record(day, view) => {
@@ -122,6 +107,23 @@ impl<'a, W: AsyncWrite + Unpin> Exporter<'a, W> {
                 self.line(&Line::Head(HeadLine { day, seq, hash: fixed(hash) })).await
             }
         }
+    }
+}
+
+impl<'a, W: AsyncWrite + Unpin> Exporter<'a, W> {
+    fn begin(output: &'a mut W, key: &'a SigningKey, header: &Header) -> Result<Self, ExportError> {
+        let mut writer = SignedLinesWriter::default();
+        let buffer = writer.push(header)?;
+        Ok(Self {
+            output,
+            key,
+            writer,
+            header: sha256(&[without_feed(&buffer)]),
+            buffer,
+            lines: 1,
+            unmarked: Vec::with_capacity(MARK_EVERY),
+            summary: ExportSummary::default(),
+        })
     }
 
     async fn line(&mut self, line: &Line<'_>) -> Result<(), ExportError> {

@@ -12,12 +12,14 @@ macro_rules! milliseconds {
     };
 }
 
+mod admin;
 mod backup;
 mod doctor;
 mod encryption;
 mod environment;
 mod error;
 mod layers;
+mod oauth;
 mod retention;
 mod schema;
 mod secret;
@@ -33,12 +35,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use admin::AdminConfig;
 pub use backup::BackupConfig;
 pub use doctor::DoctorConfig;
 pub use encryption::{EncryptionConfig, KubernetesLoginConfig, TransitConfig, WrapWith};
 pub(crate) use environment::{data_home, home_directory, search_path};
 pub use environment::{environment, variable};
 pub use error::{ConfigError, ConfigErrors, Origin};
+pub use oauth::OauthConfig;
 pub use retention::RetentionConfig;
 pub use secret::SecretUrl;
 pub use sections::{
@@ -54,7 +58,7 @@ use schema::ConfigSchema;
 pub const FILE_VARIABLE: &str = "STAGEDOOR_CONFIG";
 
 /// Sections in which processes of one installation may differ.
-const OF_ONE_PROCESS: &[&str] = &["doctor", "metrics", "ops", "telemetry"];
+const OF_ONE_PROCESS: &[&str] = &["admin", "doctor", "metrics", "ops", "telemetry"];
 
 /// The configuration of a service.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -64,6 +68,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// The port of health checks and metrics.
     pub ops: OpsConfig,
+    /// The port of operators.
+    pub admin: AdminConfig,
     /// PostgreSQL.
     pub storage: StorageConfig,
     /// Where the keys are.
@@ -86,6 +92,8 @@ pub struct Config {
     pub linking: LinkingConfig,
     /// Copies and deletion of people's data.
     pub privacy: PrivacyConfig,
+    /// Tokens of issuers that tenants have registered.
+    pub oauth: OauthConfig,
     /// What the keeper's `doctor` is to know of the machines.
     pub doctor: DoctorConfig,
     /// How long what is kept.

@@ -123,6 +123,9 @@ pub struct StorageConfig {
     /// Prepared statements kept per connection; 0 behind PgBouncer in transaction mode.
     #[schemars(range(max = 10_000))]
     pub statement_cache: usize,
+    /// Whether the gateway has the database tell it of changes at once, by one connection more: true or false. Off where
+    /// `statement_cache` is 0; changes are asked for twice a second in any case.
+    pub listen: bool,
 }
 
 milliseconds!(StorageConfig { acquire_timeout = acquire_timeout_ms });
@@ -138,6 +141,7 @@ impl Default for StorageConfig {
             max_connections: 10,
             acquire_timeout_ms: 250,
             statement_cache: 100,
+            listen: true,
         }
     }
 }

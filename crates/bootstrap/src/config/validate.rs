@@ -14,6 +14,7 @@ pub(super) fn problems(config: &Config, schema: &ConfigSchema) -> Vec<ConfigErro
     problems.ranges(schema);
     problems.server();
     problems.storage();
+    problems.admin();
     problems.encryption();
     let (cache, limits) = (&config.cache, &config.rate_limiting);
     problems.redis("cache", cache.redis_url.as_ref(), cache.redis_cluster);
@@ -21,6 +22,7 @@ pub(super) fn problems(config: &Config, schema: &ConfigSchema) -> Vec<ConfigErro
     problems.both_redis();
     problems.audit();
     problems.backup();
+    problems.oauth();
     problems.telemetry();
     problems.found
 }
@@ -100,6 +102,36 @@ impl Problems<'_> {
             if address.as_ref().is_some_and(|url| !has_scheme(url.expose(), &["postgres", "postgresql"])) {
                 self.add(key, "it is no address of a PostgreSQL database", advice);
             }
+        }
+    }
+
+    fn admin(&mut self) {
+        let (server, ops, admin) = (&self.config.server, &self.config.ops, &self.config.admin);
+        if let Some(listen) = admin.listen {
+            if self.config.storage.admin_database_url.is_none() {
+                let advice = "wanted: an address such as `postgres://stagedoor_admin:…@db:5432/stagedoor`";
+                self.add("storage.admin_database_url", "it is required where admin.listen is set", advice);
+            }
+            if listen.port() != 0 && (listen == server.listen || listen == ops.listen) {
+                self.add(
+                    "admin.listen",
+                    "it is the same as server.listen or ops.listen",
+                    "wanted: another port",
+                );
+            }
+        }
+        if admin.issuer_url.is_some()
+            != admin.issuer_audience.as_ref().is_some_and(|audience| !audience.is_empty())
+        {
+            let advice = "wanted: what its tokens name in `aud`, such as `https://admin.example.com:9443`";
+            self.add("admin.issuer_audience", "it and admin.issuer_url need each other", advice);
+        }
+        if admin.certificate_file.is_some() != admin.private_key_file.is_some() {
+            self.add("admin.private_key_file", "it and admin.certificate_file need each other", "");
+        }
+        if admin.client_authority_file.is_some() && admin.certificate_file.is_none() {
+            let advice = "wanted: admin.certificate_file and admin.private_key_file";
+            self.add("admin.client_authority_file", "client certificates are a part of TLS", advice);
         }
     }
 
@@ -245,6 +277,14 @@ impl Problems<'_> {
                  without credentials, which the environment gives"
             );
             self.add(key, format!("it is no place for {what}"), &advice);
+        }
+    }
+
+    fn oauth(&mut self) {
+        let oauth = &self.config.oauth;
+        if oauth.outage_seconds < oauth.refresh_seconds {
+            let advice = "wanted: as long as oauth.refresh_seconds, or longer";
+            self.add("oauth.outage_seconds", "known keys would end before they are fetched again", advice);
         }
     }
 

@@ -91,6 +91,13 @@ labels! {
         /// Not sent, because it has been failing.
         CircuitOpen = "circuit_open",
     }
+    /// How a caller proved itself.
+    AuthMethod as "method" {
+        /// With an API key of the tenant.
+        ApiKey = "api_key",
+        /// With a token of an issuer that the tenant registered.
+        Token = "token",
+    }
     /// Why a credential was refused; callers see one answer for all.
     AuthFailure as "reason" {
         /// There was none.

@@ -1,6 +1,7 @@
 //! The process's metrics, in the text form of `OpenMetrics` 1.0. Counting costs an atomic addition.
 
 mod labels;
+mod process;
 mod table;
 
 use std::fmt;
@@ -9,7 +10,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use stagedoor_domain::{Provider, ToolName};
 
-pub use labels::{AuthFailure, CallOutcome, HttpOutcome, Label, ProviderOutcome};
+pub use labels::{AuthFailure, AuthMethod, CallOutcome, HttpOutcome, Label, ProviderOutcome};
 pub use table::{CounterGrid, Counters, Durations};
 
 /// The content type of [`Metrics::render`] (`OpenMetrics` 1.0).
@@ -36,6 +37,8 @@ pub struct Metrics {
     pub provider_requests: CounterGrid<Provider, ProviderOutcome>,
     /// How long providers took to answer.
     pub provider_duration: Durations<Provider>,
+    /// Credentials that were let in.
+    pub auth_successes: Counters<AuthMethod>,
     /// Refused credentials.
     pub auth_failures: Counters<AuthFailure>,
     registry: Registry,
@@ -78,11 +81,13 @@ impl Metrics {
                 "Duration of providers' answers",
                 CALL_BUCKETS,
             ),
+            auth_successes: Counters::register(r, "auth_successes", "Credentials that were let in"),
             auth_failures: Counters::register(r, "auth_failures", "Refused credentials"),
             registry: Registry::default(),
         };
         register(&mut registry);
         registry.register_collector(Box::new(Tasks));
+        registry.register_collector(Box::new(process::Process));
         Self { registry, ..metrics }
     }
 
@@ -170,6 +175,16 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("stagedoor_task_panics_total 0"), "{text}");
+        for figure in [
+            "process_cpu_seconds_total ",
+            "process_resident_memory_bytes ",
+            "process_network_receive_bytes_total ",
+        ] {
+            assert!(
+                text.contains(&format!("stagedoor_{figure}")) || !cfg!(target_os = "linux"),
+                "{figure}: {text}"
+            );
+        }
         assert!(text.ends_with("# EOF\n"));
     }
 

@@ -52,6 +52,17 @@ fn a_configuration_is_shown_with_origins_and_loads_again() {
     let setting = setting(VALID, &[("STAGEDOOR_CACHE__ENABLED", "false")]);
     let shown = setting.load().show().replace(&setting.folder.path().display().to_string(), "/etc/stagedoor");
     assert_snapshot!(shown, @r#"
+    admin:
+      certificate_file: null  # default
+      client_authority_file: null  # default
+      database_connections: 4  # default
+      issuer_audience: null  # default
+      issuer_role_claim: "stagedoor_role"  # default
+      issuer_tenant_claim: "stagedoor_tenant"  # default
+      issuer_url: null  # default
+      listen: null  # default
+      private_key_file: null  # default
+      request_deadline_ms: 30000  # default
     audit:
       checkpoint_interval_seconds: 60  # default
       checkpoint_url: null  # default
@@ -139,6 +150,7 @@ fn a_configuration_is_shown_with_origins_and_loads_again() {
       backup_database_url: null  # default
       database_url: "postgres://stagedoor_app:***@db/stagedoor"  # /etc/stagedoor/stagedoor.yaml
       keeper_database_url: null  # default
+      listen: true  # default
       max_connections: 10  # default
       owner_database_url: null  # default
       statement_cache: 100  # default

@@ -44,6 +44,7 @@ pub(super) fn get<'a>(
         repeatable: true,
         deadline: access.deadline,
         urgency: access.urgency,
+        sent: access.sent,
         scopes: &[],
         forbidden: ForbiddenReason::Unknown,
         explain,

@@ -200,6 +200,7 @@ impl Fixture {
             country: Some("DE"),
             deadline: None,
             urgency: Urgency::Call,
+            sent: None,
         }
     }
 

@@ -29,16 +29,28 @@ impl Tidal {
 
     async fn contents(&self) -> Result<Contents, ProviderError> {
         let token = "token".into();
-        let access =
-            Access { app: &self.app, token: &token, country: None, deadline: None, urgency: Urgency::Call };
+        let access = Access {
+            app: &self.app,
+            token: &token,
+            country: None,
+            deadline: None,
+            urgency: Urgency::Call,
+            sent: None,
+        };
         let playlist = "tidal:playlist:p".parse().unwrap();
         self.providers.get(Provider::Tidal).playlist_contents(&self.ctx, &access, &playlist, 100).await
     }
 
     async fn edit(&self, current: &[Entry], edit: &Edit) -> Result<Edited, ProviderError> {
         let token = "token".into();
-        let access =
-            Access { app: &self.app, token: &token, country: None, deadline: None, urgency: Urgency::Call };
+        let access = Access {
+            app: &self.app,
+            token: &token,
+            country: None,
+            deadline: None,
+            urgency: Urgency::Call,
+            sent: None,
+        };
         let playlist = "tidal:playlist:p".parse().unwrap();
         let tidal = self.providers.get(Provider::Tidal);
         tidal.edit_playlist(&self.ctx, &access, &playlist, (current, None), edit, "key").await

@@ -45,7 +45,14 @@ impl Wire {
     }
 
     pub(crate) fn access(&self) -> Access<'_> {
-        Access { app: &self.app, token: &self.token, country: None, deadline: None, urgency: Urgency::Call }
+        Access {
+            app: &self.app,
+            token: &self.token,
+            country: None,
+            deadline: None,
+            urgency: Urgency::Call,
+            sent: None,
+        }
     }
 
     pub(crate) async fn read(&self) -> Result<String, ProviderError> {

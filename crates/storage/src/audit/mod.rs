@@ -1,6 +1,7 @@
 //! The audit trail's tables: appending to a chain, and reading one back. What a record says, and what makes a chain
 //! valid, is for the crate `audit`; the hash itself is made by the function `audit_append_sized`, under the head's lock.
 
+mod chains;
 mod checkpoints;
 mod footprint;
 mod search;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 use crate::error::StoreError;
 use crate::transaction::TenantTransaction;
 
+pub use chains::{ChainStanding, chains};
 pub use checkpoints::{
     CheckpointHead, StoredCheckpoint, add_checkpoint, checkpoint_head, checkpoint_span, checkpoints_after,
     checkpoints_archived, checkpoints_of_day,

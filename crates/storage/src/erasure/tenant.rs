@@ -10,7 +10,8 @@ use crate::store::Store;
 use crate::transaction::TenantTransaction;
 
 /// What is a tenant's own, and nobody's.
-const TENANT_TABLES: [&str; 3] = ["api_keys", "provider_apps", "limit_violations"];
+const TENANT_TABLES: [&str; 6] =
+    ["api_keys", "provider_apps", "limit_violations", "admin_creates", "usage_minutes", "usage_rollups"];
 
 /// How far a tenant's people are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

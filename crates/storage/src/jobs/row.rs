@@ -37,7 +37,12 @@ async fn insert(
     let begun_by = job.begun_by;
     let api_key = match &begun_by.kind {
         PrincipalKind::ApiKey(id) => Some(id.as_str()),
-        PrincipalKind::LinkPage(_) | PrincipalKind::PrivacyPage(_) | PrincipalKind::Job(_) => None,
+        PrincipalKind::Jwt { .. }
+        | PrincipalKind::AdminKey(_)
+        | PrincipalKind::AdminToken(_)
+        | PrincipalKind::LinkPage(_)
+        | PrincipalKind::PrivacyPage(_)
+        | PrincipalKind::Job(_) => None,
     };
     let scopes: Vec<String> = begun_by.scopes.iter().map(|scope| scope.as_str().to_owned()).collect();
     let toolsets: Vec<String> = begun_by.toolsets.iter().map(|toolset| toolset.as_str().to_owned()).collect();

@@ -1,6 +1,7 @@
 //! Tries to link an account: making them, asking how they went, ending them. The person's way through consent and back
 //! is in `consent`; what the account gets in the end is in `linked_accounts`.
 
+mod admins;
 mod consent;
 mod kept;
 mod row;
@@ -9,6 +10,7 @@ mod sign_in;
 use chrono::{DateTime, TimeDelta, Utc};
 use stagedoor_domain::{ErrorCode, LinkAttemptId, LinkedAccountId, Provider, UserId};
 
+pub use admins::{ADMIN_LABEL, ADMIN_TOKEN_LABEL, AskingAdmin, asking_admin, end_those_of_admins};
 pub(crate) use consent::finish;
 pub use consent::{Taken, agree, take};
 pub use kept::{may_be_in_use, note_missing};

@@ -29,6 +29,8 @@ pub async fn counts(
                     SELECT FROM limit_violations v
                     WHERE v.tenant_id = $1 AND v.principal = 'key:' || k.key_id AND v.user_id IS DISTINCT FROM $2
                     OFFSET 0) v WHERE k.tenant_id = $1 AND k.user_id = $2)
+            UNION ALL SELECT 'usage_minutes', count(*) FROM usage_minutes WHERE tenant_id = $1 AND user_id = $2
+            UNION ALL SELECT 'usage_rollups', count(*) FROM usage_rollups WHERE tenant_id = $1 AND user_id = $2
             UNION ALL SELECT 'provider_sessions', count(*) FROM provider_sessions
                 WHERE tenant_id = $1 AND account_id IN (SELECT account_id FROM accounts)
             UNION ALL SELECT 'session_quarantine', count(*) FROM session_quarantine

@@ -8,6 +8,7 @@ use super::{Erased, Holds, Personal, Table};
 const TOKEN: &str = "a secret of the service that the account is at; with it anyone could act as the person";
 const LINK_SECRET: &str = "a secret of the link's page, of no meaning once the link is over";
 const INDEX: &str = "a keyed hash of contents that the copy contains, by which equal ones are found";
+const SKETCH: &str = "how long the calls took, in a form that only programs read";
 const DEVICE: &str = "a keyed hash that only this gateway can compare, and that nothing can be read from";
 
 /// Every table of the database but the migrations' own list and the partitions.
@@ -45,6 +46,16 @@ pub const TABLES: &[Table] = &[
         "limit_violations",
         "Calls that were refused because there were too many",
         people(InBatches, &[], &[]),
+    ),
+    table(
+        "usage_minutes",
+        "How often your agents called which tools, by the minute",
+        people(InBatches, &[], &[("latency", SKETCH)]),
+    ),
+    table(
+        "usage_rollups",
+        "The same by the hour and by the day",
+        people(InBatches, &[], &[("latency", SKETCH)]),
     ),
     table(
         "provider_sessions",
@@ -93,6 +104,8 @@ pub const TABLES: &[Table] = &[
             &[
                 ("digest", "what a presented key is checked against"),
                 ("pepper_version", "part of what a presented key is checked against"),
+                ("changed_in", "the number that the database gave to a change, which says nothing"),
+                ("created_by", "the name of whoever of the operator's people made the key"),
             ],
         ),
     ),
@@ -154,9 +167,24 @@ pub const TABLES: &[Table] = &[
         NoPerson("a tenant's own clients and their secrets"),
     ),
     table(
+        "issuers",
+        "Whose tokens the tenant accepts",
+        NoPerson("addresses of issuers, and what their tokens may do"),
+    ),
+    table(
         "key_encryption_keys",
         "Since when each key-encryption key is used",
         NoPerson("ids and times of keys"),
+    ),
+    table(
+        "admin_keys",
+        "The keys of operators, tenant admins and auditors",
+        NoPerson("keys of those who run the service, by names that they chose for the keys"),
+    ),
+    table(
+        "admin_creates",
+        "What the admin API was asked to make within a day",
+        NoPerson("digests of requests, against making something twice"),
     ),
     table("replicas", "The gateway's processes", NoPerson("machines, versions and ids of keys")),
     table("signing_keys", "The keys that a tenant signs with", NoPerson("a tenant's own keys")),

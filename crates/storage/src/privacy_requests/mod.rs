@@ -178,7 +178,8 @@ pub async fn load(
     context: &TenantContext,
     id: PrivacyRequestId,
 ) -> Result<Option<PrivacyRequest>, StoreError> {
-    Ok(select(store, context, Some(id), None, 1).await?.into_iter().next())
+    let wanted = Wanted { id: Some(id), ..Wanted::default() };
+    Ok(select(store, context, wanted, 1).await?.into_iter().next())
 }
 
 /// The newest requests of a person, at most `limit`.
@@ -188,7 +189,7 @@ pub async fn list_of(
     user: UserId,
     limit: u32,
 ) -> Result<Vec<PrivacyRequest>, StoreError> {
-    select(store, context, None, Some(user), limit).await
+    select(store, context, Wanted { user: Some(user), ..Wanted::default() }, limit).await
 }
 
 /// The newest requests of the tenant, at most `limit`.
@@ -197,16 +198,34 @@ pub async fn list(
     context: &TenantContext,
     limit: u32,
 ) -> Result<Vec<PrivacyRequest>, StoreError> {
-    select(store, context, None, None, limit).await
+    list_before(store, context, None, limit).await
+}
+
+/// The same of those before the request `before`, given by time and id.
+pub async fn list_before(
+    store: &Store,
+    context: &TenantContext,
+    before: Option<(DateTime<Utc>, PrivacyRequestId)>,
+    limit: u32,
+) -> Result<Vec<PrivacyRequest>, StoreError> {
+    select(store, context, Wanted { before, ..Wanted::default() }, limit).await
+}
+
+/// Which requests; what is absent does not matter.
+#[derive(Debug, Clone, Copy, Default)]
+struct Wanted {
+    id: Option<PrivacyRequestId>,
+    user: Option<UserId>,
+    before: Option<(DateTime<Utc>, PrivacyRequestId)>,
 }
 
 async fn select(
     store: &Store,
     context: &TenantContext,
-    id: Option<PrivacyRequestId>,
-    user: Option<UserId>,
+    wanted: Wanted,
     limit: u32,
 ) -> Result<Vec<PrivacyRequest>, StoreError> {
+    let (before, before_id) = wanted.before.unzip();
     let read = async |tx: &mut TenantTransaction| {
         let rows = sqlx::query_as!(
             Row,
@@ -218,10 +237,13 @@ async fn select(
                 page_expires_at, progress AS "progress: sqlx::types::Json<Map<String, Value>>", receipt, fence
             FROM privacy_requests
             WHERE tenant_id = $1 AND ($2::uuid IS NULL OR request_id = $2) AND ($3::uuid IS NULL OR user_id = $3)
-            ORDER BY requested_at DESC, request_id DESC LIMIT $4"#,
+                AND ($4::timestamptz IS NULL OR (requested_at, request_id) < ($4, $5::uuid))
+            ORDER BY requested_at DESC, request_id DESC LIMIT $6"#,
             tx.tenant_id().0,
-            id.map(|id| id.0),
-            user.map(|user| user.0),
+            wanted.id.map(|id| id.0),
+            wanted.user.map(|user| user.0),
+            before,
+            before_id.map(|id| id.0),
             i64::from(limit)
         );
         Ok::<_, StoreError>(rows.fetch_all(tx.connection()).await?)

@@ -55,6 +55,8 @@ pub const PLACES: &[Place] = &[
     place("data_keys", &["key_id"], Whose::User, &[]),
     place("signing_keys", &["key_id"], Whose::Tenant, &[revised("private_key", "key_id")]),
     place("provider_apps", &["app_id"], Whose::Tenant, &[revised("client_secret", "app_id")]).replaceable(),
+    // What it accepts was perhaps narrowed since.
+    place("issuers", &["issuer_id"], Whose::Tenant, &[]),
     place("api_keys", &["key_id"], Whose::User, &[]).replaceable(),
     place("linked_accounts", &["account_id"], Whose::User, &[]).replaceable(),
     place(

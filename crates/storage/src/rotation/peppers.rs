@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use stagedoor_domain::TenantContext;
 
+use crate::api_keys::reasons;
 use crate::error::StoreError;
 use crate::keys::KeyVault;
 use crate::transaction::TenantTransaction;
@@ -55,11 +56,12 @@ pub async fn revoke_keys_under(
         .map_err(|_| StoreError::not_understood("the pepper's version", present.to_string()))?;
     let write = async |tx: &mut TenantTransaction| {
         let done = sqlx::query!(
-            "UPDATE api_keys SET revoked_at = $3
+            "UPDATE api_keys SET revoked_at = $3, revoked_reason = $4
             WHERE tenant_id = $1 AND pepper_version < $2 AND revoked_at IS NULL",
             tx.tenant_id().0,
             present,
-            now
+            now,
+            reasons::PEPPER
         );
         let done = done.execute(tx.connection()).await?.rows_affected();
         if done > 0 {

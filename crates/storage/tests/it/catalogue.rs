@@ -1,6 +1,7 @@
 //! Walks the database's catalogue: rules that hold for every tenant table, those of later migrations too.
 
 use stagedoor_domain::Clock as _;
+use stagedoor_storage::usage;
 
 use crate::support::Database;
 
@@ -10,7 +11,7 @@ const POLICY: &str =
 /// Every ordinary and partitioned table of ours but these is a tenant table.
 const TABLES: &str = "SELECT c.oid, c.relname FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace \
     AND c.relkind IN ('r', 'p') AND c.relname NOT IN \
-    ('storage_version', 'keeper_runs', 'replicas', 'key_encryption_keys', '_sqlx_migrations')";
+    ('storage_version', 'keeper_runs', 'replicas', 'key_encryption_keys', 'admin_keys', '_sqlx_migrations')";
 
 #[tokio::test]
 async fn every_tenant_table_is_isolated_and_ready_to_be_distributed() {
@@ -18,10 +19,12 @@ async fn every_tenant_table_is_isolated_and_ready_to_be_distributed() {
     let today = database.clock.now().date_naive();
     database.vault.store().ensure_audit_partitions(today, 3).await.unwrap();
     database.vault.store().ensure_audit_partitions(today, 3).await.unwrap();
+    usage::ensure_partitions(database.vault.store(), today, 3).await.unwrap();
+    usage::ensure_partitions(database.vault.store(), today, 3).await.unwrap();
     let rows = async |sql: String| database.tamper(&sql).await;
 
     let tables = rows(format!("SELECT count(*) FROM ({TABLES}) t")).await;
-    assert_eq!(tables, "36", "30 tables and 2 × 3 partitions");
+    assert_eq!(tables, "46", "34 tables and 4 × 3 partitions");
     let partitions =
         rows("SELECT count(*) FROM pg_inherits WHERE inhparent = 'audit_records'::regclass".into()).await;
     assert_eq!(partitions, "3");
@@ -47,12 +50,14 @@ async fn every_tenant_table_is_isolated_and_ready_to_be_distributed() {
     );
     assert_eq!(
         wider.await,
-        "audit_chain_heads look_up_unsealed {stagedoor_owner}\n\
+        "api_keys look_up_changed {stagedoor_owner}\napi_keys look_up_reported {stagedoor_owner}\n\
+        audit_chain_heads look_up_unsealed {stagedoor_owner}\n\
         audit_checkpoint_heads look_up_unarchived {stagedoor_owner}\n\
         backups look_up_kept {stagedoor_owner}\n\
         jobs look_up_due {stagedoor_owner}\nprivacy_requests look_up_open {stagedoor_owner}\ntenants every_tenant_for_admin {stagedoor_admin}\n\
         tenants every_tenant_for_keeper {stagedoor_keeper}\n\
-        tenants look_up_by_slug {stagedoor_owner}",
+        tenants look_up_by_slug {stagedoor_owner}\n\
+        usage_minutes look_up_figures {stagedoor_owner}\nusage_rollups look_up_figures {stagedoor_owner}",
         "a policy beside the isolation"
     );
 
@@ -91,14 +96,14 @@ async fn nobody_holds_more_than_was_granted() {
             AND a.grantee = 'stagedoor_app'::regrole GROUP BY c.relname ORDER BY 1",
     );
     let expected = "audit_chain_heads SELECT\naudit_checkpoint_heads SELECT\naudit_checkpoints SELECT\naudit_payloads SELECT\naudit_records SELECT\n\
-        consents INSERT,SELECT\ndata_keys INSERT,SELECT\nerasure_tombstones SELECT\nidempotency_keys DELETE,INSERT,SELECT,UPDATE\n\
+        consents INSERT,SELECT\ndata_keys INSERT,SELECT\nerasure_tombstones SELECT\nidempotency_keys DELETE,INSERT,SELECT,UPDATE\nissuers SELECT\n\
         job_parts DELETE,INSERT,SELECT,UPDATE\njobs DELETE,INSERT,SELECT,UPDATE\nkey_encryption_keys INSERT,SELECT\nlimit_violations INSERT,SELECT,UPDATE\nlink_attempts DELETE,INSERT,SELECT,UPDATE\n\
         linked_accounts DELETE,INSERT,SELECT,UPDATE\nplaylist_chunks DELETE,INSERT,SELECT\n\
         playlist_versions DELETE,INSERT,SELECT\npreferences DELETE,INSERT,SELECT,UPDATE\n\
         privacy_requests SELECT\nprovider_apps SELECT\n\
         provider_sessions DELETE,INSERT,SELECT,UPDATE\nreplicas DELETE,INSERT,SELECT,UPDATE\nsession_devices DELETE,INSERT,SELECT,UPDATE\n\
         session_imports DELETE,INSERT,SELECT,UPDATE\nsession_quarantine DELETE,INSERT,SELECT\nsigning_keys INSERT,SELECT\n\
-        storage_version SELECT\ntenants SELECT\nusers SELECT";
+        storage_version SELECT\ntenants SELECT\nusage_minutes SELECT\nusage_rollups SELECT\nusers SELECT";
     assert_eq!(sorted_groups(&app.await), expected);
 
     let columns = database.tamper(
@@ -110,7 +115,7 @@ async fn nobody_holds_more_than_was_granted() {
     assert_eq!(
         sorted_groups(&columns.await),
         "api_keys SELECT tenant_id,key_id,name,mode,scopes,toolsets,read_only,user_id,allowed_networks,expires_at,\
-        revoked_at,last_used_at,created_at\n\
+        revoked_at,last_used_at,created_at,revision,created_by,revoked_reason,replaced_by\n\
         linked_accounts UPDATE status,updated_at\nplaylist_versions UPDATE provider_version,cause,call_id"
     );
 
@@ -121,7 +126,8 @@ async fn nobody_holds_more_than_was_granted() {
     );
     let expected = "backups INSERT,UPDATE\ndata_keys INSERT\nidempotency_keys DELETE\njob_parts DELETE\njobs DELETE\n\
         keeper_runs DELETE,INSERT,UPDATE\nkey_rotations INSERT,UPDATE\nlimit_violations DELETE\nlink_attempts DELETE\n\
-        metric_rollups DELETE,INSERT,UPDATE\nprovider_sessions DELETE\nsession_quarantine DELETE\nsigning_keys INSERT";
+        metric_rollups DELETE,INSERT,UPDATE\nprovider_sessions DELETE\nsession_quarantine DELETE\nsigning_keys INSERT\n\
+        usage_minutes DELETE\nusage_rollups DELETE,INSERT,UPDATE";
     assert_eq!(sorted_groups(&keeper.await), expected, "what the keeper may change past its functions");
 
     let unsaved = format!(

@@ -16,6 +16,7 @@ use crate::consents::decision;
 use crate::idempotency::begin_one;
 use crate::jobs::queued;
 use crate::support::{Database, Inhabited, account_of, tokens};
+use crate::usage::used;
 use crate::versions::store_one;
 use crate::violations::violation;
 
@@ -25,6 +26,7 @@ const TENANT_TABLES: &[&str] = &[
     "api_keys",
     "data_keys",
     "provider_apps",
+    "issuers",
     "linked_accounts",
     "provider_sessions",
     "link_attempts",
@@ -34,6 +36,8 @@ const TENANT_TABLES: &[&str] = &[
     "preferences",
     "consents",
     "limit_violations",
+    "usage_minutes",
+    "usage_rollups",
     "playlist_versions",
     "playlist_chunks",
     "idempotency_keys",
@@ -248,6 +252,7 @@ pub(crate) async fn furnish(database: &Database, one: &Inhabited) {
     store_one(database, one).await;
     begin_one(database, one).await;
     queued(database, one).await;
+    used(database, one).await;
 }
 
 #[tokio::test]
@@ -269,7 +274,7 @@ async fn what_belongs_to_an_account_of_another_tenant_is_out_of_reach() {
         assert_eq!(linked_accounts::owner_of(tx, ada.account).await?, None);
         assert_eq!(linked_accounts::unlink(tx, ada.account).await?, None);
         assert_eq!(session_imports::find(tx, &[1; 32]).await?, None);
-        assert_eq!(api_keys::summary(tx, ada.key.id()).await?, None);
+        assert_eq!(api_keys::get(tx, ada.key.id()).await?, None);
         assert_eq!(users::find_by_subject(tx, "ada|ada").await?, None);
         assert_eq!(tenants::name(tx).await?, "bob");
         let long_ago = now - chrono::TimeDelta::days(1);

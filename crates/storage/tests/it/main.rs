@@ -1,6 +1,9 @@
 //! The store against a real PostgreSQL server of its own.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod admin_lists;
+mod admin_objects;
+mod agent_keys;
 mod attempts;
 mod backups;
 mod catalogue;
@@ -10,8 +13,10 @@ mod erasure;
 mod erasure_races;
 mod idempotency;
 mod isolation;
+mod issuers;
 mod job_claims;
 mod jobs;
+mod key_changes;
 mod key_rotation;
 mod keys;
 mod linking;
@@ -31,6 +36,7 @@ mod support;
 mod tenant_changes;
 mod tenant_erasure;
 mod upgrade;
+mod usage;
 mod version_faults;
 mod version_memory;
 mod versions;

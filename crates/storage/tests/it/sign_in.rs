@@ -37,13 +37,13 @@ async fn a_revoked_key_is_gone_and_a_suspended_tenant_says_so() {
     let database = Database::start().await;
     let ada = database.inhabit("ada").await;
     let slug = &ada.context.tenant().slug;
-    let now = database.clock.now();
-    let revoke = async || {
-        let revoke = async |tx: &mut _| api_keys::revoke(tx, ada.key.id(), now).await;
+    let revoke = async |reason: &str| {
+        let revoke = async |tx: &mut _| api_keys::revoke(tx, ada.key.id(), reason).await;
         database.admin.store().with_tenant::<_, StoreError>(&ada.context, revoke).await.unwrap()
     };
-    assert!(revoke().await);
-    assert!(!revoke().await, "a second time there is nothing to revoke");
+    let revoked = revoke("left the company").await;
+    assert_eq!(revoked.revoked_reason.as_deref(), Some("left the company"));
+    assert_eq!(revoke("again").await, revoked, "a second time there is nothing to revoke");
     assert!(database.vault.store().find_api_key(slug, ada.key.id()).await.unwrap().is_none());
 
     database.tamper("UPDATE tenants SET status = 'suspended'").await;

@@ -132,8 +132,9 @@ pub(super) fn of(name: ToolName) -> (&'static str, &'static str) {
             "Query audit trail",
             "Who did what in this tenant, when, and how it ended; for its administrators. Newest first.",
         ),
-        ToolName::UsageStatus => {
-            ("Show usage", "What this key may do, calls left, what was refused, what the cache saved.")
-        }
+        ToolName::UsageStatus => (
+            "Show usage",
+            "What this key may do, calls left, what was refused, what its calls came to, what the cache saved.",
+        ),
     }
 }

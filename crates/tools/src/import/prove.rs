@@ -155,7 +155,7 @@ impl Importer {
         token: &SecretString,
     ) -> Result<Profile, ProviderError> {
         let deadline = Some(Deadline::after(self.clock.as_ref(), PROFILE_DEADLINE));
-        let access = Access { app, token, country: None, deadline, urgency: Urgency::Call };
+        let access = Access { app, token, country: None, deadline, urgency: Urgency::Call, sent: None };
         self.providers.get(app.provider).profile(ctx, &access).await
     }
 

@@ -126,13 +126,15 @@ async fn work(
         }
     };
     // Once another worker may have it, this one does nothing more.
-    tokio::select! {
+    let ended = tokio::select! {
         ended = run => ended,
         () = shift.beat() => {
             tracing::warn!(job = %claim.job, "a job was lost to another worker");
             None
         }
-    }
+    };
+    desk.count_beside(ctx, kind.tool(), origin).await;
+    ended
 }
 
 /// A job that does not open ends, because nobody can do anything for it. What is only out of reach is tried again once

@@ -11,14 +11,15 @@ use stagedoor_domain::error::Chain;
 use stagedoor_domain::text::clean;
 use stagedoor_domain::{ErrorCode, LinkAttemptId, Provider, PublicError, TenantContext};
 use stagedoor_providers::{Access, Deadline, Profile, ProviderApp, ProviderError, TokenGrant, Urgency};
+use stagedoor_storage::StoreError;
 use stagedoor_storage::link_attempts::{self, LinkAttempt, LinkOutcome, LinkStage, Taken};
 use stagedoor_storage::linked_accounts::{self, Link, LinkOptions, NewLinkedAccount};
 use stagedoor_storage::provider_sessions::RefreshedTokens;
-use stagedoor_storage::{StoreError, api_keys};
 use tokio::sync::oneshot;
 
+use super::asker::asker;
 use super::failure::{Failure, replaced, underway, unknown};
-use super::pages::{asking_key, attempt_of, is_valid};
+use super::pages::attempt_of;
 use super::secrets::hash;
 use super::unkept::Unkept;
 use super::{Completion, LinkedPage, Linking, ProviderAnswer, of_attempt, scopes};
@@ -175,14 +176,13 @@ impl Linking {
         kept
     }
 
-    /// Whether the key that asked is valid now. It is read from the database: what was remembered may be older than
-    /// its end.
+    /// Whether whoever asked may still have it.
     async fn may_still_ask(&self, ctx: &TenantContext, attempt: &LinkAttempt) -> Result<bool, Ended> {
         let store = self.desk.vault().store();
-        let load = store.with_tenant(ctx, async |tx| asking_key(tx, attempt).await);
-        let key: Option<api_keys::KeySummary> =
-            load.await.map_err(|error: StoreError| Ended::Unavailable(store_failure(&error)))?;
-        Ok(key.is_some_and(|key| is_valid(&key, attempt.user, self.desk.clock.now())))
+        let now = self.desk.clock.now();
+        let load = store.with_tenant(ctx, async |tx| asker(tx, attempt, now).await);
+        let asker = load.await.map_err(|error: StoreError| Ended::Unavailable(store_failure(&error)))?;
+        Ok(asker.is_some())
     }
 
     async fn profile(
@@ -197,6 +197,7 @@ impl Linking {
             country: None,
             deadline: Some(Deadline::after(self.desk.clock.as_ref(), PROFILE_DEADLINE)),
             urgency: Urgency::Call,
+            sent: None,
         };
         let profile = self.desk.music(app.provider).profile(ctx, &access).await;
         profile.map_err(|error| failed(&error))

@@ -1,6 +1,8 @@
 //! Linking a person's account: what the pages of a link need (consent, agreement, the provider's answer) and the
 //! tool that agents call. Pages and addresses are the gateway's; rows are `storage`'s; OAuth is `providers`'.
 
+mod admins;
+mod asker;
 mod completion;
 mod failure;
 pub(crate) mod output;
@@ -27,6 +29,8 @@ use url::Url;
 
 use crate::desk::Desk;
 
+pub use admins::{LinkOffer, UnlinkedAccount};
+
 /// How links are made.
 #[derive(Debug, Clone)]
 pub struct LinkingOptions {
@@ -47,8 +51,8 @@ pub struct Consent {
     pub tenant_name: String,
     /// The person, as the tenant names them.
     pub person: String,
-    /// The agent that asks: the name of its API key.
-    pub agent: String,
+    /// The agent that asks: the name of its API key. `None` if an admin of the tenant asks.
+    pub agent: Option<String>,
     /// The agent's program, as it says itself.
     pub software: Option<String>,
     /// Whose account is to be linked.

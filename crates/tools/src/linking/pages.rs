@@ -1,16 +1,15 @@
 //! What the first pages of a link do: show who asks for what, and take the person's answer.
 
+use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use stagedoor_audit::{AuditAction, AuditClient};
-use stagedoor_domain::{
-    ApiKeyId, LinkAttemptId, Principal, PrincipalKind, Provider, PublicError, TenantContext, UserId,
-};
+use stagedoor_domain::{LinkAttemptId, Principal, PrincipalKind, Provider, PublicError, TenantContext};
 use stagedoor_providers::{AuthorizationRequest, ProviderApp};
-use stagedoor_storage::api_keys::KeySummary;
 use stagedoor_storage::link_attempts::{self, LinkAttempt, LinkOutcome, LinkStage};
-use stagedoor_storage::{StoreError, TenantTransaction, api_keys, linked_accounts, tenants, users};
+use stagedoor_storage::{StoreError, TenantTransaction, linked_accounts, tenants, users};
 use url::Url;
 
+use super::asker::{Asker, asker};
 use super::failure::{Failure, underway, unknown, used};
 use super::secrets::{challenge, hash, secret};
 use super::{Consent, Departure, Linking, of_attempt, scopes};
@@ -20,10 +19,10 @@ use crate::records::store_failure;
 /// How many agreements to one link may come at the same moment.
 const AGREEMENTS_AT_ONCE: usize = 10;
 
-/// A link that is open, with the key that asked.
+/// A link that is open, with whoever asked.
 struct Open {
     attempt: LinkAttempt,
-    key: KeySummary,
+    asker: Asker,
     account: Option<String>,
     tenant_name: String,
     person: String,
@@ -41,7 +40,7 @@ impl Linking {
         Ok(Consent {
             tenant_name: open.tenant_name,
             person: open.person,
-            agent: open.key.name,
+            agent: open.asker.name,
             software: Some(open.attempt.agent).filter(|software| !software.is_empty()),
             provider,
             scopes: scopes::explained(provider, &open.attempt.scopes),
@@ -116,8 +115,8 @@ impl Linking {
     async fn open(&self, ctx: &TenantContext) -> Result<Open, PublicError> {
         let (id, now) = (attempt_of(ctx)?, self.desk.clock.now());
         let store = self.desk.vault().store();
-        let load = store.with_tenant(ctx, async |tx| load(tx, id).await);
-        let (attempt, key, account, tenant_name, person) =
+        let load = store.with_tenant(ctx, async |tx| load(tx, id, now).await);
+        let (attempt, asker, account, tenant_name, person) =
             load.await.map_err(|error| store_failure(&error))?.ok_or_else(unknown)?;
         match attempt.outcome(now) {
             LinkOutcome::Linked(_) => return Err(used()),
@@ -125,9 +124,8 @@ impl Linking {
             LinkOutcome::Open if attempt.stage == LinkStage::Exchanging => return Err(underway()),
             LinkOutcome::Open => {}
         }
-        let valid = key.filter(|key| is_valid(key, attempt.user, now));
-        let key = valid.ok_or_else(|| Failure::Revoked.public(attempt.provider))?;
-        Ok(Open { attempt, key, account, tenant_name, person })
+        let asker = asker.ok_or_else(|| Failure::Revoked.public(attempt.provider))?;
+        Ok(Open { attempt, asker, account, tenant_name, person })
     }
 
     fn authorize_address(
@@ -155,38 +153,21 @@ impl Linking {
     }
 }
 
-type Loaded = (LinkAttempt, Option<KeySummary>, Option<String>, String, String);
+type Loaded = (LinkAttempt, Option<Asker>, Option<String>, String, String);
 
-async fn load(tx: &mut TenantTransaction, id: LinkAttemptId) -> Result<Option<Loaded>, StoreError> {
+async fn load(
+    tx: &mut TenantTransaction,
+    id: LinkAttemptId,
+    now: DateTime<Utc>,
+) -> Result<Option<Loaded>, StoreError> {
     let Some(attempt) = link_attempts::find(tx, id).await? else { return Ok(None) };
-    let key = asking_key(tx, &attempt).await?;
+    let asker = asker(tx, &attempt, now).await?;
     let account = match attempt.account {
         Some(account) => linked_accounts::find(tx, account).await?.map(|account| account.label),
         None => None,
     };
     let person = users::find(tx, attempt.user).await?.map(|user| user.label).unwrap_or_default();
-    Ok(Some((attempt, key, account, tenants::name(tx).await?, person)))
-}
-
-/// The key that asked for a link; `None` if there is none any more.
-pub(super) async fn asking_key(
-    tx: &mut TenantTransaction,
-    attempt: &LinkAttempt,
-) -> Result<Option<KeySummary>, StoreError> {
-    match key_of(&attempt.principal) {
-        Some(id) => api_keys::summary(tx, &id).await,
-        None => Ok(None),
-    }
-}
-
-/// Whether a key may still have something linked for that person.
-pub(super) fn is_valid(key: &KeySummary, user: UserId, now: chrono::DateTime<chrono::Utc>) -> bool {
-    key.is_valid_at(now) && key.user == Some(user)
-}
-
-/// The id of the key whose label that is.
-fn key_of(label: &str) -> Option<ApiKeyId> {
-    label.strip_prefix("key:")?.parse().ok()
+    Ok(Some((attempt, asker, account, tenants::name(tx).await?, person)))
 }
 
 /// The link that a page's context is for.

@@ -30,6 +30,19 @@ pub(crate) enum Ending {
     NoGrant,
 }
 
+impl Ending {
+    /// The word that answers have for it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::Unconfirmed => "unconfirmed",
+            Self::Unsupported(_) => "unsupported",
+            Self::Failed => "failed",
+            Self::NoGrant => "no_grant",
+        }
+    }
+}
+
 /// Which grant was ended at the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Seen {

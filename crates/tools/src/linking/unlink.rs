@@ -104,7 +104,7 @@ pub(crate) async fn run(
 
 /// First there, then here: as long as the row stays, a failure here can be repeated. What is deleted here is what was
 /// ended there; if it was renewed or replaced in between, both begin anew.
-async fn end(
+pub(super) async fn end(
     desk: &Desk,
     ctx: &TenantContext,
     origin: &Origin,
@@ -172,37 +172,24 @@ async fn choose(
 
 fn answer(account: &Account, ending: &Ending, unlinked: &Unlinked) -> UnlinkOutput {
     let name = account.provider.title();
-    let (revocation, next) = match ending {
-        Ending::Revoked => ("revoked", None),
-        Ending::NoGrant => ("no_grant", None),
-        Ending::Unconfirmed => (
-            "unconfirmed",
-            Some(format!(
-                "Nothing here can use the account any more, but its access was being renewed at this moment. What comes \
-                 of that is ended when it comes; to be sure, the person can remove the app in their {name} account{}.",
-                remove_page(account.provider)
-            )),
-        ),
-        Ending::Unsupported(Some(page)) => (
-            "unsupported",
-            Some(format!(
-                "Nothing here can use the account any more. {name} lets only the person remove the app there: {page}"
-            )),
-        ),
-        Ending::Unsupported(None) => (
-            "unsupported",
-            Some(format!(
-                "Nothing here can use the account any more. The person can remove the app in their {name} account."
-            )),
-        ),
-        Ending::Failed => (
-            "failed",
-            Some(format!(
-                "Nothing here can use the account any more, but {name} could not be told. The person should remove the \
-                 app in their {name} account{}.",
-                remove_page(account.provider)
-            )),
-        ),
+    let next = match ending {
+        Ending::Revoked | Ending::NoGrant => None,
+        Ending::Unconfirmed => Some(format!(
+            "Nothing here can use the account any more, but its access was being renewed at this moment. What comes \
+             of that is ended when it comes; to be sure, the person can remove the app in their {name} account{}.",
+            remove_page(account.provider)
+        )),
+        Ending::Unsupported(Some(page)) => Some(format!(
+            "Nothing here can use the account any more. {name} lets only the person remove the app there: {page}"
+        )),
+        Ending::Unsupported(None) => Some(format!(
+            "Nothing here can use the account any more. The person can remove the app in their {name} account."
+        )),
+        Ending::Failed => Some(format!(
+            "Nothing here can use the account any more, but {name} could not be told. The person should remove the \
+             app in their {name} account{}.",
+            remove_page(account.provider)
+        )),
     };
     UnlinkOutput {
         unlinked: UnlinkedAccount {
@@ -217,7 +204,7 @@ fn answer(account: &Account, ending: &Ending, unlinked: &Unlinked) -> UnlinkOutp
             links: unlinked.attempts,
             imports: unlinked.imports,
         },
-        revocation,
+        revocation: ending.as_str(),
         next,
     }
 }

@@ -2,8 +2,8 @@
 
 use stagedoor_domain::error::Chain;
 use stagedoor_domain::tenant::PrincipalKind;
-use stagedoor_domain::{ApiKeyId, Provider, PublicError, TenantContext, UserId};
-use stagedoor_storage::api_keys;
+use stagedoor_domain::{ApiKeyId, IssuerId, Provider, PublicError, TenantContext, UserId};
+use stagedoor_storage::{api_keys, issuers};
 
 use crate::desk::Desk;
 use crate::records::store_failure;
@@ -20,7 +20,8 @@ pub(super) enum Forgotten {
 
 impl Desk {
     /// Has nothing of a person be used any more whose deletion was confirmed: opened sessions, accounts, wishes and keys
-    /// here, accounts on the other replicas, and what `keys`, which are revoked, used of their quotas.
+    /// here, accounts on the other replicas, and what `keys`, which are revoked, and tokens of theirs
+    /// used of their quotas.
     pub(super) async fn stop_using(
         &self,
         ctx: &TenantContext,
@@ -35,8 +36,10 @@ impl Desk {
         }
         self.records.forget_wishes(ctx, user).await;
         self.vault().forget_person(ctx, user);
-        let keys: Vec<PrincipalKind> = keys.iter().cloned().map(PrincipalKind::ApiKey).collect();
-        if let Err(error) = self.limiter.forget(ctx, &keys).await {
+        let keys = keys.iter().cloned().map(PrincipalKind::ApiKey);
+        let tokens = self.issuers(ctx).await?.into_iter().map(|issuer| PrincipalKind::Jwt { issuer, user });
+        let principals: Vec<PrincipalKind> = keys.chain(tokens).collect();
+        if let Err(error) = self.limiter.forget(ctx, &principals).await {
             tracing::info!(error = %Chain(&error), "quotas of a deleted person's keys are still in Redis");
             return Ok(Forgotten::HereOnly);
         }
@@ -57,6 +60,14 @@ impl Desk {
             return Ok(Forgotten::HereOnly);
         }
         Ok(forgotten)
+    }
+
+    /// The issuers by whose tokens a person may have signed in.
+    async fn issuers(&self, ctx: &TenantContext) -> Result<Vec<IssuerId>, PublicError> {
+        let store = self.vault().store();
+        let issuers = store.with_tenant(ctx, async |tx| issuers::list(tx).await).await;
+        let issuers = issuers.map_err(|error| store_failure(&error))?;
+        Ok(issuers.into_iter().map(|stored| stored.issuer.id).collect())
     }
 
     /// The ids of the API keys that act for a person, revoked ones too.

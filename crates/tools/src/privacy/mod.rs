@@ -4,6 +4,7 @@
 mod download;
 mod erasing;
 mod forgetting;
+mod offering;
 mod page;
 mod receipt;
 mod revoking;
@@ -23,6 +24,7 @@ use stagedoor_storage::privacy_requests::{self, PrivacyRequest};
 use url::Url;
 
 pub use download::PersonalData;
+pub use offering::{PrivacyOffered, offer_privacy_page};
 pub use stagedoor_storage::privacy_requests::Kind as PrivacyKind;
 
 use crate::desk::Desk;

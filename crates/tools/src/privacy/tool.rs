@@ -3,15 +3,14 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use schemars::JsonSchema;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde::Serialize;
-use stagedoor_domain::{PrivacyRequestId, TenantContext};
-use stagedoor_storage::privacy_requests::{self, NewRequest, PrivacyRequest, State};
+use stagedoor_domain::TenantContext;
+use stagedoor_storage::privacy_requests::{self, PrivacyRequest, State};
 
-use super::{Privacy, PrivacyKind, of_request};
+use super::{Privacy, PrivacyKind, PrivacyOffered, of_request, offer_privacy_page};
 use crate::accounts::NoArguments;
 use crate::desk::acting_for;
-use crate::linking::secrets::{hash, secret};
 use crate::origin::Origin;
 use crate::records::store_failure;
 use crate::reuse::Produced;
@@ -87,24 +86,13 @@ impl Privacy {
         next: &'static str,
     ) -> Produced {
         let user = acting_for(ctx)?;
-        let entropy = self.desk.entropy.as_ref();
-        let page = secret(entropy);
-        let id = PrivacyRequestId::generate(self.desk.clock.as_ref(), entropy);
-        let principal = &ctx.principal().label();
-        let new = NewRequest { id, kind, user, principal, page_hash: hash(&page) };
-        let offered = privacy_requests::offer(self.desk.vault().store(), ctx, &new).await;
-        let request = offered.map_err(|error| store_failure(&error))?;
+        let offered =
+            offer_privacy_page(self.desk.vault(), ctx, &self.options.public_url, (kind, user)).await;
+        let PrivacyOffered { request, url } = offered.map_err(|error| store_failure(&error))?;
         origin.about(of_request(request.id));
-        // The page of a deletion that was confirmed stays the one on which it was.
-        let waits = request.state == State::Requested;
-        let url = waits.then(|| self.page_address(ctx, &page));
-        let next = if waits { next } else { "It was confirmed; its page shows how far it is." };
+        let next = if url.is_some() { next } else { "It was confirmed; its page shows how far it is." };
+        let url = url.map(|url| url.expose_secret().to_owned());
         self.desk.fresh(&RequestOutput { request: view(&request), url, next })
-    }
-
-    fn page_address(&self, ctx: &TenantContext, page: &SecretString) -> String {
-        let base = self.options.public_url.as_str().trim_end_matches('/');
-        format!("{base}/t/{}/privacy/{}", ctx.tenant().slug.as_str(), page.expose_secret())
     }
 }
 

@@ -1,5 +1,6 @@
 //! From a valid configuration to a gateway that serves: opens the rooms in order and hands each what it needs.
 
+mod admin;
 mod audit;
 mod parts;
 mod run;
@@ -17,11 +18,13 @@ use stagedoor_key_encryption::KeyRing;
 use stagedoor_limits::{AttemptGuard, AttemptPolicy, Replicas};
 use stagedoor_storage::{KeyVault, Purpose, Store};
 use stagedoor_tools::{Desk, DeskOptions, Dispatcher, SessionsInUse};
+use stagedoor_usage::UsageLog;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::admin::Admin;
 use self::parts::{
-    beside, cache, doors, job_wait, limiter, limits_link, linking, privacy, providers, shield,
+    beside, cache, doors, job_wait, limiter, limits_link, linking, listens, privacy, providers, shield,
 };
 use crate::authn::Authenticator;
 use crate::background::Background;
@@ -31,10 +34,13 @@ use crate::gauges::Gauges;
 use crate::heartbeat::Heartbeat;
 use crate::input_sanitizer::InputSanitizer;
 use crate::job_worker::JobWorker;
+use crate::key_use::KeyUses;
+use crate::leaked_keys::LeakReports;
 use crate::mcp::Endpoint;
 use crate::mcp::music::{self, MusicSurface};
 use crate::mcp::render::ServerInfo;
 use crate::mcp::surface::Surface;
+use crate::oauth::Tokens;
 use crate::pages::Pages;
 use crate::privacy::worker::{OpenRequests, PrivacyWorker};
 use crate::quota::Quota;
@@ -65,10 +71,12 @@ pub struct Gateway {
     signs: Arc<VitalSigns>,
     requests: Arc<OpenRequests>,
     tenants: Arc<TenantWatch>,
+    key_uses: Arc<KeyUses>,
     audit_writer: AuditWorker,
     checkpointer: Checkpointer,
     stop_streams: CancellationToken,
     bounds: Bounds,
+    admin: Option<Admin>,
 }
 
 /// The sockets of a gateway.
@@ -76,8 +84,10 @@ pub struct Gateway {
 pub struct Listeners {
     /// What agents reach.
     pub public: TcpListener,
-    /// What operators reach.
+    /// What probes and collectors reach.
     pub ops: TcpListener,
+    /// What operators reach, if anything.
+    pub admin: Option<TcpListener>,
 }
 
 /// Opens everything that `config` names. Fails, with the reason, rather than start half-working.
@@ -98,8 +108,10 @@ pub async fn assemble(
     let cache = Arc::new(cache(config, &vault, &clock, &entropy)?);
     let concurrency =
         Arc::new(Concurrency::new(config.server.max_in_flight, config.server.tenant_share_percent));
-    let tenants = Arc::new(TenantWatch::new(store.clone(), Arc::clone(&clock)));
+    let tenants = Arc::new(TenantWatch::new(store.clone(), Arc::clone(&clock), listens(config)));
+    let key_uses = Arc::new(KeyUses::new(store.clone(), Arc::clone(&clock)));
     let violations = Arc::new(Violations::new(store.clone(), Arc::clone(&clock)));
+    let usage = Arc::new(UsageLog::new(store.clone(), Arc::clone(&clock), Arc::clone(&entropy)));
     let (audit, audit_writer) = audit::log(config, &vault);
     let checkpointer = audit::checkpointer(config, &vault)?;
     let sessions = Arc::new(SessionsInUse::new(Arc::clone(&cache), Arc::clone(&clock)));
@@ -118,7 +130,9 @@ pub async fn assemble(
         concurrency: Arc::clone(&concurrency),
         violations: Arc::clone(&violations),
         tenants: Arc::clone(&tenants),
+        key_uses: Arc::clone(&key_uses),
         providers: Arc::clone(&brokers),
+        usage: Arc::clone(&usage),
         audit: audit.clone(),
         checkpointer: checkpointer.clone(),
         sessions: Arc::clone(&sessions),
@@ -138,6 +152,7 @@ pub async fn assemble(
         beside,
         limiter: Arc::clone(&limiter),
         audit: audit.clone(),
+        usage,
         sessions: Arc::clone(&sessions),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
@@ -148,6 +163,7 @@ pub async fn assemble(
     });
     let linking = linking(config, &stop_streams);
     let dispatcher = Arc::new(Dispatcher::new(desk, audit.clone(), linking, privacy(config)));
+    tenants.tell(Arc::clone(&dispatcher));
     let pages = Pages::new(
         store.clone(),
         &config.server.public_url,
@@ -191,6 +207,13 @@ pub async fn assemble(
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     });
+    let tokens = Tokens::new(
+        config,
+        store.clone(),
+        Arc::clone(&tenants),
+        (audit.clone(), background.clone()),
+        (Arc::clone(&clock), Arc::clone(&entropy)),
+    )?;
     let proxies = TrustedProxies::new(config.server.trusted_proxies.clone());
     let heartbeat = Heartbeat::new(
         config,
@@ -212,6 +235,7 @@ pub async fn assemble(
             Arc::clone(&clock),
             Arc::clone(&tenants),
             background.clone(),
+            (Arc::clone(&key_uses), tokens),
         ),
         concurrency: Arc::clone(&concurrency),
         quota: Quota::new(config.rate_limiting.enabled.then_some(limiter), Arc::clone(&violations)),
@@ -226,7 +250,8 @@ pub async fn assemble(
             stop: stop_streams.clone(),
         },
         pages,
-        signing_keys: SigningKeys::new(store.clone(), peppers),
+        leaks: LeakReports::new(store.clone(), Arc::clone(&peppers)),
+        signing_keys: SigningKeys::new(store.clone(), Arc::clone(&peppers)),
         dispatcher,
         audit,
         background,
@@ -242,8 +267,10 @@ pub async fn assemble(
         drain: config.server.drain_finish(),
         ..Bounds::default()
     };
+    let state = Arc::new(state);
+    let admin = admin::open(config, &state, &vault, &keys, (&peppers, &checkpointer)).await?;
     Ok(Gateway {
-        state: Arc::new(state),
+        state,
         store,
         vault,
         sessions,
@@ -257,9 +284,11 @@ pub async fn assemble(
         signs,
         requests,
         tenants,
+        key_uses,
         audit_writer,
         checkpointer,
         stop_streams,
         bounds,
+        admin,
     })
 }

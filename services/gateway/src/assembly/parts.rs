@@ -152,6 +152,11 @@ fn provider_observer(metrics: Arc<Metrics>) -> Observer {
     })
 }
 
+/// Whether a connection of its own hears of changes at once: behind a pooler in transaction mode nothing would arrive.
+pub(super) fn listens(config: &Config) -> bool {
+    config.storage.listen && config.storage.statement_cache > 0
+}
+
 pub(super) fn doors(config: &Config) -> Doors {
     let own = config.server.public_url.host_str().map(str::to_owned);
     let hosts: Vec<String> = own.into_iter().chain(config.server.allowed_hosts.iter().cloned()).collect();

@@ -27,6 +27,10 @@ pub async fn bind(config: &Config) -> anyhow::Result<Listeners> {
     Ok(Listeners {
         public: listen(config.server.listen, "server.listen").await?,
         ops: listen(config.ops.listen, "ops.listen").await?,
+        admin: match config.admin.listen {
+            Some(address) => Some(listen(address, "admin.listen").await?),
+            None => None,
+        },
     })
 }
 
@@ -73,6 +77,24 @@ impl Gateway {
                 );
             }
         });
+        let key_uses = Arc::clone(&self.key_uses);
+        shutdown.on_flush("key uses", async move {
+            if let Err(error) = key_uses.flush().await {
+                tracing::warn!(
+                    error = %stagedoor_domain::error::Chain(&error),
+                    "when keys were last used was not written"
+                );
+            }
+        });
+        let usage = Arc::clone(self.state.dispatcher.desk().usage());
+        shutdown.on_flush("usage", async move {
+            if let Err(error) = usage.flush(true).await {
+                tracing::error!(
+                    error = %stagedoor_domain::error::Chain(&error),
+                    "the last figures of usage were not written"
+                );
+            }
+        });
         self.start_helpers(&tokens.finished);
         let farewells = self.start_sharing(&tokens.finished);
         tasks::spawn("audit", self.audit_writer.run(tokens.finished.clone()));
@@ -101,6 +123,9 @@ impl Gateway {
             tokens.finished.clone(),
         );
         tasks::spawn("ops", ops);
+        if let (Some(admin), Some(listener)) = (self.admin.take(), listeners.admin) {
+            tasks::spawn("admin", admin.api.serve(admin.server, listener, tokens.stop_accepting.clone()));
+        }
         self.state.health.started();
         tracing::info!("serving");
         shutdown.run(public).await;
@@ -148,7 +173,9 @@ impl Gateway {
             }),
         );
         tasks::spawn("tenant watch", Arc::clone(&self.tenants).run(until.clone()));
+        tasks::spawn("key uses", Arc::clone(&self.key_uses).run(until.clone()));
         tasks::spawn("violations", Arc::clone(&self.state.violations).run(until.clone()));
+        tasks::spawn("usage", Arc::clone(self.state.dispatcher.desk().usage()).run(until.clone()));
         // Apart from the check: what is opened is wiped on time whatever the database does.
         let (vault, sessions) = (Arc::clone(&self.vault), Arc::clone(&self.sessions));
         tasks::spawn(

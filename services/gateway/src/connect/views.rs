@@ -17,7 +17,8 @@ const LONGEST_NAME: usize = 80;
 #[template(path = "connect/consent.html")]
 pub(super) struct ConsentView {
     provider: &'static str,
-    agent: String,
+    /// `None` if an admin of the tenant asks.
+    agent: Option<String>,
     tenant: String,
     software: Option<String>,
     person: String,
@@ -37,7 +38,7 @@ impl ConsentView {
             |scope: &WantedScope| WantedScope { name: name(&scope.name), meaning: sentence(&scope.meaning) };
         Self {
             provider: consent.provider.title(),
-            agent: name(&consent.agent),
+            agent: consent.agent.as_deref().map(name),
             tenant: name(&consent.tenant_name),
             software: consent.software.as_deref().map(name).filter(|software| !software.is_empty()),
             person: name(&consent.person),

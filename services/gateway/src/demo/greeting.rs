@@ -12,6 +12,8 @@ use crate::demo::provision::Demo;
 pub(super) struct Greeting {
     endpoint: String,
     ops_url: String,
+    admin_url: Option<String>,
+    admin_key_file: String,
     api_key: String,
     tenant: String,
     keeper: String,
@@ -28,6 +30,11 @@ impl Greeting {
         Ok(Self {
             endpoint: format!("http://{}/t/{}/mcp", listeners.public.local_addr()?, demo.tenant),
             ops_url: format!("http://{}", listeners.ops.local_addr()?),
+            admin_url: match &listeners.admin {
+                Some(admin) => Some(format!("http://{}", admin.local_addr()?)),
+                None => None,
+            },
+            admin_key_file: demo.admin_key_file.display().to_string(),
             api_key: demo.api_key.clone(),
             tenant: demo.tenant.to_string(),
             keeper: keeper.display().to_string(),
@@ -45,13 +52,13 @@ impl Greeting {
         }
     }
 
-    /// `admin_url` is null until there is an admin API.
     fn json(&self) -> String {
         json!({
             "endpoint": self.endpoint,
             "api_key": self.api_key,
             "ops_url": self.ops_url,
-            "admin_url": null,
+            "admin_url": self.admin_url,
+            "admin_key_file": self.admin_key_file,
             "tenant": self.tenant,
             "keeper_config": self.keeper,
         })
@@ -59,7 +66,8 @@ impl Greeting {
     }
 
     fn text(&self) -> String {
-        let Self { endpoint, ops_url, api_key, tenant, keeper, .. } = self;
+        let Self { endpoint, ops_url, api_key, tenant, keeper, admin_key_file, .. } = self;
+        let admin_url = self.admin_url.as_deref().unwrap_or("off");
         let redis = if self.has_redis {
             "Limits are shared through Redis."
         } else {
@@ -72,6 +80,7 @@ Stagedoor is open. Tenant {tenant:?}, one person with a Spotify and a Tidal acco
   endpoint   {endpoint}
   API key    {api_key}
   ops        {ops_url}   (/livez /readyz /startupz /metrics)
+  admin API  {admin_url}   (gRPC, and JSON: /openapi.json; its key is in {admin_key_file})
 
 Try it:
 
@@ -86,6 +95,9 @@ Try it:
     --header 'Authorization: Bearer {api_key}' --method tools/list
 
   claude mcp add --transport http stagedoor {endpoint} --header 'Authorization: Bearer {api_key}'
+
+  stagedoorctl --server {admin_url} --key-file {admin_key_file} tenants list
+    (in a checkout: ./dev ctl; `quickstart` makes a tenant of your own)
 
   stagedoor-keeper --config {keeper} run-due
     (in a checkout: ./dev keeper; retention, backups with a drill, rotation, checks, whatever is due)

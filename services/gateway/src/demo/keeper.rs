@@ -40,30 +40,20 @@ pub(super) fn write(data_dir: &Path, config: &Config, postgres: &PrivatePostgres
         "rate_limiting": { "redis_url": redis(&config.rate_limiting.redis_url) },
     });
     let file = std::path::absolute(data_dir.join(FILE))?;
-    secrets::write(&file, &text(&settings))?;
+    secrets::write(&file, &text(settings))?;
     Ok(file)
 }
 
 /// JSON is YAML; what is not set is left out.
-fn text(settings: &Value) -> String {
-    let mut lines = vec!["# Written by `stagedoor demo` at each start.".to_owned()];
-    for (section, keys) in settings.as_object().into_iter().flatten() {
-        let set: serde_json::Map<String, Value> = keys
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter(|(_, value)| !value.is_null())
-            .map(cloned)
-            .collect();
-        if !set.is_empty() {
-            lines.push(format!("{section}: {}", Value::Object(set)));
+fn text(mut settings: Value) -> String {
+    let mut text = "# Written by `stagedoor demo` at each start.\n".to_owned();
+    for (section, keys) in settings.as_object_mut().into_iter().flatten() {
+        if let Some(keys) = keys.as_object_mut() {
+            keys.retain(|_, value| !value.is_null());
         }
+        text += &[section, ": ", &keys.to_string(), "\n"].concat();
     }
-    lines.join("\n") + "\n"
-}
-
-fn cloned((name, value): (&String, &Value)) -> (String, Value) {
-    (name.clone(), value.clone())
+    text
 }
 
 /// Erases the file and the backups.

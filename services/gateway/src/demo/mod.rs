@@ -39,6 +39,9 @@ pub struct DemoArguments {
     /// The port of health checks and metrics; 0 takes a free one.
     #[arg(long, default_value_t = 0)]
     ops_port: u16,
+    /// The port of the admin API; 0 takes a free one.
+    #[arg(long, default_value_t = 0)]
+    admin_port: u16,
     /// Print one line of JSON instead of the greeting.
     #[arg(long)]
     json: bool,
@@ -112,7 +115,7 @@ async fn serve(
     let wishes = provision::Wishes { linked: !arguments.unlinked, settings: arguments.settings.clone() };
     let demo = provision::provision(postgres, &secrets, (&music, &wishes), &clock, &entropy).await?;
 
-    let gateway = assembly::assemble(config, clock, entropy).await?;
+    let gateway = Box::pin(assembly::assemble(config, clock, entropy)).await?;
     let shutdown = gateway.shutdown(ShutdownOptions::immediate());
     shutdown.listen_for_signals()?;
     let tokens = shutdown.tokens();
@@ -143,6 +146,7 @@ fn settings(text: &str) -> Result<TenantSettings, String> {
 async fn bind(config: &mut Config, arguments: &DemoArguments) -> anyhow::Result<assembly::Listeners> {
     config.server.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port));
     config.ops.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.ops_port));
+    config.admin.listen = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.admin_port)));
     let listeners =
         assembly::bind(config).await.context("another program may be listening there: try --port 0")?;
     let address = listeners.public.local_addr()?;
@@ -153,6 +157,7 @@ async fn bind(config: &mut Config, arguments: &DemoArguments) -> anyhow::Result<
 
 fn point_at(config: &mut Config, postgres: &PrivatePostgres, secrets: &Secrets) {
     config.storage.database_url = SecretUrl::new(postgres.url_for(DATABASE, "stagedoor_app"));
+    config.storage.admin_database_url = Some(SecretUrl::new(postgres.url_for(DATABASE, "stagedoor_admin")));
     // Nobody else waits for a slow laptop's database, so a call would rather wait than fail.
     config.storage.acquire_timeout_ms = config.storage.acquire_timeout_ms.max(5_000);
     config.encryption = EncryptionConfig {

@@ -1,6 +1,7 @@
 //! The demo's tenant: made on the first run, found again on later ones.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +12,12 @@ use chrono::Utc;
 use secrecy::SecretString;
 use stagedoor_assembly::keys;
 use stagedoor_bootstrap::private_servers::PrivatePostgres;
-use stagedoor_crypto::{KeyMode, PlainApiKey};
+use stagedoor_crypto::{KeyMode, Peppers, PlainApiKey};
 use stagedoor_domain::{
     Clock, Entropy, Provider, ScopeSet, TenantContext, TenantSettings, TenantSlug, ToolName, UserId,
 };
 use stagedoor_sandbox::Sandbox;
+use stagedoor_storage::admin_keys::{AdminRole, NewAdminKey};
 use stagedoor_storage::api_keys::NewApiKey;
 use stagedoor_storage::provider_apps::{OpenedProviderApp, ProviderAppMode};
 use stagedoor_storage::provider_sessions::RefreshedTokens;
@@ -38,6 +40,8 @@ pub(super) struct Demo {
     pub(super) tenant: TenantSlug,
     /// An API key of it.
     pub(super) api_key: String,
+    /// The file of a platform operator's key of the admin API.
+    pub(super) admin_key_file: PathBuf,
 }
 
 /// What the one who starts the demo wants of its tenant.
@@ -90,14 +94,14 @@ pub(super) async fn provision(
     let (key_encryption_keys, peppers) = keys::read_files(&secrets.key, &secrets.pepper)?;
     let vault = KeyVault::new(store.clone(), key_encryption_keys, Arc::clone(clock), Arc::clone(entropy));
     let slug: TenantSlug = TENANT.parse()?;
-    let demo = match (store.find_tenant(&slug).await?, secrets.api_key()) {
+    let (tenant, api_key) = match (store.find_tenant(&slug).await?, secrets.api_key()) {
         (Some(tenant), Some(api_key)) => {
             let context = provision::context(&vault, Arc::new(tenant));
             move_apps(&vault, &context, music).await?;
             if let Some(settings) = &wishes.settings {
                 provision::set_settings(&vault, &context, settings).await?;
             }
-            Demo { tenant: slug, api_key }
+            (slug, api_key)
         }
         (None, _) => {
             let settings = wishes.settings.clone().unwrap_or_default();
@@ -111,19 +115,48 @@ pub(super) async fn provision(
             }
             let key = api_key(&vault, &context, person, &peppers).await?;
             secrets.keep_api_key(key.expose_secret())?;
-            Demo { tenant: slug, api_key: key.expose_secret().to_owned() }
+            (slug, key.expose_secret().to_owned())
         }
         (Some(_), None) => anyhow::bail!("the demo's API key file is gone; begin anew with --reset"),
     };
+    admin_key(&store, secrets, &peppers, entropy.as_ref()).await?;
     store.close().await;
-    Ok(demo)
+    Ok(Demo { tenant, api_key, admin_key_file: secrets.admin_key.clone() })
+}
+
+/// A platform operator's key of the admin API, unless an earlier run made one.
+async fn admin_key(
+    store: &Store,
+    secrets: &Secrets,
+    peppers: &Peppers,
+    entropy: &dyn Entropy,
+) -> anyhow::Result<()> {
+    let earlier = secrets.admin_key().and_then(|key| PlainApiKey::parse(&key).ok());
+    if let Some(earlier) = earlier
+        && store.find_admin_key(earlier.id()).await?.is_some()
+    {
+        return Ok(());
+    }
+    let key = PlainApiKey::generate(entropy, KeyMode::Admin);
+    let new = NewAdminKey {
+        id: key.id().clone(),
+        name: "demo".to_owned(),
+        role: AdminRole::PlatformOperator,
+        bound_to: None,
+        digest: key.digest(peppers),
+        allowed_networks: Vec::new(),
+        expires_at: None,
+        created_by: "job:demo".to_owned(),
+    };
+    store.insert_admin_key(&new).await?;
+    secrets.keep_admin_key(key.expose_secret())
 }
 
 async fn api_key(
     vault: &KeyVault,
     context: &TenantContext,
     person: UserId,
-    peppers: &stagedoor_crypto::Peppers,
+    peppers: &Peppers,
 ) -> anyhow::Result<PlainApiKey> {
     let key = NewApiKey {
         name: "demo".to_owned(),

@@ -13,6 +13,7 @@ use stagedoor_domain::Entropy;
 const KEY: &str = "key-encryption.key";
 const PEPPER: &str = "api-key-pepper.key";
 const API_KEY: &str = "api-key.txt";
+const ADMIN_KEY: &str = "admin-key.txt";
 const SANDBOX: &str = "sandbox.json";
 
 /// Where the secrets are.
@@ -23,13 +24,19 @@ pub(super) struct Secrets {
     /// The pepper of API keys.
     pub(super) pepper: PathBuf,
     api_key: PathBuf,
+    /// The key of the admin API.
+    pub(super) admin_key: PathBuf,
 }
 
 impl Secrets {
     /// The secrets in `folder`; made where missing.
     pub(super) fn load_or_make(folder: &Path, entropy: &dyn Entropy) -> anyhow::Result<Self> {
-        let secrets =
-            Self { key: folder.join(KEY), pepper: folder.join(PEPPER), api_key: folder.join(API_KEY) };
+        let secrets = Self {
+            key: folder.join(KEY),
+            pepper: folder.join(PEPPER),
+            api_key: folder.join(API_KEY),
+            admin_key: folder.join(ADMIN_KEY),
+        };
         for file in [&secrets.key, &secrets.pepper] {
             if !file.exists() {
                 let mut key = [0_u8; 32];
@@ -49,11 +56,21 @@ impl Secrets {
     pub(super) fn keep_api_key(&self, key: &str) -> anyhow::Result<()> {
         write(&self.api_key, key)
     }
+
+    /// The key of the admin API of an earlier run.
+    pub(super) fn admin_key(&self) -> Option<String> {
+        fs::read_to_string(&self.admin_key).ok().map(|text| text.trim().to_owned())
+    }
+
+    /// Keeps the key of the admin API for later runs.
+    pub(super) fn keep_admin_key(&self, key: &str) -> anyhow::Result<()> {
+        write(&self.admin_key, key)
+    }
 }
 
 /// Erases what this module and the sandbox keep.
 pub(super) fn erase(folder: &Path) -> anyhow::Result<()> {
-    for name in [KEY, PEPPER, API_KEY, SANDBOX] {
+    for name in [KEY, PEPPER, API_KEY, ADMIN_KEY, SANDBOX] {
         match fs::remove_file(folder.join(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}

@@ -6,6 +6,7 @@ mod cache;
 mod limits;
 mod providers;
 mod rooms;
+mod usage;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -22,8 +23,10 @@ use stagedoor_limits::Limiter;
 use stagedoor_providers::Providers;
 use stagedoor_storage::{KeyVault, Store};
 use stagedoor_tools::{Beside, SessionsInUse};
+use stagedoor_usage::UsageLog;
 
 use crate::concurrency::Concurrency;
+use crate::key_use::KeyUses;
 use crate::privacy::worker::OpenRequests;
 use crate::tenant_watch::TenantWatch;
 use crate::violations::Violations;
@@ -44,8 +47,12 @@ pub struct Gauges {
     pub violations: Arc<Violations>,
     /// Changes of tenants.
     pub tenants: Arc<TenantWatch>,
+    /// When keys were last used.
+    pub key_uses: Arc<KeyUses>,
     /// The music services, once they are set up.
     pub providers: Arc<OnceLock<Providers>>,
+    /// What calls come to.
+    pub usage: Arc<UsageLog>,
     /// The audit trail.
     pub audit: AuditLog,
     /// Its checkpoints.
@@ -73,6 +80,7 @@ impl Collector for Gauges {
             providers::write(&mut page, providers)?;
         }
         audit::write(&mut page, self)?;
+        usage::write(&mut page, self)?;
         rooms::write(&mut page, self)
     }
 }

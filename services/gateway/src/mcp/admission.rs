@@ -88,6 +88,7 @@ async fn turned_away(
     if let Some(tool) = tool {
         let ended = (music::outcome_class(Some(error.code)), None);
         usage::count(&state.metrics, state.dispatcher.desk(), &caller.ctx, tool, ended).await;
+        state.dispatcher.desk().count_refused(&caller.ctx, tool, error.code).await;
     }
     let action = tool.map_or(AuditAction::Request, AuditAction::Tool);
     refusals::record(&state.audit, &caller.ctx, action, caller.audit_client(), &error).await;

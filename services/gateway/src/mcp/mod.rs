@@ -44,6 +44,7 @@ use crate::access_log::RequestRecord;
 use crate::client::Client;
 use crate::concurrency::Permit;
 use crate::input_sanitizer::{InputSanitizer, Verdict};
+use crate::oauth::StepUp;
 use crate::state::AppState;
 
 /// Notifications that may wait for a slow reader before the call itself waits.
@@ -72,12 +73,12 @@ pub struct Endpoint {
 pub async fn serve(
     state: &Arc<AppState>,
     ctx: TenantContext,
-    client: Client,
+    (client, step_up): (Client, StepUp),
     parts: &Parts,
     body: Body,
 ) -> Response {
     let record = RequestRecord::new(ctx.clone());
-    let seat = Seat { ctx, client, record: Arc::clone(&record) };
+    let seat = Seat { ctx, client, record: Arc::clone(&record), step_up };
     let mut response = respond(state, seat, parts, body).await;
     response.extensions_mut().insert(record);
     response
@@ -88,6 +89,7 @@ struct Seat {
     ctx: TenantContext,
     client: Client,
     record: Arc<RequestRecord>,
+    step_up: StepUp,
 }
 
 async fn respond(state: &Arc<AppState>, seat: Seat, parts: &Parts, body: Body) -> Response {
@@ -138,6 +140,7 @@ async fn answer(
         user_agent: seat.client.user_agent,
         software: request.params.meta.as_ref().and_then(Meta::software),
         record: seat.record,
+        step_up: seat.step_up,
     };
     if revision.is_modern() {
         let schema = request.params.name.as_deref().and_then(|name| state.mcp.surface.header_schema(name));
@@ -258,7 +261,7 @@ async fn owned_answer(
     match message::read(&body, state.mcp.input) {
         Ok(Message::Request(request)) => {
             let reply = methods::answer_in_time(&state.mcp, &caller, &request, &notifier).await;
-            render::message(request.id, caller.revision, &state.mcp.server_info, reply)
+            render::message(request.id, &caller, &state.mcp.server_info, reply)
         }
         // The same bytes were read as a request before the stream began.
         Ok(_) | Err(_) => unreachable!("a body that was a request stays one"),
@@ -266,7 +269,7 @@ async fn owned_answer(
 }
 
 fn finish(endpoint: &Endpoint, id: &RawValue, caller: &Caller, reply: Reply, extra: HeaderMap) -> Response {
-    render::response(render::message(id, caller.revision, &endpoint.server_info, reply), extra)
+    render::response(render::message(id, caller, &endpoint.server_info, reply), extra)
 }
 
 fn notification(headers: &HeaderMap, method: &str) -> Response {

@@ -150,8 +150,12 @@ impl Surface for MusicSurface {
 
     async fn call_tool(&self, caller: &Caller, call: ToolCall<'_>) -> Reply {
         // A tool that the key is not shown does not exist for it.
-        let tool = call.name.parse::<ToolName>().ok().filter(|tool| caller.ctx.principal().sees(*tool));
-        let Some(tool) = tool else {
+        let named = call.name.parse::<ToolName>().ok();
+        let Some(tool) = named.filter(|tool| caller.ctx.principal().sees(*tool)) else {
+            if let Some(tool) = named {
+                let desk = self.dispatcher.desk();
+                desk.count_refused(&caller.ctx, tool, ErrorCode::UnknownTool).await;
+            }
             return self.refused(caller, unknown_tool(call.name)).await;
         };
         let outcome = if runs_apart(tool) {

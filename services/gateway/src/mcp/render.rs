@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use stagedoor_domain::ErrorCode;
 
 use super::revision::Revision;
-use super::surface::{Reply, RpcError};
+use super::surface::{Caller, Reply, RpcError};
 
 const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -52,8 +52,8 @@ pub(crate) struct Rendered {
 }
 
 /// A reply as a response message.
-pub(crate) fn message(id: &RawValue, revision: Revision, server: &ServerInfo, reply: Reply) -> Rendered {
-    let mut challenge = None;
+pub(crate) fn message(id: &RawValue, caller: &Caller, server: &ServerInfo, reply: Reply) -> Rendered {
+    let (revision, mut challenge) = (caller.revision, None);
     let (status, body) = match reply {
         Reply::Members(members) => (StatusCode::OK, from_members(id, revision, server, &members)),
         Reply::MembersWithMeta(members, meta) => {
@@ -66,8 +66,10 @@ pub(crate) fn message(id: &RawValue, revision: Revision, server: &ServerInfo, re
         Reply::Task(result) => (StatusCode::OK, from_object(id, revision, server, result, "task")),
         Reply::Error(error) => (status(&error, revision), error_message(Some(id), &error)),
         Reply::ScopeNeeded(scopes) => {
-            challenge = Some(crate::problem::scope_challenge(scopes));
-            (StatusCode::FORBIDDEN, error_message(Some(id), &crate::problem::scope_needed(scopes)))
+            let step_up = &caller.step_up;
+            challenge = Some(step_up.challenge(scopes, caller.ctx.principal().scopes));
+            let error = crate::problem::scope_needed(scopes, step_up.is_for_a_token());
+            (StatusCode::FORBIDDEN, error_message(Some(id), &error))
         }
     };
     Rendered { status, body, challenge }

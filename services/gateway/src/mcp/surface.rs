@@ -16,6 +16,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use super::revision::Revision;
 use crate::access_log::RequestRecord;
+use crate::oauth::StepUp;
 
 /// Who is calling, and how it speaks.
 #[derive(Debug, Clone)]
@@ -34,6 +35,8 @@ pub struct Caller {
     pub software: Option<Arc<str>>,
     /// Where it is noted how the request went.
     pub record: Arc<RequestRecord>,
+    /// How it is told that it needs further scopes.
+    pub step_up: StepUp,
 }
 
 impl Caller {

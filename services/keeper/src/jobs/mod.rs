@@ -80,13 +80,13 @@ pub enum JobCommand {
     VerifyBackups(backup::VerifyBackups),
     /// Look at everything that an installation needs, and say what is wrong: 0 all is well, 3 warnings, 1 something fails.
     Doctor(doctor::Doctor),
-    /// Make the audit trail's partitions of the coming days.
+    /// Make the partitions of the coming days, of the audit trail and of usage.
     Partitions(partitions::Partitions),
     /// List what the backups hold, restore it, or try out whether it can be.
     Restore(restore::Restore),
     /// Remove what is older than it is kept.
     Retention(retention::Retention),
-    /// Count each tenant's figures of the days that are over.
+    /// Count each tenant's figures of the days that are over, and roll usage up into hours and days.
     Rollup(rollup::Rollup),
     /// Sign a checkpoint of each audit trail that grew.
     Seal(seal::Seal),

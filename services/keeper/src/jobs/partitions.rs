@@ -1,9 +1,10 @@
-//! `partitions`: the audit trail's partitions of today and the coming days. The gateway makes one that is missing when it
+//! `partitions`: the partitions of today and the coming days, of the audit trail and of usage. The gateway makes one that is missing when it
 //! needs it; made ahead, no call waits for that, and a gateway that could not is no outage.
 
 use async_trait::async_trait;
 use clap::Args;
 use stagedoor_storage::audit::partition_days;
+use stagedoor_storage::usage::{self, UsageTable};
 
 use super::{Job, JobError};
 use crate::keeper::Keeper;
@@ -47,6 +48,12 @@ impl Job for Partitions {
             keeper.store.ensure_audit_partitions(today, self.days).await?;
         }
         run.count("days_made", missing as u64);
+        let there = usage::partition_days(&keeper.store, UsageTable::Minutes).await?;
+        let missing = today.iter_days().take(self.days.into()).filter(|day| !there.contains(day)).count();
+        if missing > 0 && !run.dry_run() {
+            usage::ensure_partitions(&keeper.store, today, self.days).await?;
+        }
+        run.count("usage_days_made", missing as u64);
         Ok(())
     }
 }

@@ -1,10 +1,12 @@
-//! `rollup`: each tenant's figures of the days that are over, counted once from what is stored. Days that a keeper missed
-//! are made up for, as far back as the trail reaches.
+//! `rollup`: each tenant's figures of the days that are over, counted once from what is stored; and what agents' calls
+//! came to, from minutes to hours and from hours to days. What a keeper missed is made up for, as far back as the trail
+//! reaches, and whatever came late is added when it is there.
 
 use async_trait::async_trait;
 use chrono::{Days, NaiveDate};
 use clap::Args;
 use stagedoor_domain::{Retained, TenantContext};
+use stagedoor_storage::usage::{self, Rolled};
 use stagedoor_storage::{StoreError, rollups};
 
 use super::{Job, JobError};
@@ -46,6 +48,35 @@ async fn of_tenant(keeper: &Keeper, run: &Run, context: &TenantContext) -> Resul
         run.count("days_counted", 1);
         let Some(next) = day.succ_opt() else { break };
         day = next;
+    }
+    roll_usage(keeper, run, context).await
+}
+
+/// Each hour and each day in a transaction of its own. Only what is over: a replica reports a minute later.
+pub(super) async fn roll_usage(keeper: &Keeper, run: &Run, context: &TenantContext) -> Result<(), JobError> {
+    let now = keeper.clock.now();
+    let hours = async |tx: &mut _| usage::hours_to_roll(tx, now).await;
+    let hours = keeper.store.with_tenant::<_, StoreError>(context, hours).await?;
+    for name in ["usage_hours_rolled", "usage_days_rolled", "usage_minutes_read"] {
+        run.count(name, 0);
+    }
+    for hour in hours {
+        run.go_on()?;
+        if !run.dry_run() {
+            let roll = async |tx: &mut _| usage::roll_hour(tx, hour).await;
+            let rolled: Rolled = keeper.store.with_tenant::<_, StoreError>(context, roll).await?;
+            run.count("usage_minutes_read", rolled.from);
+        }
+        run.count("usage_hours_rolled", 1);
+    }
+    let days = async |tx: &mut _| usage::days_to_roll(tx, now).await;
+    for day in keeper.store.with_tenant::<_, StoreError>(context, days).await? {
+        run.go_on()?;
+        if !run.dry_run() {
+            let roll = async |tx: &mut _| usage::roll_day(tx, day).await;
+            keeper.store.with_tenant::<_, StoreError>(context, roll).await?;
+        }
+        run.count("usage_days_rolled", 1);
     }
     Ok(())
 }

@@ -58,7 +58,7 @@ pub static SCHEDULE: &[Scheduled] = &[
     every("partitions", HOUR, None, || Box::<Partitions>::default()),
     every("seal", HOUR, None, || Box::<Seal>::default()),
     every("retention-cache", HOUR, Some("retention"), || Box::new(Retention::of(Part::Cache))),
-    every("rollup", DAY, None, || Box::<Rollup>::default()),
+    every("rollup", HOUR, None, || Box::<Rollup>::default()),
     every("verify", DAY, None, || Box::<Verify>::default()),
     of_backups("backup", HOUR, || Box::<Backup>::default()),
     of_backups("verify-backups", WEEK, || Box::<VerifyBackups>::default()),

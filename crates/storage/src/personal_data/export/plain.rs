@@ -63,7 +63,8 @@ pub(super) async fn read(
             "jsonb_build_object('tenant_id', t.tenant_id, 'key_id', t.key_id, 'name', t.name, 'mode', t.mode,
                 'scopes', t.scopes, 'toolsets', t.toolsets, 'read_only', t.read_only, 'user_id', t.user_id,
                 'allowed_networks', t.allowed_networks, 'expires_at', t.expires_at, 'revoked_at', t.revoked_at,
-                'last_used_at', t.last_used_at, 'created_at', t.created_at)",
+                'last_used_at', t.last_used_at, 'created_at', t.created_at, 'revision', t.revision,
+                'revoked_reason', t.revoked_reason, 'replaced_by', t.replaced_by)",
             "t.key_id",
             "FROM api_keys t
             WHERE t.tenant_id = $1 AND t.user_id = $2
@@ -135,6 +136,31 @@ pub(super) async fn read(
                 > (COALESCE(($3::text[])[1]::text, ''), COALESCE(($3::text[])[2]::text, ''),
                     COALESCE(($3::text[])[3]::timestamptz, '-infinity'))
             ORDER BY t.principal, t.limit_name, t.minute LIMIT $4"
+        ),
+        "usage_minutes" => read!(
+            "to_jsonb(t) - ARRAY['latency']",
+            "t.starts_at::text, t.principal, t.tool, t.content, t.replica_id::text, t.batch::text",
+            "FROM usage_minutes t
+            WHERE t.tenant_id = $1 AND t.user_id = $2
+            AND t.starts_at >= COALESCE(($3::text[])[1]::timestamptz, '-infinity')
+            AND (t.starts_at, t.principal, t.tool, t.content, t.replica_id, t.batch)
+                > (COALESCE(($3::text[])[1]::timestamptz, '-infinity'), COALESCE(($3::text[])[2]::text, ''),
+                    COALESCE(($3::text[])[3]::text, ''), COALESCE(($3::text[])[4]::text, ''),
+                    COALESCE(($3::text[])[5]::uuid, '00000000-0000-0000-0000-000000000000'),
+                    COALESCE(($3::text[])[6]::bigint, -1))
+            ORDER BY t.starts_at, t.principal, t.tool, t.content, t.replica_id, t.batch LIMIT $4"
+        ),
+        "usage_rollups" => read!(
+            "to_jsonb(t) - ARRAY['latency']",
+            "t.starts_at::text, t.period, t.principal, t.tool, t.content",
+            "FROM usage_rollups t
+            WHERE t.tenant_id = $1 AND t.user_id = $2
+            AND t.starts_at >= COALESCE(($3::text[])[1]::timestamptz, '-infinity')
+            AND (t.starts_at, t.period, t.principal, t.tool, t.content)
+                > (COALESCE(($3::text[])[1]::timestamptz, '-infinity'), COALESCE(($3::text[])[2]::text, ''),
+                    COALESCE(($3::text[])[3]::text, ''), COALESCE(($3::text[])[4]::text, ''),
+                    COALESCE(($3::text[])[5]::text, ''))
+            ORDER BY t.starts_at, t.period, t.principal, t.tool, t.content LIMIT $4"
         ),
         "privacy_requests" => read!(
             "to_jsonb(t) - ARRAY['page_hash', 'subject_digest']",

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use stagedoor_crypto::{KeyEncryptionKeys, SystemEntropy};
-use stagedoor_domain::{BackupClass, Clock as _, UserId};
+use stagedoor_domain::{BackupClass, Clock as _, Issuer, IssuerId, UserId};
 use stagedoor_storage::backup_rows::each_row;
 use stagedoor_storage::keys::OPEN_FOR;
 use stagedoor_storage::restore::{
     RestoreError, RestoreOptions, Restored, Restorer, Tombstone, subject_digest,
 };
-use stagedoor_storage::{Purpose, Store, StoreError, StoreOptions, TenantTransaction, preferences};
+use stagedoor_storage::{Purpose, Store, StoreError, StoreOptions, TenantTransaction, issuers, preferences};
 
 use crate::support::{Database, Inhabited, KEY};
 
@@ -103,6 +103,7 @@ impl Shelf {
             "provider_sessions",
             "linked_accounts",
             "api_keys",
+            "issuers",
             "provider_apps",
             "signing_keys",
             "data_keys",
@@ -133,6 +134,9 @@ impl Shelf {
 pub(super) async fn furnish(shelf: &Shelf, tenant: &Inhabited) {
     prefer(shelf, tenant, 60).await;
     stagedoor_storage::signing_keys::active(&shelf.database.vault, &tenant.context).await.unwrap();
+    let issuer = Issuer::new(IssuerId(tenant.user.0), "https://login.example.com");
+    let register = async |tx: &mut TenantTransaction| issuers::insert(tx, &issuer).await;
+    shelf.database.admin.store().with_tenant::<_, StoreError>(&tenant.context, register).await.unwrap();
 }
 
 pub(super) async fn prefer(shelf: &Shelf, tenant: &Inhabited, seconds: u32) {

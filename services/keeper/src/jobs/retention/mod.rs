@@ -5,6 +5,7 @@ mod audit;
 mod cache;
 mod rows;
 mod sessions;
+mod usage;
 
 use async_trait::async_trait;
 use clap::{Args, ValueEnum};
@@ -65,9 +66,11 @@ impl Job for Retention {
             let daily = async |context: &TenantContext| {
                 sessions::purge(keeper, run, context).await?;
                 rows::delete(keeper, run, context).await?;
-                rows::fold_figures(keeper, run, context).await
+                rows::fold_figures(keeper, run, context).await?;
+                usage::of_tenant(keeper, run, context).await
             };
             keeper.each_tenant(self.name(), run, None, daily).await?;
+            usage::drop_days(keeper, run).await?;
             rows::forget_runs(keeper, run).await?;
         }
         if self.does(Part::Audit) {

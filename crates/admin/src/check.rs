@@ -1,0 +1,125 @@
+//! What is looked at in every request before its work: required fields, and those that mean the same everywhere.
+
+use prost::Message;
+use prost_reflect::{DynamicMessage, ReflectMessage, Value};
+use stagedoor_crypto::digest::sha256;
+use stagedoor_domain::ErrorCode;
+use stagedoor_storage::admin_creates::CreateRequest;
+use uuid::Uuid;
+
+use crate::access::{Method, Scope};
+use crate::error::{AdminError, Violation};
+
+/// A request as every RPC has it.
+pub(crate) struct Checked {
+    /// The tenant that it names; empty where it names none.
+    pub tenant: String,
+    /// Whether it is only to be checked.
+    pub validate_only: bool,
+    /// The caller's id of it, if it has one.
+    pub request_id: Option<Uuid>,
+    /// What it is about, for the audit trail: the ids among its fields.
+    pub object: String,
+    /// SHA-256 of all of it.
+    pub digest: [u8; 32],
+}
+
+/// The fields by which objects are named, the most telling first.
+const NAMES: [&str; 13] = [
+    "key_id",
+    "user_id",
+    "account_id",
+    "issuer_id",
+    "privacy_request_id",
+    "provider",
+    "tenant",
+    "name",
+    "principal",
+    "action",
+    "call_id",
+    "from_day",
+    "to_day",
+];
+
+impl Checked {
+    /// Reads `request` as a request of `method`.
+    pub(crate) fn new(method: &Method, request: &impl Message) -> Result<Self, AdminError> {
+        let bytes = request.encode_to_vec();
+        let read = DynamicMessage::decode(method.input.clone(), &*bytes);
+        let message = read.map_err(|error| AdminError::internal(&error))?;
+        let missing = method.required.iter().filter(|field| !message.has_field(field));
+        let missing = missing.map(|field| Violation {
+            field: field.name().to_owned(),
+            description: "It is missing; a request must set it.".to_owned(),
+        });
+        let mut violations: Vec<_> = missing.collect();
+        let text = |name: &str| match message.get_field_by_name(name).as_deref() {
+            Some(Value::String(text)) => text.clone(),
+            _ => String::new(),
+        };
+        let request_id = match &*text("request_id") {
+            "" => None,
+            given => {
+                let id = Uuid::try_parse(given).ok();
+                if id.is_none() {
+                    violations.push(Violation {
+                        field: "request_id".to_owned(),
+                        description: "It is no UUID.".to_owned(),
+                    });
+                }
+                id
+            }
+        };
+        if !violations.is_empty() {
+            return Err(AdminError::fields(violations));
+        }
+        let validate_only = message.get_field_by_name("validate_only").and_then(|value| value.as_bool());
+        Ok(Self {
+            tenant: text("tenant"),
+            validate_only: validate_only.unwrap_or_default(),
+            request_id,
+            object: object(&message),
+            digest: sha256(&[b"stagedoor/admin-request/1".as_slice(), &bytes]),
+        })
+    }
+
+    /// The request to make something, if the caller named it.
+    pub(crate) fn create_request(&self, method: &Method, caller: &str) -> Option<CreateRequest> {
+        let id = self.request_id?;
+        // What is made in a tenant is another thing than what the same request makes in another.
+        let tenant = if method.access.scope == Scope::Tenant { self.tenant.as_str() } else { "" };
+        let text = [method.name, caller, tenant].join("\0");
+        let parts: [&[u8]; 3] = [b"stagedoor/create/1", text.as_bytes(), id.as_bytes()];
+        Some(CreateRequest { request: sha256(&parts), body: self.digest })
+    }
+}
+
+/// What a request is about, such as `acme/0198…`.
+fn object(message: &DynamicMessage) -> String {
+    let shown = |name: &str| match message.get_field_by_name(name).as_deref() {
+        Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
+        Some(Value::EnumNumber(number)) if *number != 0 => {
+            let field = message.descriptor().get_field_by_name(name)?;
+            let kind = field.kind();
+            Some(kind.as_enum()?.get_value(*number)?.name().to_ascii_lowercase())
+        }
+        _ => None,
+    };
+    let found: Vec<_> =
+        NAMES.iter().filter(|name| **name != "tenant").filter_map(|name| shown(name)).take(2).collect();
+    let object = if found.is_empty() { shown("tenant").unwrap_or_default() } else { found.join("/") };
+    // Why it is done, where a request says that: whoever reads the trail wants to know.
+    match shown("reason") {
+        Some(reason) => format!("{object}: {reason}"),
+        None => object,
+    }
+}
+
+/// The same request id stands for something else.
+pub(crate) fn otherwise() -> AdminError {
+    AdminError::new(
+        ErrorCode::IdempotencyMismatch,
+        "request_id: Another request was made with it; nothing was done.",
+        "Take a new UUID for each thing that is to be made.",
+    )
+}

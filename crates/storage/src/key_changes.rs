@@ -1,0 +1,71 @@
+//! Which API keys were changed since a replica asked last, for replicas that remember some of them.
+
+use chrono::{DateTime, Utc};
+use stagedoor_domain::{ApiKeyId, TenantId};
+
+use crate::api_keys::row;
+use crate::error::StoreError;
+use crate::store::Store;
+
+/// Where the next question about changes begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangesSince {
+    /// The oldest transaction that was not over; what those before it did is known.
+    transaction: u64,
+    /// When the server was started: another server, or a restarted one, may have given numbers anew.
+    era: DateTime<Utc>,
+}
+
+/// A key that was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedKey {
+    /// Its tenant.
+    pub tenant: TenantId,
+    /// The key.
+    pub key: ApiKeyId,
+    /// Raised by each change.
+    pub revision: i64,
+    /// Whether it was revoked.
+    pub revoked: bool,
+}
+
+/// What was changed.
+#[derive(Debug)]
+pub struct KeyChangesSeen {
+    /// Each key once, as it is now. A key may be told of again.
+    pub changed: Vec<ChangedKey>,
+    /// Where the next question begins.
+    pub next: ChangesSince,
+    /// Whether nothing can have been missed since the last question. If not, nothing that is remembered counts any more.
+    pub unbroken: bool,
+}
+
+impl Store {
+    /// The keys that were changed since `since` by transactions that are over; without it, where to begin. Needs no tenant
+    /// context.
+    pub async fn key_changes(&self, since: Option<&ChangesSince>) -> Result<KeyChangesSeen, StoreError> {
+        let from = since.map(|since| since.transaction.to_string());
+        let query = sqlx::query!(
+            r#"SELECT next AS "next!", era AS "era!", tenants AS "tenants!", keys AS "keys!", revisions AS "revisions!",
+                revoked AS "revoked!"
+            FROM api_key_changes($1)"#,
+            from
+        );
+        let row = self.outside(async |connection| Ok(query.fetch_one(connection).await?)).await?;
+        let transaction = row
+            .next
+            .parse()
+            .map_err(|_| StoreError::not_understood("the number of a transaction", &row.next))?;
+        let next = ChangesSince { transaction, era: row.era };
+        let changed = std::iter::zip(row.tenants, row.keys).zip(std::iter::zip(row.revisions, row.revoked));
+        let changed = changed.map(|((tenant, key), (revision, revoked))| {
+            Ok(ChangedKey { tenant: tenant.into(), key: row::key_id(&key)?, revision, revoked })
+        });
+        Ok(KeyChangesSeen {
+            changed: changed.collect::<Result<_, StoreError>>()?,
+            unbroken: since
+                .is_some_and(|since| since.era == next.era && since.transaction <= next.transaction),
+            next,
+        })
+    }
+}

@@ -1,0 +1,60 @@
+//! What gRPC says of a failure, as problem+json.
+
+use http::StatusCode;
+use serde_json::json;
+use stagedoor_domain::{ErrorCode, PublicError};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use super::status::{HINT, code_of};
+use crate::problem::Problem;
+
+/// The problem of a status.
+pub(super) fn problem(status: &Status) -> Problem {
+    let details = status.get_error_details();
+    let info = details.error_info();
+    let code = info.and_then(|info| code_of(&info.reason)).unwrap_or_else(|| of_transport(status.code()));
+    let mut error = PublicError::new(code, status.message());
+    if let Some(hint) = info.and_then(|info| info.metadata.get(HINT)) {
+        error = error.hint(hint);
+    }
+    if let Some(wait) = details.retry_info().and_then(|retry| retry.retry_delay) {
+        error = error.retry_after(wait);
+    }
+    if let Some(request) = details.bad_request() {
+        let fields = request.field_violations.iter();
+        let fields: Vec<_> =
+            fields.map(|wrong| json!({ "field": wrong.field, "description": wrong.description })).collect();
+        error = error.details(json!({ "fields": fields }));
+    }
+    if let Some(resource) = details.resource_info() {
+        error = error.details(json!({ "kind": resource.resource_type, "name": resource.resource_name }));
+    }
+    Problem::new(error).with_status(http_status(status.code()))
+}
+
+/// The code of what gRPC itself refused.
+fn of_transport(code: Code) -> ErrorCode {
+    match code {
+        Code::InvalidArgument | Code::OutOfRange => ErrorCode::InvalidRequest,
+        Code::Unimplemented => ErrorCode::NotFound,
+        Code::Cancelled | Code::DeadlineExceeded => ErrorCode::DeadlineExceeded,
+        Code::ResourceExhausted => ErrorCode::Overloaded,
+        _ => ErrorCode::Internal,
+    }
+}
+
+/// The status of HTTP that says the same (google.aip.dev/193).
+fn http_status(code: Code) -> StatusCode {
+    match code {
+        Code::InvalidArgument | Code::OutOfRange => StatusCode::BAD_REQUEST,
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
+        Code::NotFound | Code::Unimplemented => StatusCode::NOT_FOUND,
+        Code::AlreadyExists | Code::Aborted | Code::FailedPrecondition => StatusCode::CONFLICT,
+        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        Code::Cancelled | Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
