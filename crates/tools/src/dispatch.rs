@@ -26,7 +26,8 @@ use crate::linking::tool::Step;
 use crate::linking::{Linking, LinkingOptions};
 use crate::origin::{Origin, Purpose};
 use crate::privacy::{Privacy, PrivacyOptions};
-use crate::{arguments, audit_query, transfer};
+use crate::reuse::Produced;
+use crate::{arguments, audit_query, playlists, transfer};
 
 /// A tool call.
 #[derive(Debug)]
