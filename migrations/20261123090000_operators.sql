@@ -23,6 +23,9 @@ CREATE TABLE admin_keys (
 );
 CREATE INDEX admin_keys_by_tenant ON admin_keys (bound_to, key_id);
 GRANT SELECT, INSERT, UPDATE ON admin_keys TO stagedoor_admin;
+-- How many are under which pepper, and the end of those under one that is known to someone, as of agents' keys.
+GRANT SELECT (key_id, role, bound_to, pepper_version, revoked_at, expires_at), UPDATE (revoked_at, revoked_reason)
+    ON admin_keys TO stagedoor_keeper;
 GRANT SELECT ON admin_keys TO stagedoor_backup;
 
 -- What was made for a caller's request_id within a day, so that the same request makes nothing twice. Digests only.
@@ -35,12 +38,14 @@ CREATE TABLE admin_creates (
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, request_digest)
 );
+CREATE INDEX admin_creates_by_age ON admin_creates (tenant_id, created_at);
 ALTER TABLE admin_creates ENABLE ROW LEVEL SECURITY;
 ALTER TABLE admin_creates FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant_isolation ON admin_creates
     USING (tenant_id = NULLIF(current_setting('stagedoor.tenant_id', true), '')::uuid)
     WITH CHECK (tenant_id = NULLIF(current_setting('stagedoor.tenant_id', true), '')::uuid);
 GRANT SELECT, INSERT, DELETE ON admin_creates TO stagedoor_admin;
+GRANT SELECT, DELETE ON admin_creates TO stagedoor_keeper;
 GRANT SELECT ON admin_creates TO stagedoor_backup;
 
 -- What the admin API shows beside what it makes.

@@ -12,11 +12,13 @@ ALTER TABLE api_keys
     ADD COLUMN revoked_reason text,
     -- The key that a rotation made in its place.
     ADD COLUMN replaced_by text CHECK (replaced_by ~ '^[0-9A-Za-z]{12}$');
--- Keys are few beside what they do: a hundred thousand are indexed in less than a second.
+-- Keys are few beside what they do: a hundred thousand are indexed in less than a second, in which no key can be made,
+-- changed or noted as used; calls go on. Whoever has many more builds the last three before, by these names and with
+-- CONCURRENTLY.
 CREATE INDEX api_keys_by_change ON api_keys (changed_in) WHERE changed_in IS NOT NULL;
-CREATE INDEX api_keys_by_id ON api_keys (key_id);
-CREATE INDEX api_keys_by_name ON api_keys (tenant_id, name) WHERE revoked_at IS NULL;
-CREATE INDEX api_keys_by_creation ON api_keys (tenant_id, created_at, key_id);
+CREATE INDEX IF NOT EXISTS api_keys_by_id ON api_keys (key_id);
+CREATE INDEX IF NOT EXISTS api_keys_by_name ON api_keys (tenant_id, name) WHERE revoked_at IS NULL;
+CREATE INDEX IF NOT EXISTS api_keys_by_creation ON api_keys (tenant_id, created_at, key_id);
 
 GRANT SELECT (revision, created_by, revoked_reason, replaced_by) ON api_keys TO stagedoor_app;
 GRANT UPDATE (revoked_reason) ON api_keys TO stagedoor_keeper;
@@ -50,6 +52,20 @@ CREATE TRIGGER note_api_key_change BEFORE UPDATE ON api_keys
     EXECUTE FUNCTION note_api_key_change();
 
 -- The same for tenants, whose revision note_tenant_change raises.
+ALTER TABLE tenants ADD COLUMN changed_in xid8;
+CREATE INDEX tenants_by_transaction ON tenants (changed_in) WHERE changed_in IS NOT NULL;
+CREATE FUNCTION note_tenant_transaction()
+RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
+AS $$
+BEGIN
+    NEW.changed_in := pg_current_xact_id();
+    RETURN NEW;
+END
+$$;
+REVOKE ALL ON FUNCTION note_tenant_transaction() FROM PUBLIC;
+CREATE TRIGGER note_tenant_transaction BEFORE UPDATE ON tenants
+    FOR EACH ROW EXECUTE FUNCTION note_tenant_transaction();
 CREATE FUNCTION tell_of_tenant_change()
 RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
@@ -102,23 +118,49 @@ REVOKE ALL ON FUNCTION two_active_keys() FROM PUBLIC;
 CREATE TRIGGER two_active_keys BEFORE INSERT OR UPDATE OF name, expires_at, revoked_at ON api_keys
     FOR EACH ROW EXECUTE FUNCTION two_active_keys();
 
--- The keys that were changed by transactions which a snapshot taken at `since` did not see the end of, and where the next
--- question begins: nothing is missed, however slow its author was to commit it, and nothing depends on clocks. NULL asks
--- where to begin. Rows from the future are another database's. `era` changes with each start of the server: after a
--- fail-over, transactions may have other numbers.
+-- The keys that were changed by transactions whose end the snapshot `since` did not see, and the snapshot that the next
+-- question begins with: nothing is missed, however slow its author was to commit it, nothing is told twice, however long
+-- another transaction takes, and nothing depends on clocks. NULL asks where to begin. Rows from the future are another
+-- database's. `era` changes with each start of the server: after a fail-over, transactions may have other numbers.
 CREATE FUNCTION api_key_changes(since text)
 RETURNS TABLE (next text, era timestamptz, tenants uuid[], keys text[], revisions bigint[], revoked boolean[])
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
-    SELECT pg_snapshot_xmin(pg_current_snapshot())::text, pg_postmaster_start_time(),
+    SELECT pg_current_snapshot()::text, pg_postmaster_start_time(),
         COALESCE(array_agg(k.tenant_id), '{}'), COALESCE(array_agg(k.key_id), '{}'),
         COALESCE(array_agg(k.revision), '{}'), COALESCE(array_agg(k.revoked_at IS NOT NULL), '{}')
-    FROM public.api_keys k
-    WHERE k.changed_in IS NOT NULL AND k.changed_in >= since::xid8
-        AND k.changed_in < pg_snapshot_xmax(pg_current_snapshot())
+    FROM (
+        SELECT c.* FROM public.api_keys c WHERE c.changed_in = ANY (ARRAY(SELECT pg_snapshot_xip(since::pg_snapshot)))
+        UNION ALL
+        SELECT c.* FROM public.api_keys c WHERE c.changed_in >= pg_snapshot_xmax(since::pg_snapshot)
+            AND c.changed_in < pg_snapshot_xmax(pg_current_snapshot())
+    ) k
 $$;
 REVOKE ALL ON FUNCTION api_key_changes(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION api_key_changes(text) TO stagedoor_app;
+
+-- The same of tenants. NULL asks for those that were changed at `earliest` or later, by the clock: where to begin, and
+-- after a break. One row without a tenant if there is none.
+CREATE FUNCTION tenant_changes(since text, earliest timestamptz)
+RETURNS TABLE (
+    next text, era timestamptz, tenant_id uuid, slug text, status text, settings jsonb, revision bigint,
+    changed_at timestamptz
+)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+AS $$
+    SELECT pg_current_snapshot()::text, pg_postmaster_start_time(),
+        c.tenant_id, c.slug, c.status, c.settings, c.revision, c.updated_at
+    FROM (SELECT 1) one LEFT JOIN (
+        SELECT t.* FROM public.tenants t WHERE t.changed_in = ANY (ARRAY(SELECT pg_snapshot_xip(since::pg_snapshot)))
+        UNION ALL
+        SELECT t.* FROM public.tenants t WHERE t.changed_in >= pg_snapshot_xmax(since::pg_snapshot)
+            AND t.changed_in < pg_snapshot_xmax(pg_current_snapshot())
+        UNION ALL
+        SELECT t.* FROM public.tenants t WHERE since IS NULL AND t.updated_at >= earliest
+    ) c ON true
+$$;
+REVOKE ALL ON FUNCTION tenant_changes(text, timestamptz) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tenant_changes(text, timestamptz) TO stagedoor_app;
 
 -- The look-up of a key says at which revision it saw the key, and how long ago its last use was noted.
 DROP FUNCTION api_key_for_sign_in(text, text);

@@ -38,6 +38,7 @@ CREATE TABLE usage_minutes (
 ) PARTITION BY RANGE (starts_at);
 CREATE INDEX usage_minutes_by_user ON usage_minutes (tenant_id, user_id, starts_at)
     WHERE user_id <> '00000000-0000-0000-0000-000000000000';
+CREATE INDEX usage_minutes_by_principal ON usage_minutes (tenant_id, principal, starts_at);
 CREATE INDEX usage_minutes_not_rolled ON usage_minutes (tenant_id, starts_at) WHERE NOT rolled;
 ALTER TABLE usage_minutes ENABLE ROW LEVEL SECURITY;
 ALTER TABLE usage_minutes FORCE ROW LEVEL SECURITY;
@@ -75,6 +76,7 @@ CREATE TABLE usage_rollups (
 ) PARTITION BY RANGE (starts_at);
 CREATE INDEX usage_rollups_by_user ON usage_rollups (tenant_id, user_id, starts_at)
     WHERE user_id <> '00000000-0000-0000-0000-000000000000';
+CREATE INDEX usage_rollups_by_principal ON usage_rollups (tenant_id, principal, starts_at);
 CREATE INDEX usage_rollups_not_rolled ON usage_rollups (tenant_id, starts_at) WHERE NOT rolled AND period = 'hour';
 ALTER TABLE usage_rollups ENABLE ROW LEVEL SECURITY;
 ALTER TABLE usage_rollups FORCE ROW LEVEL SECURITY;
@@ -178,32 +180,43 @@ REVOKE ALL ON FUNCTION usage_append(uuid, bigint[], timestamptz[], uuid[], text[
 GRANT EXECUTE ON FUNCTION usage_append(uuid, bigint[], timestamptz[], uuid[], text[], text[], text[], bigint[], bytea[])
     TO stagedoor_app;
 
--- How much each tenant used in minutes that began from `first` on and before `last`, both at the beginning of an hour:
--- those with the most calls first, `most` after the first `skipped`. Operators' alone.
-CREATE FUNCTION usage_of_tenants(first timestamptz, last timestamptz, skipped bigint, most integer)
+-- How much tenants used in minutes that began from `first` on and before `last`, both at the beginning of an hour, of which
+-- the days from `first_day` on and before `last_day` are whole: of those with the most calls, `most` after the first
+-- `skipped`. One row for each stored one, by the place of its tenant, because sketches are merged elsewhere. Operators'
+-- alone.
+CREATE FUNCTION usage_of_tenants(
+    first timestamptz, last timestamptz, first_day timestamptz, last_day timestamptz, skipped bigint, most integer
+)
 RETURNS TABLE (
-    tenant_id uuid, calls bigint, errors bigint, denied_limit bigint, denied_scope bigint, denied_policy bigint,
-    denied_credentials bigint, cache_hits bigint, cache_misses bigint, provider_calls bigint, search_words bigint
+    place bigint, tenant_id uuid, slug text, calls bigint, errors bigint, denied_limit bigint, denied_scope bigint,
+    denied_policy bigint, denied_credentials bigint, cache_hits bigint, cache_misses bigint, provider_calls bigint,
+    search_words bigint, latency bytea
 )
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
-    WITH figures AS (
+    WITH figures AS NOT MATERIALIZED (
         SELECT m.tenant_id, m.calls, m.errors, m.denied_limit, m.denied_scope, m.denied_policy, m.denied_credentials,
-            m.cache_hits, m.cache_misses, m.provider_calls, m.search_words
+            m.cache_hits, m.cache_misses, m.provider_calls, m.search_words, m.latency
         FROM public.usage_minutes m WHERE NOT m.rolled AND m.starts_at >= first AND m.starts_at < last
         UNION ALL
         SELECT h.tenant_id, h.calls, h.errors, h.denied_limit, h.denied_scope, h.denied_policy, h.denied_credentials,
-            h.cache_hits, h.cache_misses, h.provider_calls, h.search_words
+            h.cache_hits, h.cache_misses, h.provider_calls, h.search_words, h.latency
         FROM public.usage_rollups h WHERE h.period = 'hour' AND h.starts_at >= first AND h.starts_at < last
+            AND (NOT h.rolled OR h.starts_at < first_day OR h.starts_at >= last_day)
+        UNION ALL
+        SELECT d.tenant_id, d.calls, d.errors, d.denied_limit, d.denied_scope, d.denied_policy, d.denied_credentials,
+            d.cache_hits, d.cache_misses, d.provider_calls, d.search_words, d.latency
+        FROM public.usage_rollups d WHERE d.period = 'day' AND d.starts_at >= first_day AND d.starts_at < last_day
+    ), page AS MATERIALIZED (
+        SELECT f.tenant_id, row_number() OVER (ORDER BY sum(f.calls) DESC, f.tenant_id) AS place
+        FROM figures f GROUP BY f.tenant_id ORDER BY place LIMIT most OFFSET skipped
     )
-    SELECT f.tenant_id, sum(f.calls)::bigint, sum(f.errors)::bigint, sum(f.denied_limit)::bigint,
-        sum(f.denied_scope)::bigint, sum(f.denied_policy)::bigint, sum(f.denied_credentials)::bigint,
-        sum(f.cache_hits)::bigint, sum(f.cache_misses)::bigint, sum(f.provider_calls)::bigint,
-        sum(f.search_words)::bigint
-    FROM figures f GROUP BY f.tenant_id ORDER BY sum(f.calls) DESC, f.tenant_id LIMIT most OFFSET skipped
+    SELECT p.place, t.tenant_id, t.slug, f.calls, f.errors, f.denied_limit, f.denied_scope, f.denied_policy,
+        f.denied_credentials, f.cache_hits, f.cache_misses, f.provider_calls, f.search_words, f.latency
+    FROM page p JOIN public.tenants t ON t.tenant_id = p.tenant_id JOIN figures f ON f.tenant_id = p.tenant_id
 $$;
-REVOKE ALL ON FUNCTION usage_of_tenants(timestamptz, timestamptz, bigint, integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION usage_of_tenants(timestamptz, timestamptz, bigint, integer) TO stagedoor_admin;
+REVOKE ALL ON FUNCTION usage_of_tenants(timestamptz, timestamptz, timestamptz, timestamptz, bigint, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION usage_of_tenants(timestamptz, timestamptz, timestamptz, timestamptz, bigint, integer) TO stagedoor_admin;
 
 -- Drops the partitions of one of the two tables of the days before `before`, at most `most` of them, the oldest first,
 -- and answers how many it dropped. The last 2 days of minutes and the last 7 of the rest stay, by the database's own

@@ -1,8 +1,9 @@
 -- What the admin API needs of people and of tenants' clients: pages of people, a client's change seen by every replica as a
 -- tenant's own change is, a person's subject likewise, and whether an admin who began a link may still have it made.
 
--- People are far fewer than what they do: a million are indexed in seconds.
-CREATE INDEX users_by_creation ON users (tenant_id, created_at, user_id);
+-- People are far fewer than what they do: a million are indexed in seconds, in which nobody can be added or changed.
+-- Whoever has many more builds it before, by this name and with CONCURRENTLY.
+CREATE INDEX IF NOT EXISTS users_by_creation ON users (tenant_id, created_at, user_id);
 
 -- Whoever changes a client, with whatever tool: the tenant's revision rises, which replicas are told of. A new seal of the
 -- same secret is no change. A restore puts the tenant's own row back beside its clients, as the owner. The same for a
@@ -47,3 +48,21 @@ AS $$
 $$;
 REVOKE ALL ON FUNCTION admin_key_of_link(uuid) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION admin_key_of_link(uuid) TO stagedoor_app;
+
+-- Open privacy requests of all tenants behind one of them, given by when it is due and its id; NULL begins with the first.
+-- The one without a page stays for replicas of the release before.
+CREATE FUNCTION open_privacy_requests(only_late boolean, most integer, after_due timestamptz, after_request uuid)
+RETURNS TABLE (
+    tenant_id uuid, slug text, request_id uuid, kind text, state text, requested_at timestamptz, due_by timestamptz
+)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+AS $$
+    SELECT r.tenant_id, t.slug, r.request_id, r.kind, r.state, r.requested_at, r.due_by
+    FROM public.privacy_requests r JOIN public.tenants t USING (tenant_id)
+    WHERE r.completed_at IS NULL AND (NOT only_late OR r.due_by <= clock_timestamp())
+        AND (after_due IS NULL OR (r.due_by, r.request_id) > (after_due, after_request))
+    ORDER BY r.due_by, r.request_id LIMIT most
+$$;
+REVOKE ALL ON FUNCTION open_privacy_requests(boolean, integer, timestamptz, uuid) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION open_privacy_requests(boolean, integer, timestamptz, uuid)
+    TO stagedoor_app, stagedoor_admin, stagedoor_keeper;

@@ -30,6 +30,12 @@ BEGIN
         ALTER ROLE stagedoor_app SET lock_timeout = '1s';
         ALTER ROLE stagedoor_app SET idle_in_transaction_session_timeout = '10s';
     END IF;
+    -- More patience, because figures of all tenants are added up for operators.
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'stagedoor_admin' AND rolconfig IS NOT NULL) THEN
+        ALTER ROLE stagedoor_admin SET statement_timeout = '10s';
+        ALTER ROLE stagedoor_admin SET lock_timeout = '2s';
+        ALTER ROLE stagedoor_admin SET idle_in_transaction_session_timeout = '30s';
+    END IF;
 END
 $$;
 

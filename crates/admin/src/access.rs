@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use prost_reflect::{FieldDescriptor, MessageDescriptor};
+use stagedoor_audit::AuditAction;
 use stagedoor_proto::admin::v1;
 use stagedoor_proto::dynamic;
 use stagedoor_storage::admin_keys::AdminRole;
@@ -28,6 +29,8 @@ pub struct Access {
     pub scope: Scope,
     /// Whether it changes anything.
     pub writes: bool,
+    /// As what it is recorded, if not by its effect.
+    pub recorded: Option<AuditAction>,
 }
 
 /// An RPC.
@@ -60,6 +63,12 @@ impl Access {
     /// Whether `role` may call it.
     pub fn allows(&self, role: AdminRole) -> bool {
         self.roles.contains(&role)
+    }
+
+    /// As what a call is recorded, by whether it has an effect.
+    pub fn action(&self, has_effect: bool) -> AuditAction {
+        let by_effect = if has_effect { AuditAction::AdminWrite } else { AuditAction::AdminRead };
+        self.recorded.unwrap_or(by_effect)
     }
 }
 
@@ -99,6 +108,30 @@ impl Access {
             v1::Effect::Read => false,
             v1::Effect::Unspecified => panic!("{name} does not say whether it changes anything"),
         };
-        Self { roles: stated.roles().map(role).collect(), scope, writes }
+        let recorded = match stated.recorded() {
+            v1::Recorded::Unspecified => None,
+            v1::Recorded::AuditRead => Some(AuditAction::AuditRead),
+            v1::Recorded::AuditExport => Some(AuditAction::AuditExport),
+        };
+        Self { roles: stated.roles().map(role).collect(), scope, writes, recorded }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_reads_the_trail_is_recorded_as_that_and_nobody_else_is() {
+        for method in methods() {
+            let of_trail = method.name.starts_with("AuditService/");
+            assert_eq!(method.access.recorded.is_some(), of_trail, "{}", method.name);
+            assert!(!(of_trail && method.access.writes), "{} would be recorded as a read", method.name);
+        }
+        let action = |name: &str, has_effect| method(name).access.action(has_effect);
+        assert_eq!(action("AuditService/ExportAudit", false), AuditAction::AuditExport);
+        assert_eq!(action("AuditService/QueryAudit", false), AuditAction::AuditRead);
+        assert_eq!(action("TenantService/SuspendTenant", true), AuditAction::AdminWrite);
+        assert_eq!(action("TenantService/SuspendTenant", false), AuditAction::AdminRead, "only checked");
     }
 }

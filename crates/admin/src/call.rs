@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prost::Message;
-use stagedoor_audit::{
-    AuditAction, AuditClient, AuditEntry, AuditOpening, AuditOutcome, AuditResource, Refusal,
-};
+use stagedoor_audit::{AuditClient, AuditEntry, AuditOpening, AuditOutcome, AuditResource, Refusal};
 use stagedoor_domain::error::Chain;
 use stagedoor_domain::{CallId, ErrorCode, Tenant, TenantContext, TenantSlug};
 use stagedoor_storage::admin_creates::{self, Claimed, CreateRequest};
@@ -54,13 +52,7 @@ impl AdminCall {
         };
         let context = tenancy::establish(caller, tenant, id);
         let writes = method.access.writes && !checked.validate_only;
-        let action = match method.name {
-            // Whoever reads the trail is on it before anything is shown.
-            "AuditService/QueryAudit" | "AuditService/ListChains" => AuditAction::AuditRead,
-            "AuditService/ExportAudit" => AuditAction::AuditExport,
-            _ if writes => AuditAction::AdminWrite,
-            _ => AuditAction::AdminRead,
-        };
+        let action = method.access.action(writes);
         let opening = AuditOpening {
             resource: Some(AuditResource { kind: method.name, id: checked.object.clone().into() }),
             ..AuditOpening::new(action, client.clone())
@@ -152,6 +144,24 @@ impl AdminCall {
         }
     }
 
+    /// Does `work`, which has transactions of its own, unless the same request did it before: then there is nothing. The claim
+    /// is kept once the work is done; what is cut off between the two may be done once more.
+    pub async fn once<T>(
+        &self,
+        work: impl AsyncFnOnce() -> Result<T, AdminError>,
+    ) -> Result<Option<T>, AdminError> {
+        if self.create.is_none() {
+            return work().await.map(Some);
+        }
+        self.write(
+            &self.context,
+            async |tx| {
+                if self.is_new(tx).await? { work().await.map(Some) } else { Ok(None) }
+            },
+        )
+        .await
+    }
+
     /// Whether the call, within the transaction that does it, is to make what it is about: `false` if the same request made
     /// it before.
     ///
@@ -241,7 +251,7 @@ async fn refuse(
     let tenant = home(rooms, caller).await.unwrap_or_else(|_| Arc::clone(&rooms.platform));
     let refusal = Refusal {
         call,
-        action: if method.access.writes { AuditAction::AdminWrite } else { AuditAction::AdminRead },
+        action: method.access.action(method.access.writes),
         claimed: Some(caller.label().into()),
         error,
         response_code: error.http_status(),

@@ -1,5 +1,7 @@
 //! Who calls the admin API. Made by whoever checked the credentials.
 
+use chrono::{DateTime, Utc};
+use ipnet::IpNet;
 use stagedoor_domain::{PrincipalKind, TenantId, TenantSlug};
 use stagedoor_storage::admin_keys::AdminRole;
 
@@ -21,6 +23,10 @@ pub struct AdminCaller {
     pub role: AdminRole,
     /// The only tenant that it may know of.
     pub bound_to: Option<Bound>,
+    /// The networks that its key may call from; empty means any.
+    pub allowed_networks: Vec<IpNet>,
+    /// When its key ends.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 impl AdminCaller {

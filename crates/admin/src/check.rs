@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::access::{Method, Scope};
 use crate::error::{AdminError, Violation};
+use crate::texts;
 
 /// A request as every RPC has it.
 pub(crate) struct Checked {
@@ -97,7 +98,7 @@ impl Checked {
 /// What a request is about, such as `acme/0198…`.
 fn object(message: &DynamicMessage) -> String {
     let shown = |name: &str| match message.get_field_by_name(name).as_deref() {
-        Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
+        Some(Value::String(text)) if !text.is_empty() => Some(texts::without_secrets(text)),
         Some(Value::EnumNumber(number)) if *number != 0 => {
             let field = message.descriptor().get_field_by_name(name)?;
             let kind = field.kind();

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use ipnet::IpNet;
+use stagedoor_crypto::PlainApiKey;
 use stagedoor_domain::{ApiKeyId, Scope, ScopeSet, Toolset, ToolsetSet};
 
 use crate::error::{AdminError, Violation};
@@ -63,7 +64,13 @@ pub(crate) fn networks(field: &str, given: &[String]) -> Result<Vec<IpNet>, Admi
 
 /// The key of a field. A text that is none is the id of no key.
 pub(crate) fn key_id(kind: &'static str, given: &str) -> Result<ApiKeyId, AdminError> {
-    given.parse().map_err(|_| AdminError::unknown(kind, given))
+    given.parse().map_err(|_| match PlainApiKey::parse(given) {
+        Ok(key) => AdminError::field(
+            "key_id",
+            format!("It is a whole key, with its secret. Its id alone is wanted: {}.", key.id()),
+        ),
+        Err(_) => AdminError::unknown(kind, given),
+    })
 }
 
 /// The value of an enum; `None` if it is not set.

@@ -52,13 +52,29 @@ pub(crate) fn cut<T>(items: &mut Vec<T>, size: u32, position: impl Fn(&T) -> Str
     items.last().map(|last| token(&position(last))).unwrap_or_default()
 }
 
+/// A page of `items`, which are few enough to be read at once, in the order of what `key` says of them, which no two share;
+/// and how the next one is asked for.
+pub(crate) fn of_few<T, K: Ord + fmt::Display + FromStr>(
+    mut items: Vec<T>,
+    (wanted, token): (i32, &str),
+    key: impl Fn(&T) -> K,
+) -> Result<(Vec<T>, String), AdminError> {
+    let size = size(wanted)?;
+    if let Some(after) = after::<K>(token)? {
+        items.retain(|item| key(item) > after);
+    }
+    items.sort_by_key(&key);
+    let next_page_token = cut(&mut items, size, |last| key(last).to_string());
+    Ok((items, next_page_token))
+}
+
 /// What asks for the page behind `position`.
 pub(crate) fn token(position: &str) -> String {
     URL_SAFE_NO_PAD.encode(position)
 }
 
 /// An item of a list that is in the order of times: when, to the microsecond, and its id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Place {
     pub at: DateTime<Utc>,
     pub id: Uuid,
@@ -106,6 +122,23 @@ mod tests {
             let error = after::<u32>(foreign).unwrap_err();
             assert_eq!(error.public.code, ErrorCode::InvalidCursor, "{foreign}");
         }
+    }
+
+    #[test]
+    fn few_items_have_pages_too_and_none_is_left_out_or_told_twice() {
+        let mut told = Vec::new();
+        let mut token = String::new();
+        loop {
+            let (page, next) = of_few(vec![7_u32, 2, 9, 4, 1], (2, &token), |item| *item).unwrap();
+            assert!((1..=2).contains(&page.len()), "{page:?}");
+            told.extend(page);
+            token = next;
+            if token.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(told, [1, 2, 4, 7, 9]);
+        assert!(of_few(vec![1_u32], (-1, ""), |item| *item).is_err());
     }
 
     #[test]

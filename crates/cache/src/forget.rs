@@ -33,14 +33,16 @@ impl Cache {
     /// removes all keys that name the person from Redis. Answers how many went in the search; those that went with
     /// their accounts are not counted.
     ///
-    /// It can be done again, and should be once calls of the person cannot be under way any more: one that looks a
-    /// number of the person up afterwards leaves that number there.
+    /// For an hour a mark that does not name the person keeps calls that are still under way, which look a number of
+    /// theirs up or raise one, from leaving it there: they go on as if Redis were out of reach. It can be done again, and
+    /// should be once such calls are over, for what they store.
     pub async fn forget_person(&self, ctx: &TenantContext, user: UserId) -> Result<u64, NotForgotten> {
         for provider in Provider::ALL {
             self.bump(ctx, user, *provider, DataScope::Account).await.map_err(NotForgotten::Untold)?;
         }
         self.bump_preferences(ctx, user).await.map_err(NotForgotten::Untold)?;
         let person = Person::of(ctx, user);
+        self.patiently(|| self.generations.mark_forgotten(person)).await?;
         self.level_one.settle().await;
         if self.level_two.is_none() {
             return Ok(0);

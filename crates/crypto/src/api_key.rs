@@ -152,6 +152,11 @@ impl PlainApiKey {
             .is_some_and(|pepper| constant_time_eq(&hmac_sha256(pepper, self.bytes()), &stored.hmac))
     }
 
+    /// The digest to store in place of `stored`, if that is under an older pepper than the newest.
+    pub fn newer_digest(&self, stored: &ApiKeyDigest, peppers: &Peppers) -> Option<ApiKeyDigest> {
+        (stored.pepper_version < peppers.newest_version()).then(|| self.digest(peppers))
+    }
+
     /// The whole text, to be shown once to the one who made the key.
     #[expect(clippy::missing_panics_doc, reason = "it cannot: a key is ASCII by construction")]
     pub fn expose_secret(&self) -> &str {

@@ -54,7 +54,7 @@ error_codes! {
     /// There is one of that name, id or kind already.
     AlreadyExists = "already_exists", 409;
     /// The object was changed since the caller saw it: its etag is another now.
-    EtagMismatch = "etag_mismatch", 409;
+    EtagMismatch = "etag_mismatch", 412;
     /// Things are not as the request needs them to be; the message says what has to be different first.
     NotInState = "not_in_state", 409;
     /// The admin's role may not do that, or not in this tenant.

@@ -1,8 +1,15 @@
 //! What the admin API was asked to make: a request that comes again within a day makes nothing twice. A claim is written in
 //! the transaction that makes the thing, so that one is there exactly if the other is.
 
+use std::time::Duration;
+
 use crate::error::StoreError;
 use crate::transaction::TenantTransaction;
+
+/// How long a request is remembered.
+pub const REMEMBERED: Duration = Duration::from_hours(24);
+/// Claims that are forgotten with a new one; the keeper forgets the rest.
+const FORGOTTEN_AT_ONCE: i64 = 100;
 
 /// A request to make something, as digests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +38,15 @@ pub async fn claim(
 ) -> Result<Claimed, StoreError> {
     let tenant = transaction.tenant_id().0;
     sqlx::query!(
-        "DELETE FROM admin_creates WHERE tenant_id = $1 AND created_at < now() - interval '1 day'",
-        tenant
+        "DELETE FROM admin_creates WHERE tenant_id = $1 AND created_at < now() - make_interval(secs => $2)
+            AND (request_digest = $3 OR request_digest IN (
+                SELECT request_digest FROM admin_creates
+                WHERE tenant_id = $1 AND created_at < now() - make_interval(secs => $2)
+                ORDER BY created_at LIMIT $4))",
+        tenant,
+        REMEMBERED.as_secs_f64(),
+        &request.request[..],
+        FORGOTTEN_AT_ONCE
     )
     .execute(transaction.connection())
     .await?;

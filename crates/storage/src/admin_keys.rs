@@ -6,7 +6,9 @@ use ipnet::IpNet;
 use stagedoor_crypto::ApiKeyDigest;
 use stagedoor_domain::{ApiKeyId, TenantId, TenantSlug, TenantStatus};
 
+use crate::api_keys::row;
 use crate::error::StoreError;
+use crate::rotation::PepperUse;
 use crate::store::Store;
 use crate::tenants;
 
@@ -161,9 +163,7 @@ impl Store {
 
     /// Stores a key; `false` if there is one of that id already.
     pub async fn insert_admin_key(&self, key: &NewAdminKey) -> Result<bool, StoreError> {
-        let pepper_version = i16::try_from(key.digest.pepper_version).map_err(|_| {
-            StoreError::not_understood("the pepper's version", key.digest.pepper_version.to_string())
-        })?;
+        let pepper_version = row::pepper_version(&key.digest)?;
         let insert = sqlx::query!(
             "INSERT INTO admin_keys (key_id, name, role, bound_to, pepper_version, digest, allowed_networks, \
                 expires_at, created_by) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
@@ -206,6 +206,39 @@ impl Store {
             Ok(done.execute(connection).await?.rows_affected() == 1)
         })
         .await
+    }
+
+    /// Stores the digest of a key that was presented under a newer pepper; `false` if what is stored is no longer `old`.
+    pub async fn repepper_admin_key(
+        &self,
+        id: &ApiKeyId,
+        old: &ApiKeyDigest,
+        new: &ApiKeyDigest,
+    ) -> Result<bool, StoreError> {
+        let store = sqlx::query!(
+            "UPDATE admin_keys SET pepper_version = $4, digest = $5
+            WHERE key_id = $1 AND revoked_at IS NULL AND pepper_version = $2 AND digest = $3 AND $4 > $2",
+            id.as_str(),
+            row::pepper_version(old)?,
+            &old.hmac[..],
+            row::pepper_version(new)?,
+            &new.hmac[..]
+        );
+        let done = self.outside(async |connection| Ok(store.execute(connection).await?)).await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// The peppers that keys are stored under which would be accepted at `now`, the oldest first. For the keeper's role
+    /// too.
+    pub async fn admin_key_peppers(&self, now: DateTime<Utc>) -> Result<Vec<PepperUse>, StoreError> {
+        let query = sqlx::query!(
+            r#"SELECT pepper_version, count(*) AS "keys!" FROM admin_keys
+            WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1)
+            GROUP BY pepper_version ORDER BY pepper_version"#,
+            now
+        );
+        let rows = self.outside(async |connection| Ok(query.fetch_all(connection).await?)).await?;
+        rows.into_iter().map(|row| PepperUse::read(row.pepper_version, row.keys)).collect()
     }
 
     /// Notes that a key is used at `now`, if that was not noted lately.
@@ -254,11 +287,7 @@ impl Row {
             name: self.name,
             role: AdminRole::read(&self.role)?,
             bound_to,
-            digest: ApiKeyDigest {
-                pepper_version: u16::try_from(self.pepper_version)
-                    .map_err(|_| wrong("admin_keys.pepper_version", &self.pepper_version.to_string()))?,
-                hmac: self.digest.try_into().map_err(|_| wrong("admin_keys.digest", "another length"))?,
-            },
+            digest: row::digest(self.pepper_version, self.digest)?,
             allowed_networks: self.allowed_networks,
             expires_at: self.expires_at,
             revoked_at: self.revoked_at,

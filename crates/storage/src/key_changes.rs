@@ -1,4 +1,5 @@
-//! Which API keys were changed since a replica asked last, for replicas that remember some of them.
+//! Which API keys were changed since a replica asked last, for replicas that remember some of them; and where such a
+//! question begins, for tenants too.
 
 use chrono::{DateTime, Utc};
 use stagedoor_domain::{ApiKeyId, TenantId};
@@ -10,8 +11,10 @@ use crate::store::Store;
 /// Where the next question about changes begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangesSince {
-    /// The oldest transaction that was not over; what those before it did is known.
-    transaction: u64,
+    /// What was seen by then, as PostgreSQL writes a snapshot: `xmin:xmax:xip`.
+    snapshot: String,
+    /// Its first number: the oldest transaction that was not over.
+    oldest: u64,
     /// When the server was started: another server, or a restarted one, may have given numbers anew.
     era: DateTime<Utc>,
 }
@@ -32,7 +35,7 @@ pub struct ChangedKey {
 /// What was changed.
 #[derive(Debug)]
 pub struct KeyChangesSeen {
-    /// Each key once, as it is now. A key may be told of again.
+    /// Each key once, as it is now.
     pub changed: Vec<ChangedKey>,
     /// Where the next question begins.
     pub next: ChangesSince,
@@ -40,11 +43,28 @@ pub struct KeyChangesSeen {
     pub unbroken: bool,
 }
 
+impl ChangesSince {
+    pub(crate) fn read(snapshot: String, era: DateTime<Utc>) -> Result<Self, StoreError> {
+        let oldest = snapshot.split(':').next().and_then(|oldest| oldest.parse().ok());
+        let oldest = oldest.ok_or_else(|| StoreError::not_understood("a snapshot", &snapshot))?;
+        Ok(Self { snapshot, oldest, era })
+    }
+
+    pub(crate) fn snapshot(&self) -> &str {
+        &self.snapshot
+    }
+
+    /// Whether nothing can have been missed between `since` and this.
+    pub(crate) fn follows(&self, since: &Self) -> bool {
+        since.era == self.era && since.oldest <= self.oldest
+    }
+}
+
 impl Store {
     /// The keys that were changed since `since` by transactions that are over; without it, where to begin. Needs no tenant
     /// context.
     pub async fn key_changes(&self, since: Option<&ChangesSince>) -> Result<KeyChangesSeen, StoreError> {
-        let from = since.map(|since| since.transaction.to_string());
+        let from = since.map(ChangesSince::snapshot);
         let query = sqlx::query!(
             r#"SELECT next AS "next!", era AS "era!", tenants AS "tenants!", keys AS "keys!", revisions AS "revisions!",
                 revoked AS "revoked!"
@@ -52,19 +72,14 @@ impl Store {
             from
         );
         let row = self.outside(async |connection| Ok(query.fetch_one(connection).await?)).await?;
-        let transaction = row
-            .next
-            .parse()
-            .map_err(|_| StoreError::not_understood("the number of a transaction", &row.next))?;
-        let next = ChangesSince { transaction, era: row.era };
+        let next = ChangesSince::read(row.next, row.era)?;
         let changed = std::iter::zip(row.tenants, row.keys).zip(std::iter::zip(row.revisions, row.revoked));
         let changed = changed.map(|((tenant, key), (revision, revoked))| {
             Ok(ChangedKey { tenant: tenant.into(), key: row::key_id(&key)?, revision, revoked })
         });
         Ok(KeyChangesSeen {
             changed: changed.collect::<Result<_, StoreError>>()?,
-            unbroken: since
-                .is_some_and(|since| since.era == next.era && since.transaction <= next.transaction),
+            unbroken: since.is_some_and(|since| next.follows(since)),
             next,
         })
     }

@@ -4,6 +4,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use stagedoor_domain::{LinkedAccountId, UserId};
 
+use crate::admin_creates::REMEMBERED;
 use crate::error::StoreError;
 use crate::store::Store;
 use crate::transaction::TenantTransaction;
@@ -30,6 +31,8 @@ pub enum Rows {
     IdempotencyKeys,
     /// Long-running work, by until when it is kept.
     Jobs,
+    /// What the admin API was asked to make, by [`REMEMBERED`] after it was.
+    AdminCreates,
 }
 
 impl Rows {
@@ -41,6 +44,7 @@ impl Rows {
             Self::Quarantine => "session_quarantine",
             Self::IdempotencyKeys => "idempotency_keys",
             Self::Jobs => "jobs",
+            Self::AdminCreates => "admin_creates",
         }
     }
 }
@@ -137,6 +141,15 @@ pub async fn count_rows(
         )
         .fetch_one(connection)
         .await?,
+        Rows::AdminCreates => sqlx::query_scalar!(
+            r#"SELECT count(*) AS "count!" FROM admin_creates
+            WHERE tenant_id = $1 AND created_at < LEAST($2, clock_timestamp()) - make_interval(secs => $3)"#,
+            tenant,
+            before,
+            REMEMBERED.as_secs_f64()
+        )
+        .fetch_one(connection)
+        .await?,
     };
     Ok(u64::try_from(count).unwrap_or_default())
 }
@@ -198,6 +211,18 @@ pub async fn delete_rows(
             tenant,
             before,
             most
+        )
+        .execute(connection)
+        .await?,
+        Rows::AdminCreates => sqlx::query!(
+            "DELETE FROM admin_creates WHERE tenant_id = $1 AND request_digest IN (
+                SELECT request_digest FROM admin_creates
+                WHERE tenant_id = $1 AND created_at < LEAST($2, clock_timestamp()) - make_interval(secs => $4)
+                ORDER BY created_at LIMIT $3)",
+            tenant,
+            before,
+            most,
+            REMEMBERED.as_secs_f64()
         )
         .execute(connection)
         .await?,

@@ -6,6 +6,7 @@ use stagedoor_domain::{Tenant, TenantId, TenantSettings, TenantSlug, TenantStatu
 use uuid::Uuid;
 
 use crate::error::StoreError;
+use crate::key_changes::ChangesSince;
 use crate::store::Store;
 use crate::told;
 use crate::transaction::TenantTransaction;
@@ -24,6 +25,10 @@ pub struct ChangedTenant {
 /// Tenants that were changed, and those whose row holds something that this build does not understand.
 #[derive(Debug, Default)]
 pub struct TenantChanges {
+    /// Where the next question begins; `None` only before the first.
+    pub next: Option<ChangesSince>,
+    /// Whether nothing can have been missed since the last question.
+    pub unbroken: bool,
     /// Those that can be served as they are now.
     pub changed: Vec<ChangedTenant>,
     /// Those that cannot: what is remembered of them stays in force.
@@ -31,35 +36,52 @@ pub struct TenantChanges {
 }
 
 impl Store {
-    /// The tenants that were changed within the last `within`, by the database's clock, but not those of `known` at
-    /// the revision given there. Needs no tenant context.
-    pub async fn tenants_changed_within(
+    /// The tenants that were changed since `since` by transactions that are over, however slow they were to end; without
+    /// it, or where it is of before a break, those that were changed within the last `within` by the database's clock.
+    /// Needs no tenant context.
+    pub async fn tenant_changes(
         &self,
+        since: Option<&ChangesSince>,
         within: std::time::Duration,
-        known: &[(TenantId, i64)],
     ) -> Result<TenantChanges, StoreError> {
-        let (ids, revisions): (Vec<_>, Vec<_>) = known.iter().map(|(id, revision)| (id.0, *revision)).unzip();
+        let changes = self.ask_for_tenant_changes(since, within).await?;
+        match since {
+            Some(_) if !changes.unbroken => self.ask_for_tenant_changes(None, within).await,
+            _ => Ok(changes),
+        }
+    }
+
+    async fn ask_for_tenant_changes(
+        &self,
+        since: Option<&ChangesSince>,
+        within: std::time::Duration,
+    ) -> Result<TenantChanges, StoreError> {
         let query = sqlx::query!(
-            r#"SELECT c.tenant_id AS "tenant_id!", c.slug AS "slug!", c.status AS "status!",
-                c.settings AS "settings!: Json<serde_json::Value>", c.revision AS "revision!",
-                c.changed_at AS "changed_at!"
-            FROM tenants_changed_since(clock_timestamp() - make_interval(secs => $1)) c
-            WHERE NOT EXISTS (SELECT FROM unnest($2::uuid[], $3::bigint[]) AS k (tenant_id, revision)
-                WHERE k.tenant_id = c.tenant_id AND k.revision = c.revision)"#,
-            within.as_secs_f64(),
-            &ids,
-            &revisions
+            r#"SELECT next AS "next!", era AS "era!", tenant_id AS "tenant_id?", slug AS "slug?", status AS "status?",
+                settings AS "settings?: Json<serde_json::Value>", revision AS "revision?", changed_at AS "changed_at?"
+            FROM tenant_changes($1, clock_timestamp() - make_interval(secs => $2))"#,
+            since.map(ChangesSince::snapshot),
+            within.as_secs_f64()
         );
         let rows = self.outside(async |connection| Ok(query.fetch_all(connection).await?)).await?;
         let mut changes = TenantChanges::default();
         for row in rows {
-            match tenant(row.tenant_id, &row.slug, &row.status, row.settings.0) {
-                Ok(tenant) => changes.changed.push(ChangedTenant {
-                    tenant,
-                    revision: row.revision,
-                    changed_at: row.changed_at,
-                }),
-                Err(error) => changes.not_understood.push((row.tenant_id.into(), row.revision, error)),
+            if changes.next.is_none() {
+                let next = ChangesSince::read(row.next, row.era)?;
+                changes.unbroken = since.is_some_and(|since| next.follows(since));
+                changes.next = Some(next);
+            }
+            let (Some(id), Some(slug), Some(status)) = (row.tenant_id, row.slug, row.status) else {
+                continue;
+            };
+            let (Some(settings), Some(revision), Some(changed_at)) =
+                (row.settings, row.revision, row.changed_at)
+            else {
+                continue;
+            };
+            match tenant(id, &slug, &status, settings.0) {
+                Ok(tenant) => changes.changed.push(ChangedTenant { tenant, revision, changed_at }),
+                Err(error) => changes.not_understood.push((id.into(), revision, error)),
             }
         }
         Ok(changes)

@@ -11,16 +11,19 @@ use crate::desk::Desk;
 use crate::dispatch::Outcome;
 use crate::origin::Origin;
 
-/// A call under way: one that is dropped before its end, because its caller left, is counted as failed, and as nobody's,
-/// since it can no longer be asked what the person allows.
+/// A call, counted when this goes, once and however it goes: as it ended, or as failed if its caller left before. Whose it
+/// is is asked at the end; where the caller left before that was known, it is counted as nobody's.
 pub(crate) struct Counted<'a> {
     desk: &'a Desk,
     ctx: &'a TenantContext,
-    origin: &'a Origin,
     tool: ToolName,
     started: Duration,
     about: Content,
-    ended: bool,
+    /// What knows of its searches and requests, if it came so far as to have one.
+    origin: Option<&'a Origin>,
+    end: Option<End>,
+    cache: Option<CacheUse>,
+    named: bool,
 }
 
 impl<'a> Counted<'a> {
@@ -31,34 +34,42 @@ impl<'a> Counted<'a> {
         started: Duration,
     ) -> Self {
         let kind = resource.and_then(|resource| resource.kind.parse::<EntityKind>().ok());
-        Self { desk, ctx, origin, tool, started, about: Content::of(kind), ended: false }
+        let about = Content::of(kind);
+        let (origin, end, cache) = (Some(origin), None, None);
+        Self { desk, ctx, tool, started, about, origin, end, cache, named: false }
     }
 
     /// Counts how it ended.
     pub(crate) async fn end(mut self, outcome: &Outcome, duration: Duration) {
-        let named = self.desk.counts_usage(self.ctx).await;
-        let cache = match outcome {
+        self.end = Some(End::of(outcome.error(), duration));
+        self.cache = match outcome {
             Outcome::Answered { level, .. } => cache_use(*level),
             _ => None,
         };
-        self.ended = true;
-        self.record(named, End::of(outcome.error(), duration), cache);
+        self.named = self.desk.counts_usage(self.ctx).await;
     }
 
-    fn record(&self, named: bool, end: End, cache: Option<CacheUse>) {
-        let (content, search_words) = self.origin.searched().unwrap_or((self.about, 0));
-        let provider_calls = self.origin.provider_calls();
-        let record = CallRecord { tool: self.tool, content, end, cache, provider_calls, search_words };
-        self.desk.usage().record(self.ctx, named, &record);
+    /// What was over as soon as it was known of.
+    fn ended(desk: &'a Desk, ctx: &'a TenantContext, tool: ToolName, end: End) -> Self {
+        let (started, about, end) = (Duration::ZERO, Content::None, Some(end));
+        Self { desk, ctx, tool, started, about, origin: None, end, cache: None, named: false }
     }
 }
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        if !self.ended {
-            let duration = self.desk.clock.elapsed().saturating_sub(self.started);
-            self.record(false, End::Failed(duration), None);
-        }
+        let took = || self.desk.clock.elapsed().saturating_sub(self.started);
+        let end = self.end.unwrap_or_else(|| End::Failed(took()));
+        let searched = self.origin.and_then(Origin::searched);
+        // Of what happened beside calls, and of jobs, only what was sent is counted.
+        let (content, search_words) = match end {
+            End::Beside => (self.about, 0),
+            _ => searched.unwrap_or((self.about, 0)),
+        };
+        let provider_calls = self.origin.map_or(0, Origin::provider_calls);
+        let record =
+            CallRecord { tool: self.tool, content, end, cache: self.cache, provider_calls, search_words };
+        self.desk.usage().record(self.ctx, self.named, &record);
     }
 }
 
@@ -67,21 +78,17 @@ impl Desk {
     /// that took no time.
     pub async fn count_refused(&self, ctx: &TenantContext, tool: ToolName, error: ErrorCode) {
         let end = Denial::of(error).map_or(End::Failed(Duration::ZERO), End::Denied);
-        self.count(ctx, tool, end, 0).await;
+        let mut counted = Counted::ended(self, ctx, tool, end);
+        counted.named = self.counts_usage(ctx).await;
     }
 
     /// Counts what was sent beside a call, or by a job, to music services.
     pub(crate) async fn count_beside(&self, ctx: &TenantContext, tool: ToolName, origin: &Origin) {
         if origin.provider_calls() > 0 {
-            self.count(ctx, tool, End::Beside, origin.provider_calls()).await;
+            let mut counted = Counted::ended(self, ctx, tool, End::Beside);
+            counted.origin = Some(origin);
+            counted.named = self.counts_usage(ctx).await;
         }
-    }
-
-    async fn count(&self, ctx: &TenantContext, tool: ToolName, end: End, provider_calls: u64) {
-        let named = self.counts_usage(ctx).await;
-        let record =
-            CallRecord { tool, content: Content::None, end, cache: None, provider_calls, search_words: 0 };
-        self.usage().record(ctx, named, &record);
     }
 }
 

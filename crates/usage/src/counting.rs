@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use stagedoor_domain::{PrincipalKind, TenantContext, TenantId, ToolName, UserId};
 use stagedoor_storage::usage::{Figures, LatencySketch, Period};
 
@@ -14,6 +14,12 @@ use crate::call::{CacheUse, CallRecord, Content, Denial, End};
 
 /// Tenants are spread over them, so that calls of different ones seldom wait for each other.
 const SHARDS: usize = 32;
+
+/// How far a shard's minute may be ahead of the clock that went back, before it is taken for a leap.
+const AHEAD: TimeDelta = TimeDelta::minutes(1);
+/// Of the room that is free, the part that one tenant may have: a dynamic threshold (Choudhury and Hahne, IEEE/ACM `ToN` 1998).
+/// However much some tenants use, there is room left for those who use little.
+const PART: usize = 8;
 
 /// How many series are kept apart within a minute.
 #[derive(Debug, Clone, Copy)]
@@ -118,9 +124,12 @@ impl Counting {
             sum.add(call);
             return true;
         }
-        let one_more = |series: usize| (series < self.bounds.in_all).then_some(series + 1);
-        let fits = tenant.series.len() < self.bounds.of_tenant
-            && self.series.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok();
+        let own = tenant.series.len();
+        let one_more = |series: usize| {
+            let free = self.bounds.in_all.saturating_sub(series);
+            (own < self.bounds.of_tenant.min(free.div_ceil(PART))).then_some(series + 1)
+        };
+        let fits = self.series.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok();
         if fits {
             tenant.series.entry(series).or_default().add(call);
         } else {
@@ -141,8 +150,8 @@ impl Counting {
         let mut taken = Vec::new();
         for shard in &self.shards {
             let mut shard = lock(shard);
-            if all || shard.minute < minute {
-                self.close(&mut shard);
+            if all || shard.minute < minute || shard.leapt(minute) {
+                self.close(&mut shard, minute);
             }
             taken.append(&mut shard.closed);
         }
@@ -159,15 +168,16 @@ impl Counting {
         let [.., last] = *ctx.tenant_id().0.as_bytes();
         let mut shard = lock(&self.shards[usize::from(last) % SHARDS]);
         let minute = Period::Minute.begin(now);
-        // A clock that went back goes on with the minute that it was at.
-        if shard.minute < minute {
-            self.close(&mut shard);
+        // A clock that went back a little goes on with the minute that it was at.
+        if shard.minute < minute || shard.leapt(minute) {
+            self.close(&mut shard, minute);
             shard.minute = minute;
         }
         shard
     }
 
-    fn close(&self, shard: &mut Shard) {
+    /// Ends the shard's minute at `now`: one that the clock leapt to, and came back from, was the present one.
+    fn close(&self, shard: &mut Shard, now: DateTime<Utc>) {
         if shard.tenants.is_empty() {
             return;
         }
@@ -175,7 +185,15 @@ impl Counting {
         let series: usize = tenants.values().map(|tenant| tenant.series.len()).sum();
         self.series.fetch_sub(series, Ordering::Relaxed);
         let batch = self.batches.fetch_add(1, Ordering::Relaxed);
-        shard.closed.push(Closed { starts_at: shard.minute, batch, tenants });
+        let starts_at = if shard.leapt(now) { now } else { shard.minute };
+        shard.closed.push(Closed { starts_at, batch, tenants });
+    }
+}
+
+impl Shard {
+    /// Whether the shard's minute is one that the clock leapt to before it was set right.
+    fn leapt(&self, now: DateTime<Utc>) -> bool {
+        self.minute > now + AHEAD
     }
 }
 
@@ -218,14 +236,13 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use chrono::TimeDelta;
     use stagedoor_crypto::SystemEntropy;
     use stagedoor_domain::{CallId, SystemClock, Tenant, TenantSettings, TenantStatus};
     use stagedoor_storage::usage::{MinuteLine, OTHER, UNAUTHENTICATED, WITHHELD};
 
     use super::*;
 
-    const NARROW: Bounds = Bounds { of_tenant: 2, in_all: 3 };
+    const NARROW: Bounds = Bounds { of_tenant: 2, in_all: 20 };
 
     #[expect(clippy::disallowed_methods, reason = "tests build contexts")]
     fn context(job: &'static str, tenant: &Arc<Tenant>) -> TenantContext {
@@ -302,11 +319,53 @@ mod tests {
         assert!(add(&one, ToolName::Search) && add(&one, ToolName::TrackGet));
         assert!(!add(&one, ToolName::AlbumGet), "of one tenant");
         assert!(add(&one, ToolName::Search), "it is there already");
-        assert!(add(&two, ToolName::Search) && !add(&two, ToolName::TrackGet), "of all");
+        assert!(add(&two, ToolName::AlbumGet), "another tenant has its own");
         let mut lines = lines(counting.take(at(60), false));
         lines.retain(|line| line.principal == OTHER);
-        assert_eq!(lines.iter().map(|line| line.figures.calls).collect::<Vec<_>>(), [1, 1]);
-        assert!(add(&two, ToolName::TrackGet), "another minute");
+        assert_eq!(lines.iter().map(|line| line.figures.calls).collect::<Vec<_>>(), [1]);
+        assert!(add(&one, ToolName::AlbumGet), "another minute");
+    }
+
+    #[test]
+    fn tenants_that_use_much_leave_room_for_those_that_use_little() {
+        let counting = Counting::new(Bounds { of_tenant: 1_000, in_all: 160 });
+        let job = |number: usize| -> &'static str { format!("job-{number}").leak() };
+        let names: Vec<&'static str> = (0..200).map(job).collect();
+        for _ in 0..20 {
+            let greedy = tenant();
+            let apart = |name: &&&'static str| {
+                counting.add(&context(name, &greedy), at(0), true, &answered(ToolName::Search))
+            };
+            let apart = names.iter().filter(apart).count();
+            assert!((1..=20).contains(&apart), "{apart}");
+        }
+        let modest = tenant();
+        assert!(counting.add(&context("a", &modest), at(0), true, &answered(ToolName::Search)));
+        assert!(counting.series() <= 160);
+        let all: u64 = lines(counting.take(at(60), false)).iter().map(|line| line.figures.calls).sum();
+        assert_eq!((all, counting.series()), (20 * 200 + 1, 0), "no call is lost to the sums");
+    }
+
+    #[test]
+    fn after_a_leap_of_the_clock_minutes_end_again() {
+        const YEAR: i64 = 365 * 86_400;
+        let (counting, tenant) = (Counting::new(NARROW), tenant());
+        let ada = context("ada", &tenant);
+        let add = |second| assert!(counting.add(&ada, at(second), true, &answered(ToolName::Search)));
+        add(60);
+        add(YEAR);
+        add(YEAR + 1);
+        // It was set right; a call comes at once.
+        add(125);
+        let over = lines(counting.take(at(180), false));
+        let told: Vec<_> = over.iter().map(|line| (line.starts_at, line.figures.calls)).collect();
+        assert_eq!(told, [(at(60), 1), (at(120), 2), (at(120), 1)]);
+        assert_ne!(over[1].batch, over[2].batch);
+        // The same with nobody who calls.
+        add(2 * YEAR);
+        assert_eq!(lines(counting.take(at(240), false))[0].starts_at, at(240));
+        add(240);
+        assert_eq!(lines(counting.take(at(300), false)).len(), 1);
     }
 
     #[test]

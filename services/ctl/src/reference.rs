@@ -4,13 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
-use stagedoor_domain::ErrorCode;
 use stagedoor_proto::admin::v1::{AccessScope, Effect, Role};
 use stagedoor_proto::dynamic;
-use tonic::Code;
 
 use crate::catalogue::{Catalogue, Group};
-use crate::{names, status_report, values};
+use crate::{names, values};
 
 const OPENING: &str = "\
 # The admin API
@@ -26,61 +24,24 @@ method and path beside each RPC; `/openapi.json` describes it), and [`stagedoorc
 - **Names**: tenants go by their names in URLs, people and all else by ids.
 - **Lists** answer a page of `page_size` (50 if it is not set, 500 at most) and `next_page_token`, which the next request gives back as
   `page_token`.
-- **Creates** take a `request_id`, a UUID of the caller's choice: the same request again within a day makes nothing twice.
+- **Creates**, and whatever else makes something, take a `request_id`, a UUID of the caller's choice: the same request again within a
+  day makes nothing twice.
 - **Updates** change what `update_mask` names, or what the request sets where there is no mask. With `etag`, an update that would
-  undo someone else's is refused (`ETAG_MISMATCH`).
+  undo someone else's is refused: `ABORTED` with `ETAG_MISMATCH`, over HTTP 412 (`If-Match` says the same as the field).
 - **Writes** take `validate_only`: everything is checked, nothing is done.
-- **Errors** are gRPC statuses with `google.rpc.ErrorInfo` (`domain` is `stagedoor`; `reason` is a code of [errors.md](errors.md) in
-  capitals), `BadRequest` with a violation for each wrong field, `ResourceInfo` and `RetryInfo` where they apply; over HTTP they
+- **Deadlines**: `grpc-timeout` counts, up to `admin.request_deadline_ms`; what takes longer ends with `DEADLINE_EXCEEDED`, 504 over HTTP.
+- **Errors** are gRPC statuses with `google.rpc.ErrorInfo` (`domain` is `stagedoor`; `reason` is a code of
+  [errors.md](errors.md#the-admin-api), which has all of them with their statuses, in capitals), `BadRequest` with a violation for each wrong field, `ResourceInfo` and `RetryInfo` where they apply; over HTTP they
   are `application/problem+json` (RFC 9457) with the same `code`, `detail` and `hint`, and `details.fields` for wrong fields.
 - **Every call is recorded**, in the audit trail of its tenant or in that of the installation; a write before it has an effect.
 - **JSON** has camelCase names; 64-bit integers are strings, times RFC 3339, durations seconds (`\"5400s\"`), enums by their names.
 ";
-
-/// Reasons that calls of this API meet, with the gRPC code of each.
-const REASONS: [(ErrorCode, Code, &str); 15] = [
-    (ErrorCode::Unauthenticated, Code::Unauthenticated, "No key or token, or none that is accepted."),
-    (ErrorCode::PermissionDenied, Code::PermissionDenied, "The caller's role may not do this."),
-    (
-        ErrorCode::InvalidArguments,
-        Code::InvalidArgument,
-        "A field is missing or wrong; violations say which.",
-    ),
-    (ErrorCode::InvalidCursor, Code::InvalidArgument, "The page token is of another list, or damaged."),
-    (
-        ErrorCode::ObjectUnknown,
-        Code::NotFound,
-        "There is no such thing, or none that the caller may know of.",
-    ),
-    (ErrorCode::AlreadyExists, Code::AlreadyExists, "There is such a thing already."),
-    (ErrorCode::EtagMismatch, Code::Aborted, "It was changed since the caller saw it."),
-    (ErrorCode::IdempotencyMismatch, Code::Aborted, "The `request_id` was used for something else."),
-    (ErrorCode::NotInState, Code::FailedPrecondition, "Things are not as the call needs them to be."),
-    (ErrorCode::RateLimited, Code::ResourceExhausted, "Too many calls; `RetryInfo` says when to try again."),
-    (
-        ErrorCode::DeadlineExceeded,
-        Code::DeadlineExceeded,
-        "It took longer than the caller's deadline allows.",
-    ),
-    (ErrorCode::StoreUnavailable, Code::Unavailable, "The database is away."),
-    (ErrorCode::AuditUnavailable, Code::Unavailable, "The call cannot be recorded, so it was not done."),
-    (ErrorCode::KeyUnavailable, Code::Unavailable, "A key that seals data cannot be reached."),
-    (ErrorCode::Internal, Code::Internal, "A fault of the gateway's; its log tells more."),
-];
 
 /// The page.
 pub(crate) fn markdown() -> String {
     let catalogue = Catalogue::load();
     let mut page = OPENING.to_owned();
     let mut told = Told::default();
-    page.push_str(
-        "\n## Errors\n\n| reason | gRPC code | HTTP | exit code | |\n| --- | --- | --- | --- | --- |\n",
-    );
-    for (reason, code, meaning) in REASONS {
-        let (name, exit) = (status_report::name(code), status_report::exit(code) as u8);
-        let (text, http) = (reason.as_str().to_ascii_uppercase(), http_status(reason, code));
-        let _ = writeln!(page, "| `{text}` | `{name}` | {http} | {exit} | {meaning} |");
-    }
     page.push_str("\n## Services\n\n");
     for group in &catalogue.groups {
         let name = group.service.name();
@@ -100,16 +61,6 @@ pub(crate) fn markdown() -> String {
         }
     }
     page
-}
-
-/// The status over HTTP. To agents some of these errors are answers of tools, with 200; here they never are.
-fn http_status(reason: ErrorCode, code: Code) -> u16 {
-    match (reason.http_status(), code) {
-        (200, Code::InvalidArgument) => 400,
-        (200, Code::Aborted) => 409,
-        (200, Code::DeadlineExceeded) => 504,
-        (status, _) => status,
-    }
 }
 
 /// Messages and enums that were mentioned, so that each is told of once and nothing else is.
@@ -255,13 +206,6 @@ mod tests {
     fn the_committed_page_is_what_the_contract_says() {
         let committed = std::fs::read_to_string(PAGE).unwrap_or_default();
         assert!(committed == markdown(), "docs/admin-api.md is old: `just reference` writes it anew");
-    }
-
-    #[test]
-    fn no_error_is_a_success_over_http() {
-        for (reason, code, _) in REASONS {
-            assert!(http_status(reason, code) >= 400, "{reason:?}");
-        }
     }
 
     #[test]

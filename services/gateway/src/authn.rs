@@ -160,12 +160,12 @@ impl Authenticator {
     /// Brings a key under the newest pepper, beside the call that signed in with it. Once for as long as it is remembered:
     /// if the database is away, a later call does it.
     fn repepper(&self, key: &PlainApiKey, known: &KnownKey) {
-        let newest = self.peppers.newest_version();
-        if known.digest.pepper_version >= newest || known.repeppering.swap(true, Ordering::Relaxed) {
+        let Some(new) = key.newer_digest(&known.digest, &self.peppers) else { return };
+        if known.repeppering.swap(true, Ordering::Relaxed) {
             return;
         }
         let (store, tenant, id) = (self.store.clone(), known.tenant.id, key.id().clone());
-        let (old, new) = (known.digest.clone(), key.digest(&self.peppers));
+        let (old, newest) = (known.digest.clone(), new.pepper_version);
         self.background.spawn("repepper", async move {
             match store.repepper_api_key(tenant, &id, &old, &new).await {
                 Ok(stored) => tracing::info!(%tenant, key = %id, newest, stored, "a key was brought under a new pepper"),

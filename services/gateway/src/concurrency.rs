@@ -99,13 +99,21 @@ impl Concurrency {
     /// A place for one request, or why there is none.
     pub fn enter(&self, ctx: &TenantContext) -> Result<Permit, Box<PublicError>> {
         let of_tenant = ctx.tenant().settings.concurrent_calls.unwrap_or(self.calls.share);
-        self.calls.take(ctx, of_tenant).map_err(|full| self.refuse(&self.calls, full).into())
+        let who = (ctx.tenant_id(), &ctx.principal().kind);
+        self.calls.take(who, of_tenant).map_err(|full| self.refuse(&self.calls, full).into())
+    }
+
+    /// The same for a caller who has no context yet.
+    pub fn enter_as(&self, tenant: TenantId, principal: &PrincipalKind) -> Result<Permit, Box<PublicError>> {
+        let taken = self.calls.take((tenant, principal), self.calls.share);
+        taken.map_err(|full| self.refuse(&self.calls, full).into())
     }
 
     /// A place for one stream that only waits, or why there is none: there are four for each that requests have, which
     /// a tenant's settings do not change.
     pub fn listen(&self, ctx: &TenantContext) -> Result<Permit, Box<PublicError>> {
-        self.listens.take(ctx, self.listens.share).map_err(|full| self.refuse(&self.listens, full).into())
+        let who = (ctx.tenant_id(), &ctx.principal().kind);
+        self.listens.take(who, self.listens.share).map_err(|full| self.refuse(&self.listens, full).into())
     }
 
     /// Whether more than half of the replica's places are taken: then nothing is done that nobody waits for.
@@ -141,18 +149,18 @@ impl Places {
         Self { limit, most, share, taken: Arc::default(), counters: RwLock::default() }
     }
 
-    fn take(&self, ctx: &TenantContext, of_tenant: u32) -> Result<Permit, Full> {
+    fn take(&self, (tenant, principal): (TenantId, &PrincipalKind), of_tenant: u32) -> Result<Permit, Full> {
         let replica = Place::take(&self.taken, self.most).ok_or(Full::Replica)?;
-        let tenant = Place::take(&self.counter(ctx, None), of_tenant).ok_or(Full::Tenant(of_tenant))?;
+        let of_all = Place::take(&self.counter(tenant, None), of_tenant).ok_or(Full::Tenant(of_tenant))?;
         // A key whose service is slow leaves room for the tenant's others.
         let of_principal = of_tenant.div_ceil(2).max(INDIVISIBLE);
-        let principal = Place::take(&self.counter(ctx, Some(&ctx.principal().kind)), of_principal)
+        let own = Place::take(&self.counter(tenant, Some(principal)), of_principal)
             .ok_or(Full::Principal(of_principal))?;
-        Ok(Permit { _places: [replica, tenant, principal] })
+        Ok(Permit { _places: [replica, of_all, own] })
     }
 
-    fn counter(&self, ctx: &TenantContext, principal: Option<&PrincipalKind>) -> Arc<AtomicU32> {
-        let whose = (ctx.tenant_id(), principal.cloned());
+    fn counter(&self, tenant: TenantId, principal: Option<&PrincipalKind>) -> Arc<AtomicU32> {
+        let whose = (tenant, principal.cloned());
         let known = self.counters.read().unwrap_or_else(PoisonError::into_inner).get(&whose).cloned();
         known.unwrap_or_else(|| {
             let mut counters = self.counters.write().unwrap_or_else(PoisonError::into_inner);
@@ -227,7 +235,7 @@ mod tests {
 
     /// How many places the tenant and the replica have taken.
     fn taken(places: &Concurrency, ctx: &TenantContext) -> (u32, u32) {
-        let of_tenant = places.calls.counter(ctx, None).load(Ordering::Relaxed);
+        let of_tenant = places.calls.counter(ctx.tenant_id(), None).load(Ordering::Relaxed);
         (of_tenant, places.counts().in_flight)
     }
 

@@ -1,8 +1,8 @@
 //! Reports of keys that were found in public, in the form of GitHub's secret scanning alerts, from anyone: whoever holds a
 //! key that works could do worse with it, so having it is all the proof that is asked for. Such a key is revoked at once,
-//! an agent's as well as the admin API's, and its tenant's trail says so. A made-up one is counted as a guess.
+//! an agent's as well as the admin API's, and its tenant's trail says so. Made-up ones are counted as one guess, and keep no real one from being
+//! revoked.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use stagedoor_domain::text::clean;
 use stagedoor_domain::{ErrorCode, PublicError};
 use stagedoor_storage::api_keys::ReportedKey;
 use stagedoor_storage::{Store, StoreError};
+use tokio::sync::Semaphore;
 
 use crate::client::Client;
 use crate::problem::Problem;
@@ -36,12 +37,15 @@ const MOST: usize = 100;
 const LONGEST_TYPE: usize = 100;
 /// A key may be stored anew while it is looked at, under a newer pepper; once.
 const TRIES: usize = 2;
+/// Reports that are judged at a time; the others wait, so that they leave the database to the calls.
+const AT_ONCE: usize = 2;
 
 /// What judging reports takes.
 #[derive(Debug)]
 pub struct LeakReports {
     store: Store,
     peppers: Arc<Peppers>,
+    judging: Semaphore,
 }
 
 /// One text that looks like a key. Where it was found is not kept.
@@ -71,6 +75,16 @@ enum Label {
     FalsePositive,
 }
 
+/// What a finding is.
+enum Judged {
+    /// A key, which does not work any more.
+    Ours,
+    NotOurs {
+        /// It has a key's checksum, as only a made-up one has.
+        looks_like_it: bool,
+    },
+}
+
 /// Why a report was not judged to its end.
 enum Failure {
     Guessed(PublicError),
@@ -81,7 +95,7 @@ enum Failure {
 impl LeakReports {
     /// Judges by the keys in `store`.
     pub fn new(store: Store, peppers: Arc<Peppers>) -> Self {
-        Self { store, peppers }
+        Self { store, peppers, judging: Semaphore::new(AT_ONCE) }
     }
 
     /// The key that the text is, revoked or not.
@@ -118,34 +132,44 @@ async fn judge_all(
     client: Client,
 ) -> Result<Vec<Verdict>, Failure> {
     let mut verdicts = Vec::with_capacity(findings.len());
+    let mut made_up = false;
+    let _turn = state.leaks.judging.acquire().await;
     for finding in findings {
-        let label = judge(&state, &finding.token, &client).await?;
+        let label = match judge(&state, &finding.token, &client).await? {
+            Judged::Ours => Label::TruePositive,
+            Judged::NotOurs { looks_like_it } => {
+                made_up |= looks_like_it;
+                Label::FalsePositive
+            }
+        };
         verdicts.push(Verdict {
             token_hash: hexadecimal(&sha256(&[finding.token.as_bytes()])),
             token_type: clean(&finding.kind, LONGEST_TYPE),
             label,
         });
     }
+    // Whoever plants made-up keys beside a real one must not keep it from being revoked: a report is judged to its end.
+    if made_up {
+        let counted = state.authenticator.record_guess(client.address).await;
+        if verdicts.iter().all(|verdict| verdict.label == Label::FalsePositive) {
+            counted.map_err(Failure::Guessed)?;
+        }
+    }
     Ok(verdicts)
 }
 
-async fn judge(state: &AppState, token: &str, client: &Client) -> Result<Label, Failure> {
+async fn judge(state: &AppState, token: &str, client: &Client) -> Result<Judged, Failure> {
     // The checksum refuses made-up keys before anything is looked up.
-    let Ok(key) = PlainApiKey::parse(token) else { return Ok(Label::FalsePositive) };
+    let Ok(key) = PlainApiKey::parse(token) else { return Ok(Judged::NotOurs { looks_like_it: false }) };
     for _ in 0..TRIES {
         let Some(found) = state.leaks.find(&key).await? else {
-            return guessed(state, client.address).await;
+            return Ok(Judged::NotOurs { looks_like_it: true });
         };
         if found.revoked || revoke(state, &found, client).await? {
-            return Ok(Label::TruePositive);
+            return Ok(Judged::Ours);
         }
     }
     Err(Failure::Store(StoreError::Changed("the API key")))
-}
-
-async fn guessed(state: &AppState, address: IpAddr) -> Result<Label, Failure> {
-    state.authenticator.record_guess(address).await.map_err(Failure::Guessed)?;
-    Ok(Label::FalsePositive)
 }
 
 /// `false` if somebody else did it, or the key was stored anew.

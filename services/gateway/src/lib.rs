@@ -40,6 +40,7 @@ pub mod server;
 pub mod shield;
 pub mod signing_keys;
 pub mod state;
+mod strict_json;
 pub mod tenancy;
 pub mod tenant_command;
 pub mod tenant_watch;

@@ -90,25 +90,28 @@ pub async fn serve(
 }
 
 /// How many connections each client network has open.
-struct Networks {
+#[derive(Debug)]
+pub(crate) struct Networks {
     most: usize,
     proxies: TrustedProxies,
     open: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
 /// A connection's place; given back when dropped.
-struct Place {
+#[derive(Debug)]
+pub(crate) struct Place {
     network: Option<IpAddr>,
     open: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
 impl Networks {
-    fn new(most: usize, proxies: TrustedProxies) -> Self {
+    /// At most so many of each network.
+    pub(crate) fn new(most: usize, proxies: TrustedProxies) -> Self {
         Self { most, proxies, open: Arc::default() }
     }
 
     /// A place for a connection from `peer`, or `None` if its network has enough.
-    fn enter(&self, peer: IpAddr) -> Option<Place> {
+    pub(crate) fn enter(&self, peer: IpAddr) -> Option<Place> {
         let open = Arc::clone(&self.open);
         if self.proxies.trusts(peer) {
             return Some(Place { network: None, open });
@@ -139,7 +142,7 @@ impl Drop for Place {
 }
 
 /// The next connection, once there is a free slot for it.
-async fn accept(
+pub(crate) async fn accept(
     listener: &TcpListener,
     free: &Arc<Semaphore>,
 ) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {

@@ -1,7 +1,9 @@
 //! The authorization matrix: every RPC of the descriptors × every kind of caller × own and foreign tenant, over gRPC, held
-//! against what the option `access` of the RPC says. Who may not changes nothing and is on record; who may, is on record too.
+//! against what the option `access` of the RPC says (`crates/proto/tests/contract` holds what the options say). Who may not changes nothing and is on record; who may, is on record too.
 
-mod plausible;
+mod json_front;
+pub(crate) mod plausible;
+mod suspended;
 
 use std::collections::BTreeSet;
 
@@ -16,7 +18,8 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use self::plausible::Things;
-use super::frame::{Office, office, reason};
+use super::frame::{Office, reason};
+use super::token_office::{self, TokenOffice};
 
 /// Cells of the matrix, as `Service/Rpc caller tenant`, that do not do what the option says. May only get shorter.
 const EXCEPTIONS: &[&str] = &[];
@@ -77,9 +80,25 @@ fn name(method: &MethodDescriptor) -> String {
     format!("{}/{}", method.parent_service().name(), method.name())
 }
 
-/// Callers of every role, and some of none.
-async fn callers(office: &Office, ada: &stagedoor_testkit::TestTenant<'_>, agent: &str) -> Vec<Who> {
+/// Callers of every role, by key and by token, and some of none.
+async fn callers(
+    TokenOffice { office, issuer }: &TokenOffice,
+    ada: &stagedoor_testkit::TestTenant<'_>,
+    agent: &str,
+) -> Vec<Who> {
     let mut callers = Vec::new();
+    for (name, role, claim, tenant) in [
+        ("operator's token", Role::PlatformOperator, "platform_operator", None),
+        ("platform auditor's token", Role::Auditor, "auditor", None),
+        ("tenant admin's token", Role::TenantAdmin, "tenant_admin", Some(ada.slug())),
+        ("tenant auditor's token", Role::Auditor, "auditor", Some(ada.slug())),
+    ] {
+        let subject = format!("{claim} {}", tenant.unwrap_or("of all"));
+        let token = token_office::token(issuer, &subject, claim, tenant);
+        let principal = format!("admin-jwt:{subject}");
+        let admin = office.gateway.admin(Some(&token));
+        callers.push(Who { name, admin, known: Some((role, tenant.is_some())), principal });
+    }
     for (name, role, stored, bound) in [
         ("operator", Role::PlatformOperator, AdminRole::PlatformOperator, false),
         ("platform auditor", Role::Auditor, AdminRole::Auditor, false),
@@ -98,7 +117,9 @@ async fn callers(office: &Office, ada: &stagedoor_testkit::TestTenant<'_>, agent
     let kid = plausible::key_id(&expired);
     office.stage.sql(&format!("UPDATE admin_keys SET expires_at = now() WHERE key_id = '{kid}'")).await;
     let unknown = PlainApiKey::generate(&SystemEntropy, KeyMode::Admin).expose_secret().to_owned();
+    let of_nobody = token_office::token(issuer, "nobody", "root", None);
     let strangers = [
+        ("token without a role", Some(&*of_nobody)),
         ("nobody", None),
         ("agent key", Some(agent)),
         ("revoked key", Some(&*revoked)),
@@ -159,12 +180,13 @@ struct Cell<'a> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_rpc_does_for_everyone_what_its_option_says() {
-    let office = office().await;
-    let ada = Things::make(&office, "ada").await;
-    let bob = Things::make(&office, "bob").await;
-    let callers = callers(&office, &ada.tenant, &ada.agent_key).await;
+    let with_tokens = token_office::open().await;
+    let office = &with_tokens.office;
+    let ada = Things::make(office, "ada").await;
+    let bob = Things::make(office, "bob").await;
+    let callers = callers(&with_tokens, &ada.tenant, &ada.agent_key).await;
     assert!(methods().count() > 45, "the matrix walks the whole API");
-    let before = everything(&office).await;
+    let before = everything(office).await;
 
     let mut cells = Vec::new();
     for method in methods() {
@@ -196,11 +218,11 @@ async fn every_rpc_does_for_everyone_what_its_option_says() {
     let excused: BTreeSet<String> = EXCEPTIONS.iter().map(|cell| (*cell).to_owned()).collect();
     assert_eq!(wrong, excused, "what the API does is not what the options say");
     assert_eq!(
-        everything(&office).await,
+        everything(office).await,
         before,
         "a call that was refused, or only checked, changed something"
     );
-    on_record(&office, &callers, &cells).await;
+    on_record(office, &callers, &cells).await;
 }
 
 impl Cell<'_> {

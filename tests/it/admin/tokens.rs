@@ -16,7 +16,8 @@ async fn a_token_says_who_an_operator_is_and_nothing_else_gets_in() {
     let gateway = TestGateway::start_with(&stage, |config| {
         stage.with_admin(config);
         config.oauth.allow_http = true;
-        config.oauth.allowed_networks = vec!["127.0.0.0/8".parse().unwrap()];
+        // What holds for tenants' issuers does not hold for the operators' own, which is often inside.
+        config.oauth.allowed_networks.clear();
         config.admin.issuer_url = Some(issuer.url().to_owned());
         config.admin.issuer_audience = Some(AUDIENCE.to_owned());
     })

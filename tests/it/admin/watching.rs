@@ -215,7 +215,7 @@ async fn figures_are_told_apart_as_asked_and_summed_over_tenants() {
             .stage
             .sql(&format!(
                 "INSERT INTO usage_minutes VALUES ('{}', date_trunc('minute', now()) - interval '5 minutes', '{}', 'key:x',
-                    '{tool}', 'none', gen_random_uuid(), 1, false, {calls}, 1, 1, 0, 0, 0, 1, 0, 2, 0, '')",
+                    '{tool}', 'none', gen_random_uuid(), 1, false, {calls}, 1, 1, 0, 0, 0, 1, 4, 2, 5, '')",
                 who.tenant.id(),
                 who.user
             ))
@@ -230,6 +230,7 @@ async fn figures_are_told_apart_as_asked_and_summed_over_tenants() {
         (&figures["tool"], &figures["calls"], &figures["denials"]),
         (&json!("search"), &json!("3"), &json!("1"))
     );
+    assert_eq!(figures["denialsByReason"], json!({ "limit": "1" }));
     let token = by_tool["nextPageToken"].clone();
     let next =
         ask(json!({ "tenant": "ada", "groupBy": ["USAGE_GROUP_TOOL"], "pageSize": 1, "pageToken": token }))
@@ -243,6 +244,12 @@ async fn figures_are_told_apart_as_asked_and_summed_over_tenants() {
     let sum = ask(json!({ "tenant": "ada" })).await.unwrap();
     assert_eq!((&sum["figures"][0]["calls"], &sum["figures"][0]["errors"]), (&json!("5"), &json!("2")));
     assert!(sum["completeUntil"].is_string());
+    let by_content = ask(json!({ "tenant": "ada", "groupBy": ["USAGE_GROUP_CONTENT"] })).await.unwrap();
+    let of_content = &by_content["figures"][0];
+    assert_eq!((&of_content["content"], &of_content["calls"]), (&json!("none"), &json!("5")));
+    assert_eq!((&of_content["cacheMisses"], &of_content["searchWords"]), (&json!("8"), &json!("10")));
+    let of_tracks = ask(json!({ "tenant": "ada", "content": "track" })).await.unwrap();
+    assert_eq!(of_tracks.get("figures"), None, "only of that kind");
     let all = office.operator.call("UsageService/SummarizeUsage", json!({})).await.unwrap();
     let told: Vec<_> = all["tenants"]
         .as_array()

@@ -106,6 +106,14 @@ async fn guesses_are_counted_by_network_and_reveal_nothing() {
     assert_eq!(elsewhere.0, 200, "another network's guesses are its own");
     assert_eq!(report(gateway.address(), from, &["nonsense"]).await, [FALSE], "what is no key is no guess");
     assert_eq!(told(&stage, &ada.tenant, &wrong).await.revoked_at, None);
+
+    // Made-up ones that were planted beside a real one do not keep it alive.
+    let real = ada.tenant.key(&KeySpec::for_user(ada.user)).await;
+    let planted: Vec<String> = (0..20).map(|_| made_up()).chain([real.clone()]).collect();
+    let planted: Vec<&str> = planted.iter().map(String::as_str).collect();
+    let verdicts = report(gateway.address(), from, &planted).await;
+    assert_eq!((verdicts.len(), verdicts.last().map(String::as_str)), (21, Some(TRUE)));
+    assert!(told(&stage, &ada.tenant, &real).await.revoked_at.is_some());
 }
 
 #[tokio::test]

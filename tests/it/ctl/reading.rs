@@ -28,13 +28,14 @@ async fn everything_can_be_read_in_every_form() {
         "audit list-chains --tenant acme",
         "usage query --tenant acme --from -1d --group-by tool,interval",
         "usage summarize",
+        "usage list-daily-figures --tenant acme",
         "keys list-data-keys --tenant acme",
         "keys list-rotations --tenant acme",
-        "keys list-replicas",
+        "keys list-replicas --all",
         "keeper list-runs",
         "keeper list-backups --tenant acme",
         "privacy list --tenant acme",
-        "privacy list-open --late",
+        "privacy list-open --late --all",
         "caller get",
     ];
     for command in commands {

@@ -172,6 +172,14 @@ async fn retention_removes_what_the_policy_says_to_the_row_and_counts_it_before(
     let stage = stage(&clock).await;
     let scene = Scene::set(&stage).await;
     let job = Retention::default();
+    // What the admin API was asked to make, which is remembered for a day.
+    for (age, digit) in [("2 days", 1), ("1 minute", 2)] {
+        let sql = format!(
+            "INSERT INTO admin_creates SELECT tenant_id, sha256('{digit}'), sha256(''), clock_timestamp() - interval '{age}'
+            FROM tenants WHERE slug IN ('ada', 'bob')"
+        );
+        stage.sql(&sql).await;
+    }
     let before = stage.sql("SELECT count(*) FROM limit_violations").await;
     let dry = stage.keep_with(&job, RunOptions { dry_run: true, ..RunOptions::default() }).await;
     assert_eq!(dry.ending, Ending::Succeeded, "{dry}");
@@ -187,6 +195,7 @@ async fn retention_removes_what_the_policy_says_to_the_row_and_counts_it_before(
         ("quarantined_sessions_deleted", 2),
         ("answers_deleted", 2),
         ("jobs_deleted", 2),
+        ("admin_requests_deleted", 2),
         ("privacy_requests_deleted", 2),
         ("runs_deleted", 1),
         ("audit_days_dropped", 2),

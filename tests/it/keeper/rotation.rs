@@ -9,9 +9,11 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use stagedoor_domain::Provider;
 use stagedoor_domain::policy::{DevicePolicy, PolicyAction};
+use stagedoor_keeper::jobs::doctor::Doctor;
 use stagedoor_keeper::jobs::rotate_keys::{LayerArgument, RotateKeys};
 use stagedoor_keeper::jobs::rotate_sessions::RotateSessions;
 use stagedoor_keeper::{Ended, Ending, RunOptions};
+use stagedoor_storage::admin_keys::AdminRole;
 use stagedoor_testkit::{Client, GatewayProcess, Inhabited, KeySpec, Stage, TestGateway};
 
 use crate::limits_hot_reload::until;
@@ -140,6 +142,8 @@ async fn a_second_rotator_does_nothing_and_a_status_is_shown() {
     assert_eq!(unsaid.code, Some(2), "{}", unsaid.said);
 }
 
+const SECOND_PEPPER: &str = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
+
 /// A folder with the stage's pepper as version 1.
 fn pepper_folder(stage: &Stage) -> PathBuf {
     let folder = stage.folder().join("peppers");
@@ -177,8 +181,7 @@ async fn keys_come_under_a_new_pepper_when_they_sign_in() {
     let unused = ada.tenant.key(&KeySpec::for_user(ada.user)).await;
     let folder = pepper_folder(&stage);
     let versions = "SELECT string_agg(pepper_version::text, ' ' ORDER BY pepper_version) FROM api_keys WHERE revoked_at IS NULL";
-    let two = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=";
-    fs::write(folder.join("2.pending"), two).unwrap();
+    fs::write(folder.join("2.pending"), SECOND_PEPPER).unwrap();
     let pending = peppered(&stage, &folder, "pending").await;
     assert_eq!(accounts(&pending.client(ada.tenant.slug(), &ada.key)).await, "200 ok");
     fs::rename(folder.join("2.pending"), folder.join("2")).unwrap();
@@ -200,6 +203,42 @@ async fn keys_come_under_a_new_pepper_when_they_sign_in() {
     let alone = peppered(&stage, &folder, "alone").await;
     assert_eq!(accounts(&alone.client(ada.tenant.slug(), &ada.key)).await, "200 ok");
     assert_eq!(alone.client(ada.tenant.slug(), &unused).tool("accounts_list", json!({})).await.status, 401);
+}
+
+#[tokio::test]
+async fn keys_of_the_admin_api_come_under_a_new_pepper_too() {
+    let stage = Stage::start().await;
+    let folder = pepper_folder(&stage);
+    fs::write(folder.join("2"), SECOND_PEPPER).unwrap();
+    let gateway = TestGateway::start_with(&stage, |config| {
+        stage.with_admin(config);
+        config.encryption.api_key_pepper_file = None;
+        config.encryption.api_key_pepper_directory = Some(folder.clone());
+    })
+    .await;
+    let operator = stage.admin_key(AdminRole::PlatformOperator, None).await;
+    let auditor = stage.admin_key(AdminRole::Auditor, None).await;
+    let versions = "SELECT string_agg(role || pepper_version, ' ' ORDER BY role) FROM admin_keys";
+    assert_eq!(stage.sql(versions).await, "auditor1 platform_operator1");
+    let who = async |key: &str| gateway.admin(Some(key)).call("CallerService/GetCaller", json!({})).await;
+    assert!(who(&operator).await.is_ok());
+    assert_eq!(stage.sql(versions).await, "auditor1 platform_operator2", "by the first call");
+    assert!(who(&operator).await.is_ok());
+
+    let waits = rotate_peppers(&stage, &folder, false).await;
+    assert_eq!((waits.ending, waits.count("api_keys_under_old_pepper")), (Ending::Succeeded, 1), "{waits}");
+    fs::rename(folder.join("1"), stage.folder().join("away")).unwrap();
+    let mut config = stage.keeper_config();
+    config.encryption.api_key_pepper_file = None;
+    config.encryption.api_key_pepper_directory = Some(folder.clone());
+    let ill = stage.keep_by(config, &Doctor::default(), RunOptions::default()).await;
+    assert!(ill.to_string().contains("version 1 of the pepper is missing, without which 1 keys"), "{ill}");
+    fs::rename(stage.folder().join("away"), folder.join("1")).unwrap();
+
+    until("the replica is known", async || stage.sql("SELECT count(*) FROM replicas").await == "1").await;
+    let ends = rotate_peppers(&stage, &folder, true).await;
+    assert_eq!((ends.ending, ends.count("admin_keys_revoked")), (Ending::Succeeded, 1), "{ends}");
+    assert!(who(&auditor).await.is_err() && who(&operator).await.is_ok());
 }
 
 #[tokio::test]

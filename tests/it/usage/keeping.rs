@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use stagedoor_domain::Clock as _;
-use stagedoor_keeper::RunOptions;
+use stagedoor_keeper::jobs::doctor::Doctor;
 use stagedoor_keeper::jobs::rollup::Rollup;
+use stagedoor_keeper::{Ending, RunOptions};
 use stagedoor_storage::usage::GroupBy;
 use stagedoor_testkit::{Stage, TestGateway};
 
@@ -94,6 +95,36 @@ async fn the_keeper_rolls_up_what_is_over_and_a_killed_one_counts_nothing_twice(
     );
     stage.keep(&Rollup::default()).await;
     assert_eq!(rows(&stage).await, after, "again changes nothing");
+}
+
+#[tokio::test]
+async fn an_hour_that_cannot_be_rolled_up_is_named_and_keeps_no_other_from_it() {
+    let (stage, clock) = stage().await;
+    let ada = stage.inhabit("ada").await;
+    let gateway = TestGateway::start(&stage).await;
+    let client = music::client(&gateway, &ada);
+    for hour in 0..3 {
+        client.call("search", json!({ "query": "a", "provider": "tidal" })).await;
+        end_minute(&clock, &[&gateway]).await;
+        if hour == 0 {
+            // A sketch of a form that nobody knows.
+            stage.sql(r"UPDATE usage_minutes SET latency = '\xff00'").await;
+        }
+        clock.advance(Duration::from_hours(1));
+    }
+    gateway.stop().await;
+    for _ in 0..2 {
+        let rolled = stage.keep(&Rollup::default()).await;
+        assert_eq!((rolled.ending, rolled.count("usage_periods_failed")), (Ending::Partly, 1), "{rolled}");
+        let named = |remark: &String| remark.starts_with("tenant ada: usage of the hour from 2");
+        assert_eq!(rolled.remarks.iter().filter(|remark| named(remark)).count(), 1, "{rolled}");
+    }
+    assert!(rows(&stage).await.contains("hour|2|2"), "{}", rows(&stage).await);
+    let doctor = stage.keep(&Doctor::default()).await;
+    assert!(doctor.to_string().contains("rollup partly: tenant ada: usage of the hour from 2"), "{doctor}");
+    stage.sql("UPDATE usage_minutes SET latency = '' WHERE NOT rolled").await;
+    let mended = stage.keep(&Rollup::default()).await;
+    assert_eq!((mended.ending, mended.count("usage_minutes_read")), (Ending::Succeeded, 1), "{mended}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! reach no further than it.
 
 use chrono::{DateTime, Utc};
+use ipnet::IpNet;
 use stagedoor_crypto::{KeyMode, PlainApiKey};
 use stagedoor_domain::{ApiKeyId, TenantId};
 use stagedoor_proto::admin::v1::{
@@ -13,6 +14,7 @@ use stagedoor_storage::admin_keys::{AdminKey as Stored, AdminRole, Bound, NewAdm
 
 use super::caller;
 use crate::call::AdminCall;
+use crate::caller::AdminCaller;
 use crate::error::AdminError;
 use crate::fields::{self, Problems};
 use crate::{page, standing, texts, times};
@@ -131,8 +133,13 @@ impl Wanted {
             problems.note("expire_time", "It is over already; revoke a key to end it now.");
         }
         let name = problems.take(texts::name("name", &self.name)).to_owned();
-        let allowed_networks = problems.take(fields::networks("allowed_networks", &self.allowed_networks));
+        let allowed_networks = fields::networks("allowed_networks", &self.allowed_networks);
+        let allowed_networks = problems.take(allowed_networks.map(Some));
+        if let Some(allowed_networks) = &allowed_networks {
+            check_reach(call.caller(), allowed_networks, expires_at, &mut problems);
+        }
         problems.check()?;
+        let allowed_networks = allowed_networks.unwrap_or_default();
         Ok(NewAdminKey {
             id: plain.id().clone(),
             name,
@@ -144,6 +151,26 @@ impl Wanted {
             expires_at,
             created_by: call.caller().label(),
         })
+    }
+}
+
+/// Nobody makes a key that reaches further than the one it is made with: whoever finds a key that is limited to a network or
+/// a time must not make one of it that is not.
+fn check_reach(
+    caller: &AdminCaller,
+    networks: &[IpNet],
+    expires_at: Option<DateTime<Utc>>,
+    problems: &mut Problems,
+) {
+    let within = |network: &IpNet| caller.allowed_networks.iter().any(|own| own.contains(network));
+    if !caller.allowed_networks.is_empty() && (networks.is_empty() || !networks.iter().all(within)) {
+        let own: Vec<_> = caller.allowed_networks.iter().map(ToString::to_string).collect();
+        let wanted = format!("It must lie within the networks of the key you use: {}.", own.join(", "));
+        problems.note("allowed_networks", wanted);
+    }
+    if let Some(end) = caller.expires_at.filter(|end| expires_at.is_none_or(|wanted| wanted > *end)) {
+        let wanted = format!("It must not be later than the end of the key you use: {}.", end.to_rfc3339());
+        problems.note("expire_time", wanted);
     }
 }
 

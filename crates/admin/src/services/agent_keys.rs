@@ -95,6 +95,7 @@ pub async fn update_agent_key(
     call: &AdminCall,
     request: UpdateAgentKeyRequest,
 ) -> Result<AgentKey, AdminError> {
+    standing::living(call)?;
     let id = fields::key_id(KIND, &request.key_id)?;
     let changes = changes(&request)?;
     let now = call.rooms().clock.now();

@@ -13,6 +13,7 @@ use crate::call::AdminCall;
 use crate::error::AdminError;
 use crate::fields::{self, Problems};
 use crate::mask::Mask;
+use crate::page::{self, Place};
 use crate::{etag, standing, texts, times};
 
 /// What may be changed; another address is another issuer.
@@ -67,10 +68,14 @@ pub async fn get_issuer(call: &AdminCall, request: GetIssuerRequest) -> Result<I
 /// Lists a tenant's issuers.
 pub async fn list_issuers(
     call: &AdminCall,
-    _: ListIssuersRequest,
+    request: ListIssuersRequest,
 ) -> Result<ListIssuersResponse, AdminError> {
     let listed = call.store().with_tenant(call.context(), async |tx| issuers::list(tx).await).await?;
-    Ok(ListIssuersResponse { issuers: listed.iter().map(|stored| shown(call, stored)).collect() })
+    let paging = (request.page_size, request.page_token.as_str());
+    let (listed, next_page_token) =
+        page::of_few(listed, paging, |stored| Place { at: stored.created_at, id: stored.issuer.id.0 })?;
+    let issuers = listed.iter().map(|stored| shown(call, stored)).collect();
+    Ok(ListIssuersResponse { issuers, next_page_token })
 }
 
 /// Changes what is accepted of an issuer.

@@ -35,7 +35,7 @@ pub async fn list_data_keys(
 /// Lists the newest rotation of each layer.
 pub async fn list_rotations(
     call: &AdminCall,
-    _: ListRotationsRequest,
+    request: ListRotationsRequest,
 ) -> Result<ListRotationsResponse, AdminError> {
     let listed = rotation::list(&call.rooms().provisioning, call.context()).await?;
     let shown = |rotation: rotation::Rotation| Rotation {
@@ -47,16 +47,22 @@ pub async fn list_rotations(
         update_time: Some(times::timestamp(rotation.updated_at)),
         end_time: times::optional(rotation.ended_at),
     };
-    Ok(ListRotationsResponse { rotations: listed.into_iter().map(shown).collect() })
+    let paging = (request.page_size, request.page_token.as_str());
+    let (listed, next_page_token) =
+        page::of_few(listed, paging, |rotation| rotation.layer.as_str().to_owned())?;
+    Ok(ListRotationsResponse { rotations: listed.into_iter().map(shown).collect(), next_page_token })
 }
 
 /// Lists the replicas that are there.
 pub async fn list_replicas(
     call: &AdminCall,
-    _: ListReplicasRequest,
+    request: ListReplicasRequest,
 ) -> Result<ListReplicasResponse, AdminError> {
     let live = call.store().live_replicas(replicas::LIVE_WITHIN).await?;
-    Ok(ListReplicasResponse { replicas: live.into_iter().map(replica).collect() })
+    let paging = (request.page_size, request.page_token.as_str());
+    let (live, next_page_token) =
+        page::of_few(live, paging, |seen| Place { at: seen.started_at, id: seen.report.id })?;
+    Ok(ListReplicasResponse { replicas: live.into_iter().map(replica).collect(), next_page_token })
 }
 
 fn replica(seen: replicas::Replica) -> Replica {

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use secrecy::ExposeSecret;
-use stagedoor_domain::{LinkedAccountId, UserId};
+use stagedoor_domain::{LinkAttemptId, LinkedAccountId, UserId};
 use stagedoor_proto::admin::v1::{
     BeginLinkRequest, BeginLinkResponse, GetLinkedAccountRequest, LinkedAccount, LinkedAccountState,
     ListLinkedAccountsRequest, ListLinkedAccountsResponse, UnlinkAccountRequest, UnlinkAccountResponse,
 };
+use stagedoor_storage::link_attempts;
 use stagedoor_storage::linked_accounts::{self, AccountStatus, LinkedAccount as Stored, Unlinked};
 use stagedoor_storage::provider_apps::records as apps;
 use stagedoor_storage::{StoreError, TenantTransaction};
@@ -16,6 +17,7 @@ use stagedoor_tools::UnlinkedAccount;
 use super::{provider_apps, users};
 use crate::call::AdminCall;
 use crate::error::AdminError;
+use crate::page::{self, Place};
 use crate::{fields, standing, texts, times};
 
 /// Lists a person's accounts.
@@ -29,7 +31,13 @@ pub async fn list_linked_accounts(
         Ok::<_, AdminError>(linked_accounts::list(tx, user).await?)
     };
     let accounts = call.store().with_tenant(call.context(), list).await?;
-    Ok(ListLinkedAccountsResponse { linked_accounts: accounts.into_iter().map(shown).collect() })
+    let paging = (request.page_size, request.page_token.as_str());
+    let (accounts, next_page_token) =
+        page::of_few(accounts, paging, |account| Place { at: account.created_at, id: account.id.0 })?;
+    Ok(ListLinkedAccountsResponse {
+        linked_accounts: accounts.into_iter().map(shown).collect(),
+        next_page_token,
+    })
 }
 
 /// Tells of an account.
@@ -73,10 +81,20 @@ pub async fn begin_link(
         let expire_time = Some(times::timestamp(linking.would_expire_at()));
         return Ok(BeginLinkResponse { url: String::new(), expire_time });
     }
-    let offer = linking.offer(call.context(), (user, provider), scopes).await?;
+    let id = LinkAttemptId(call.new_id());
+    let offer = async || Ok(linking.offer(call.context(), id, (user, provider), scopes).await?);
+    if let Some(offer) = call.once(offer).await? {
+        return Ok(BeginLinkResponse {
+            url: offer.url.expose_secret().to_owned(),
+            expire_time: Some(times::timestamp(offer.expires_at)),
+        });
+    }
+    // The same request made it before: its address was told then. The role that makes links reads them too.
+    let find = async |tx: &mut TenantTransaction| link_attempts::find(tx, id).await;
+    let made = call.rooms().vault.store().with_tenant(call.context(), find).await?;
     Ok(BeginLinkResponse {
-        url: offer.url.expose_secret().to_owned(),
-        expire_time: Some(times::timestamp(offer.expires_at)),
+        url: String::new(),
+        expire_time: times::optional(made.map(|made| made.expires_at)),
     })
 }
 

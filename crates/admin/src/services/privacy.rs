@@ -46,15 +46,35 @@ pub async fn create_privacy_request(
         });
     }
     let rooms = call.rooms();
-    let offered = offer_privacy_page(&rooms.vault, call.context(), &rooms.public_url, (kind, user)).await;
-    let PrivacyOffered { request, url } = offered.map_err(|error| match error {
-        StoreError::Missing("person") => unknown(),
-        error => error.into(),
-    })?;
+    let offer = async || {
+        let offered = offer_privacy_page(&rooms.vault, call.context(), &rooms.public_url, (kind, user)).await;
+        offered.map_err(|error| match error {
+            StoreError::Missing("person") => unknown(),
+            error => error.into(),
+        })
+    };
+    let Some(PrivacyOffered { request, url }) = call.once(offer).await? else {
+        return offered_before(call, (kind, user)).await;
+    };
     Ok(CreatePrivacyRequestResponse {
         expire_time: times::optional(request.page_expires_at.filter(|_| url.is_some())),
         privacy_request: Some(shown(call.context(), &request)),
         url: url.map(|url| url.expose_secret().to_owned()).unwrap_or_default(),
+    })
+}
+
+/// What the same request made before, without the address of its page.
+async fn offered_before(
+    call: &AdminCall,
+    (kind, user): (Kind, UserId),
+) -> Result<CreatePrivacyRequestResponse, AdminError> {
+    let listed = privacy_requests::list_of(call.store(), call.context(), user, page::MOST).await?;
+    let made = listed.into_iter().find(|request| request.kind == kind);
+    let made = made.ok_or_else(|| AdminError::unknown("person", user.to_string()))?;
+    Ok(CreatePrivacyRequestResponse {
+        privacy_request: Some(shown(call.context(), &made)),
+        url: String::new(),
+        expire_time: times::optional(made.page_expires_at),
     })
 }
 
@@ -89,7 +109,10 @@ pub async fn list_open_privacy_requests(
     request: ListOpenPrivacyRequestsRequest,
 ) -> Result<ListOpenPrivacyRequestsResponse, AdminError> {
     let size = page::size(request.page_size)?;
-    let open = privacy_requests::open_requests(call.store(), request.late, size).await?;
+    let after = page::after::<Place>(&request.page_token)?.map(|place| (place.at, place.id.into()));
+    let mut open = privacy_requests::open_requests(call.store(), request.late, after, size + 1).await?;
+    let next_page_token =
+        page::cut(&mut open, size, |last| Place { at: last.due_by, id: last.request.0 }.to_string());
     let shown = |request: OpenRequest| PrivacyRequest {
         privacy_request_id: request.request.to_string(),
         tenant: request.slug,
@@ -99,7 +122,8 @@ pub async fn list_open_privacy_requests(
         due_time: Some(times::timestamp(request.due_by)),
         ..PrivacyRequest::default()
     };
-    Ok(ListOpenPrivacyRequestsResponse { privacy_requests: open.into_iter().map(shown).collect() })
+    let privacy_requests = open.into_iter().map(shown).collect();
+    Ok(ListOpenPrivacyRequestsResponse { privacy_requests, next_page_token })
 }
 
 /// A request as callers see it.

@@ -18,7 +18,7 @@ use crate::call::AdminCall;
 use crate::error::AdminError;
 use crate::fields::{self, Problems};
 use crate::mask::Mask;
-use crate::{etag, standing, times};
+use crate::{etag, page, standing, times};
 
 /// What may be changed of a client.
 const CHANGEABLE: [&str; 5] = ["client_secret", "mode", "api_base_url", "auth_base_url", "authorize_url"];
@@ -75,10 +75,13 @@ pub async fn get_provider_app(
 /// Lists a tenant's clients.
 pub async fn list_provider_apps(
     call: &AdminCall,
-    _: ListProviderAppsRequest,
+    request: ListProviderAppsRequest,
 ) -> Result<ListProviderAppsResponse, AdminError> {
     let apps = call.store().with_tenant(call.context(), async |tx| records::list(tx).await).await?;
-    Ok(ListProviderAppsResponse { provider_apps: apps.iter().map(|app| shown(call, app)).collect() })
+    let paging = (request.page_size, request.page_token.as_str());
+    let (apps, next_page_token) = page::of_few(apps, paging, |app| app.provider.as_str().to_owned())?;
+    let provider_apps = apps.iter().map(|app| shown(call, app)).collect();
+    Ok(ListProviderAppsResponse { provider_apps, next_page_token })
 }
 
 /// Changes a client.
@@ -86,6 +89,7 @@ pub async fn update_provider_app(
     call: &AdminCall,
     mut request: UpdateProviderAppRequest,
 ) -> Result<ProviderApp, AdminError> {
+    standing::living(call)?;
     let provider = wanted_provider(request.provider)?;
     let mask = Mask::new(request.update_mask.as_ref(), &CHANGEABLE)?;
     let changes_secret = mask.changes("client_secret", !request.client_secret.is_empty());

@@ -126,6 +126,9 @@ pub async fn delete_tenant(
             "There is nothing left to delete.",
         ));
     }
+    let read = async |tx: &mut TenantTransaction| tenant_records::read(tx).await;
+    let record = call.store().with_tenant(call.context(), read).await?;
+    etag::check(&request.etag, &shown(call.rooms(), &record).etag)?;
     let id = PrivacyRequestId(call.new_id());
     if call.validate_only() {
         return Ok(privacy::would_be(call, id));

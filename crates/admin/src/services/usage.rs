@@ -1,18 +1,19 @@
 //! `UsageService`. What is counted, and how figures are added up, is for `storage::usage`.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use stagedoor_domain::UserId;
 use stagedoor_proto::admin::v1::{
-    QueryUsageRequest, QueryUsageResponse, SummarizeUsageRequest, SummarizeUsageResponse, TenantUsage,
-    UsageFigures, UsageGroup, UsageInterval,
+    DailyFigures, ListDailyFiguresRequest, ListDailyFiguresResponse, QueryUsageRequest, QueryUsageResponse,
+    SummarizeUsageRequest, SummarizeUsageResponse, TenantUsage, UsageDenials, UsageFigures, UsageGroup,
+    UsageInterval,
 };
-use stagedoor_storage::usage::{
-    self, Figures, GroupBy, Latency, Period, TenantFigures, UsageFilter, UsageLine, UsageQuery,
-};
+use stagedoor_storage::rollups;
+use stagedoor_storage::usage::{self, Figures, GroupBy, Latency, Period, UsageFilter, UsageLine, UsageQuery};
 
 use crate::call::AdminCall;
 use crate::error::AdminError;
@@ -26,6 +27,13 @@ const BY_MINUTES: TimeDelta = TimeDelta::hours(3);
 const BY_HOURS: TimeDelta = TimeDelta::days(3);
 /// The longest label of a principal, and the longest tool.
 const LONGEST: usize = 128;
+
+/// A day or a month that figures were counted of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Counted {
+    first_day: NaiveDate,
+    period: String,
+}
 
 /// Where a page begins: behind so many lines of the figures until then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +72,31 @@ pub async fn query_usage(
     })
 }
 
+/// What the keeper counted of the tenant by day and month, the newest first.
+pub async fn list_daily_figures(
+    call: &AdminCall,
+    request: ListDailyFiguresRequest,
+) -> Result<ListDailyFiguresResponse, AdminError> {
+    let read = async |tx: &mut _| rollups::list(tx).await;
+    let counted = call.store().with_tenant(call.context(), read).await?;
+    let mut days: BTreeMap<Reverse<Counted>, BTreeMap<String, i64>> = BTreeMap::new();
+    for rollup in counted {
+        let of = Counted { first_day: rollup.starts_on, period: rollup.period };
+        days.entry(Reverse(of)).or_default().insert(rollup.metric, rollup.value);
+    }
+    let size = page::size(request.page_size)?;
+    let after = page::after::<Counted>(&request.page_token)?.map(Reverse);
+    let rest = days.into_iter().filter(|(of, _)| after.as_ref().is_none_or(|after| of > after));
+    let mut listed: Vec<_> = rest.collect();
+    let next_page_token = page::cut(&mut listed, size, |(Reverse(of), _)| of.to_string());
+    let figures = listed.into_iter().map(|(Reverse(of), figures)| DailyFigures {
+        first_day: of.first_day.to_string(),
+        period: of.period,
+        figures,
+    });
+    Ok(ListDailyFiguresResponse { figures: figures.collect(), next_page_token })
+}
+
 /// Figures of each tenant, those with the most calls first, in whole hours.
 pub async fn summarize_usage(
     call: &AdminCall,
@@ -79,27 +112,11 @@ pub async fn summarize_usage(
     let mut listed = usage::of_tenants(call.store(), (from, to), skip, most).await?;
     let next = Behind { lines: skip.saturating_add(size), to };
     let next_page_token = page::cut(&mut listed, size, |_| next.to_string());
-    let mut tenants = Vec::with_capacity(listed.len());
-    for figures in listed {
-        tenants.extend(of_tenant(call, (from, to), figures).await?);
-    }
-    Ok(SummarizeUsageResponse { tenants, next_page_token })
-}
-
-/// The figures of a tenant with its name, and how long its calls took; `None` if it was deleted meanwhile.
-async fn of_tenant(
-    call: &AdminCall,
-    (from, to): (DateTime<Utc>, DateTime<Utc>),
-    TenantFigures { tenant, figures }: TenantFigures,
-) -> Result<Option<TenantUsage>, AdminError> {
-    let Some(tenant) = call.rooms().vault.store().tenant_by_id(tenant).await? else { return Ok(None) };
-    let name = tenant.slug.to_string();
-    let context = call.context_in(Arc::new(tenant));
-    let all = UsageQuery { from, to, group_by: GroupBy::default(), filter: UsageFilter::default(), skip: 0 };
-    let read = async |tx: &mut _| usage::query(tx, &all, 1).await;
-    let answer = call.store().with_tenant(&context, read).await?;
-    let latency = answer.lines.first().and_then(|line| line.latency);
-    Ok(Some(TenantUsage { tenant: name, figures: Some(counted(&figures, latency)) }))
+    let tenants = listed.into_iter().map(|of| TenantUsage {
+        tenant: of.slug.to_string(),
+        figures: Some(counted(&of.figures, of.latency)),
+    });
+    Ok(SummarizeUsageResponse { tenants: tenants.collect(), next_page_token })
 }
 
 /// From the beginning of a minute to the end of one. Pages of figures until now are of the now of the first.
@@ -133,10 +150,10 @@ fn group_by(
             Ok(UsageGroup::User) => by.user = true,
             Ok(UsageGroup::Key) => by.key = true,
             Ok(UsageGroup::Tool) => by.tool = true,
+            Ok(UsageGroup::Content) => by.content = true,
             Ok(UsageGroup::Interval) => by_time = true,
             Ok(UsageGroup::Unspecified) | Err(_) => {
-                let wanted =
-                    "It is nothing that figures are told apart by; wanted: USER, KEY, TOOL or INTERVAL.";
+                let wanted = "It is nothing that figures are told apart by; wanted: USER, KEY, TOOL, CONTENT or INTERVAL.";
                 return Err(AdminError::field(format!("group_by[{position}]"), wanted));
             }
         }
@@ -176,6 +193,7 @@ fn filter(request: &QueryUsageRequest) -> Result<UsageFilter, AdminError> {
         user,
         principal: text("principal", &request.principal)?,
         tool: text("tool", &request.tool)?,
+        content: text("content", &request.content)?,
     })
 }
 
@@ -185,17 +203,27 @@ fn shown(line: &UsageLine) -> UsageFigures {
         user_id: line.user.map(|user| user.to_string()).unwrap_or_default(),
         principal: line.principal.clone().unwrap_or_default(),
         tool: line.tool.clone().unwrap_or_default(),
+        content: line.content.clone().unwrap_or_default(),
         ..counted(&line.figures, line.latency)
     }
 }
 
 fn counted(figures: &Figures, latency: Option<Latency>) -> UsageFigures {
     let latency = latency.unwrap_or(Latency { p50: 0.0, p95: 0.0, p99: 0.0 });
+    let denied = &figures.denied;
     UsageFigures {
         calls: figures.calls.cast_signed(),
         errors: figures.errors.cast_signed(),
-        denials: figures.denied.total().cast_signed(),
+        denials: denied.total().cast_signed(),
+        denials_by_reason: Some(UsageDenials {
+            limit: denied.limit.cast_signed(),
+            scope: denied.scope.cast_signed(),
+            policy: denied.policy.cast_signed(),
+            credentials: denied.credentials.cast_signed(),
+        }),
         cache_hits: figures.cache_hits.cast_signed(),
+        cache_misses: figures.cache_misses.cast_signed(),
+        search_words: figures.search_words.cast_signed(),
         provider_calls: figures.provider_calls.cast_signed(),
         p50_milliseconds: latency.p50,
         p95_milliseconds: latency.p95,
@@ -217,6 +245,21 @@ impl FromStr for Behind {
         let (lines, to) = text.split_once('.').ok_or(())?;
         let to = to.parse().ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0)).ok_or(())?;
         Ok(Self { lines: lines.parse().map_err(drop)?, to })
+    }
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.first_day, self.period)
+    }
+}
+
+impl FromStr for Counted {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (first_day, period) = text.split_once(' ').ok_or(())?;
+        Ok(Self { first_day: first_day.parse().map_err(drop)?, period: period.to_owned() })
     }
 }
 

@@ -60,6 +60,7 @@ pub async fn list_users(
 
 /// Changes a person's label or subject.
 pub async fn update_user(call: &AdminCall, request: UpdateUserRequest) -> Result<User, AdminError> {
+    standing::living(call)?;
     let id = texts::id("user_id", &request.user_id)?;
     let mask = Mask::new(request.update_mask.as_ref(), &["external_subject", "label"])?;
     let mut problems = Problems::default();

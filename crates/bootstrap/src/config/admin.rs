@@ -22,7 +22,7 @@ pub struct AdminConfig {
     /// The file of the authorities whose client certificates are asked for, in PEM; without it, nobody is asked for one.
     pub client_authority_file: Option<PathBuf>,
     /// The issuer of tokens with which operators may call in place of keys, exactly as `iss` names it, such as
-    /// `https://login.example.com`; its keys are found by discovery, as `oauth` says.
+    /// `https://login.example.com`; its keys are found by discovery, as `oauth` says, in a private network too.
     pub issuer_url: Option<String>,
     /// What its tokens must name in `aud`, such as `https://admin.example.com:9443`; required where there is an issuer.
     pub issuer_audience: Option<String>,

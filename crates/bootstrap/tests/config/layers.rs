@@ -105,6 +105,13 @@ fn a_configuration_is_shown_with_origins_and_loads_again() {
       wait_ms: 20000  # default
     metrics:
       enabled: true  # default
+    oauth:
+      allow_http: false  # default
+      allowed_networks: []  # default
+      ca_file: null  # default
+      fetch_timeout_ms: 3000  # default
+      outage_seconds: 21600  # default
+      refresh_seconds: 300  # default
     ops:
       listen: "127.0.0.1:9090"  # default
     privacy:

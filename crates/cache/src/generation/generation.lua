@@ -1,8 +1,9 @@
 -- The generations of one person, and which replicas remember them. Numbers rise and are never used again: one that
 -- nobody has raised is the time, in microseconds, at which the hash was made.
 --
--- KEYS  the hash
+-- KEYS  the hash, the mark that the person was forgotten (in the same slot)
 -- ARGV  'read' or 'bump', replica, lease in ms, life in ms; for a bump: channel, message, fields
+-- Of a person who was forgotten nothing is made: read returns 'gone', bump only tells all replicas.
 -- read returns 'origin' and the raised fields, each with its number, 'now', and 'doubted' if what was raised before the
 -- hash was made may have been lost; and notes the replica as a holder.
 -- bump raises the fields, tells all replicas which holders there are, and returns for how many ms holders that are not
@@ -11,6 +12,14 @@
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 local key, replica, lease = KEYS[1], ARGV[2], tonumber(ARGV[3])
+
+if redis.call('EXISTS', KEYS[2]) == 1 then
+  if ARGV[1] == 'read' then
+    return { 'gone', '1' }
+  end
+  redis.call('PUBLISH', ARGV[5], ARGV[6] .. ' ')
+  return { 'unknown', '0', 'young', '0' }
+end
 
 local function number(value)
   return string.format('%.0f', value)

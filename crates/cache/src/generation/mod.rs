@@ -19,6 +19,7 @@
 
 mod change;
 mod deferred;
+mod forgotten;
 mod gone;
 mod index;
 mod leases;
@@ -175,6 +176,14 @@ impl Generations {
                 Ok(())
             }
             Self::Shared(shared) => Box::pin(shared.bump(person, change)).await,
+        }
+    }
+
+    /// Has no generations of the person be kept in Redis from now on.
+    pub(crate) async fn mark_forgotten(&self, person: Person) -> Result<(), Unavailable> {
+        match self {
+            Self::Local(_) => Ok(()),
+            Self::Shared(shared) => shared.mark_forgotten(person).await,
         }
     }
 

@@ -9,7 +9,7 @@ use stagedoor_redis_link::{RedisLink, Unavailable};
 
 use super::leases::LEASE;
 use super::messages::{Bump, EVENTS};
-use super::{Change, Person, ReplicaId};
+use super::{Change, Person, ReplicaId, forgotten};
 
 /// How long generations that nobody reads stay in Redis. Later ones are higher all the same.
 const LIFE: Duration = Duration::from_hours(720);
@@ -45,18 +45,23 @@ impl GenerationScript {
         Self(Script::new(include_str!("generation.lua")))
     }
 
-    /// The person's generations; the replica is noted as a holder.
+    /// The person's generations; the replica is noted as a holder. `None` of a person who was forgotten.
     pub(super) async fn read(
         &self,
         link: &RedisLink,
         replica: ReplicaId,
         person: Person,
-    ) -> Result<Numbers, Unavailable> {
+    ) -> Result<Option<Numbers>, Unavailable> {
         let mut call = self.0.key(key(person));
-        call.arg("read").arg(replica.to_string()).arg(millis(LEASE)).arg(millis(LIFE));
+        call.key(forgotten::key(person))
+            .arg("read")
+            .arg(replica.to_string())
+            .arg(millis(LEASE))
+            .arg(millis(LIFE));
         let answer: Vec<(String, u64)> =
             link.run(|mut connection| async move { call.invoke_async(&mut connection).await }).await?;
-        Ok(Numbers::read(&answer))
+        let gone = answer.iter().any(|(field, _)| field == "gone");
+        Ok((!gone).then(|| Numbers::read(&answer)))
     }
 
     /// Raises what changes, and tells all replicas.
@@ -70,7 +75,11 @@ impl GenerationScript {
     ) -> Result<Holders, Unavailable> {
         let message = Bump { nonce, writer: replica, person, change, holders: Vec::new() };
         let mut call = self.0.key(key(person));
-        call.arg("bump").arg(replica.to_string()).arg(millis(LEASE)).arg(millis(LIFE));
+        call.key(forgotten::key(person))
+            .arg("bump")
+            .arg(replica.to_string())
+            .arg(millis(LEASE))
+            .arg(millis(LIFE));
         call.arg(EVENTS).arg(message.to_string());
         for raised in change.raises() {
             call.arg(raised.to_string());

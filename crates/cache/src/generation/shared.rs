@@ -16,7 +16,7 @@ use super::leases::{LEASE, Leases};
 use super::listener::Listener;
 use super::script::{GenerationScript, Holders, Numbers};
 use super::waits::{Ended, Waits};
-use super::{BumpDeferred, Change, EntryIndex, Forget, GenerationCounters, Gone, Person};
+use super::{BumpDeferred, Change, EntryIndex, Forget, GenerationCounters, Gone, Person, forgotten};
 
 /// Between two attempts to tell Redis of a bump that it did not take.
 const REPEAT_EVERY: Duration = Duration::from_millis(250);
@@ -83,7 +83,8 @@ impl SharedGenerations {
         self.leases.held(person)
     }
 
-    /// The person's generations, read by one of all who find no lease; `None` if they are out of reach.
+    /// The person's generations, read by one of all who find no lease; `None` if they are out of reach, or the person was
+    /// forgotten.
     pub(super) async fn read(&self, person: Person) -> Option<Numbers> {
         self.settle_deferred(person).await?;
         let turn = self.leases.turn(person);
@@ -92,11 +93,18 @@ impl SharedGenerations {
             return Some(numbers);
         }
         let begun = self.leases.begin(person);
-        let numbers = self.script.read(&self.link, self.replica, person).await.ok()?;
+        let numbers = self.script.read(&self.link, self.replica, person).await.ok()??;
         self.counts.renewals.fetch_add(1, Ordering::Relaxed);
         // Dropped meanwhile: it still answers this call, which began before it asked.
         self.leases.install(person, begun, numbers.clone());
         Some(numbers)
+    }
+
+    /// Has no generations of the person be made any more, by whatever is still under way.
+    pub(super) async fn mark_forgotten(&self, person: Person) -> Result<(), Unavailable> {
+        forgotten::mark(&self.link, person).await?;
+        self.leases.drop_one(person);
+        Ok(())
     }
 
     pub(super) async fn bump(&self, person: Person, change: Change) -> Result<(), BumpDeferred> {

@@ -91,6 +91,27 @@ async fn a_fetch_that_ends_after_the_person_is_forgotten_leaves_nothing() {
     assert_eq!(naming(&server, &user(1).to_string()).await, Vec::<String>::new());
 }
 
+/// What a call does that is still under way, on whichever replica: it looks numbers up, and raises them.
+#[tokio::test]
+async fn whoever_is_late_leaves_no_numbers_of_the_person() {
+    let (server, ctx, clock) = (server().await, context(8), manual_clock());
+    let (one, two) = (running(server.cache(&clock)), running(server.cache(&clock)));
+    for cache in [&one, &two] {
+        assert!(cache.preferences_generation(&ctx, user(1)).await.is_some());
+    }
+    one.forget_person(&ctx, user(1)).await.unwrap();
+    for cache in [&one, &two] {
+        assert_eq!(cache.preferences_generation(&ctx, user(1)).await, None);
+        cache.bump_preferences(&ctx, user(1)).await.unwrap();
+        cache.bump(&ctx, user(1), Provider::Tidal, DataScope::Library).await.unwrap();
+        let key = playlists(&ctx, 1);
+        ask(cache, &ctx, &key, "late").await;
+        assert_eq!(cache.account_generation(&ctx, user(1), Provider::Tidal).await, None);
+    }
+    assert_eq!(naming(&server, &user(1).to_string()).await, Vec::<String>::new());
+    assert!(one.preferences_generation(&ctx, user(2)).await.is_some(), "nobody else's");
+}
+
 #[tokio::test]
 async fn without_redis_it_says_that_it_is_not_done() {
     let (server, ctx) = (server().await, context(1));

@@ -40,18 +40,22 @@ pub struct RequestCounts {
 }
 
 /// Requests of all tenants that are not over, or only those that are late; those whose time ends first before the
-/// others, at most `most`. Needs no tenant context.
+/// others, at most `most` behind `after`, given by when it is due and id. Needs no tenant context.
 pub async fn open_requests(
     store: &Store,
     only_late: bool,
+    after: Option<(DateTime<Utc>, PrivacyRequestId)>,
     most: u32,
 ) -> Result<Vec<OpenRequest>, StoreError> {
+    let (after_due, after_id) = after.unzip();
     let query = sqlx::query!(
         r#"SELECT tenant_id AS "tenant_id!", slug AS "slug!", request_id AS "request_id!", kind AS "kind!",
             state AS "state!", requested_at AS "requested_at!", due_by AS "due_by!"
-        FROM open_privacy_requests($1, $2)"#,
+        FROM open_privacy_requests($1, $2, $3, $4)"#,
         only_late,
-        i32::try_from(most).unwrap_or(i32::MAX)
+        i32::try_from(most).unwrap_or(i32::MAX),
+        after_due,
+        after_id.map(|id| id.0)
     );
     let rows = store.outside(async |connection| Ok(query.fetch_all(connection).await?)).await?;
     rows.into_iter()

@@ -16,7 +16,7 @@ mod switching;
 mod values;
 
 pub use compromised::{end_copies, end_grant, known_grants};
-pub use peppers::{PepperUse, pepper_uses, revoke_keys_under};
+pub use peppers::{KeysUnder, PepperUse, pepper_uses, revoke_keys_under};
 pub use places::{NOT_SEALED, PLACES, Place};
 pub use record::{Rotation, RotationCounts, RotationState, begin, list, note};
 pub use resealing::{Cursor, Proved, Resealed, prove_keys, prove_page, reseal_page, stale_keys};
@@ -36,7 +36,7 @@ pub enum Layer {
     Subject,
     /// The keys that a tenant signs with.
     Signing,
-    /// What API keys are digested under.
+    /// What keys of agents and of the admin API are digested under.
     Pepper,
 }
 

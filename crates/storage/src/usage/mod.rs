@@ -4,22 +4,24 @@
 
 mod append;
 mod period;
+mod principal;
 mod query;
 mod retention;
 mod rolling;
 mod sketch;
+mod tenants;
 
 use stagedoor_domain::UserId;
 use uuid::Uuid;
 
 pub use append::{MinuteLine, append, ensure_partitions};
 pub use period::Period;
-pub use query::{
-    GroupBy, Latency, TenantFigures, UsageAnswer, UsageFilter, UsageLine, UsageQuery, of_tenants, query,
-};
+pub use principal::{PrincipalUsage, Sums, of_principal};
+pub use query::{GroupBy, Latency, UsageAnswer, UsageFilter, UsageLine, UsageQuery, query};
 pub use retention::{UsageTable, count_old, delete_old, drop_days, partition_days};
 pub use rolling::{Rolled, days_to_roll, hours_to_roll, roll_day, roll_hour};
 pub use sketch::LatencySketch;
+pub use tenants::{TenantFigures, of_tenants};
 
 /// What stands for a principal that is not named, because the person that it acts for does not let that be counted.
 pub const WITHHELD: &str = "withheld";

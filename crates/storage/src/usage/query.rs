@@ -6,11 +6,10 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
-use stagedoor_domain::{TenantId, UserId};
+use stagedoor_domain::UserId;
 
-use super::{Denials, Figures, LatencySketch, Period, Row, column_of, user_of};
+use super::{Figures, LatencySketch, Period, Row, column_of, user_of};
 use crate::error::StoreError;
-use crate::store::Store;
 use crate::transaction::TenantTransaction;
 
 /// What figures are told apart by; by nothing they are one sum.
@@ -38,6 +37,8 @@ pub struct UsageFilter {
     pub principal: Option<String>,
     /// Only of this tool.
     pub tool: Option<String>,
+    /// Only about this kind of item, `several` or `none`.
+    pub content: Option<String>,
 }
 
 /// What is asked for.
@@ -95,15 +96,6 @@ pub struct UsageAnswer {
     pub more: bool,
 }
 
-/// The sums of one tenant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TenantFigures {
-    /// The tenant.
-    pub tenant: TenantId,
-    /// What was counted.
-    pub figures: Figures,
-}
-
 /// What lines are told apart by, as far as it was asked for.
 #[derive(PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Group {
@@ -150,7 +142,7 @@ pub async fn query(
             FROM usage_rollups WHERE tenant_id = $1 AND period = 'day' AND starts_at >= $4 AND starts_at < $5
         ) found
         WHERE ($8::uuid IS NULL OR user_id = $8) AND ($9::text IS NULL OR principal = $9)
-            AND ($10::text IS NULL OR tool = $10)"#,
+            AND ($10::text IS NULL OR tool = $10) AND ($11::text IS NULL OR content = $11)"#,
         tenant,
         from,
         to,
@@ -160,7 +152,8 @@ pub async fn query(
         hours.1,
         filter.user.map(|user| column_of(Some(user))),
         filter.principal.as_deref(),
-        filter.tool.as_deref()
+        filter.tool.as_deref(),
+        filter.content.as_deref()
     )
     .fetch(transaction.connection());
     while let Some(row) = rows.try_next().await? {
@@ -181,52 +174,6 @@ pub async fn query(
         lines: lines.map(|(group, (figures, latency))| group.line(figures, &latency)).collect(),
         more,
     })
-}
-
-/// The sums of all tenants in whole hours from `from` on and before `to`, those with the most calls first, at most `most`
-/// after the first `skip`. For operators: the store has to be one of provisioning's role.
-pub async fn of_tenants(
-    store: &Store,
-    (from, to): (DateTime<Utc>, DateTime<Utc>),
-    skip: u32,
-    most: u16,
-) -> Result<Vec<TenantFigures>, StoreError> {
-    let (from, to) = (Period::Hour.begin(from), Period::Hour.next(to));
-    store
-        .outside(async |connection| {
-            let rows = sqlx::query!(
-                r#"SELECT tenant_id AS "tenant_id!", calls AS "calls!", errors AS "errors!",
-                    denied_limit AS "denied_limit!", denied_scope AS "denied_scope!",
-                    denied_policy AS "denied_policy!", denied_credentials AS "denied_credentials!",
-                    cache_hits AS "cache_hits!", cache_misses AS "cache_misses!", provider_calls AS "provider_calls!",
-                    search_words AS "search_words!"
-                FROM usage_of_tenants($1, $2, $3, $4)"#,
-                from,
-                to,
-                i64::from(skip),
-                i32::from(most)
-            );
-            let rows = rows.fetch_all(connection).await?;
-            let line = rows.into_iter().map(|row| TenantFigures {
-                tenant: row.tenant_id.into(),
-                figures: Figures {
-                    calls: row.calls.unsigned_abs(),
-                    errors: row.errors.unsigned_abs(),
-                    denied: Denials {
-                        limit: row.denied_limit.unsigned_abs(),
-                        scope: row.denied_scope.unsigned_abs(),
-                        policy: row.denied_policy.unsigned_abs(),
-                        credentials: row.denied_credentials.unsigned_abs(),
-                    },
-                    cache_hits: row.cache_hits.unsigned_abs(),
-                    cache_misses: row.cache_misses.unsigned_abs(),
-                    provider_calls: row.provider_calls.unsigned_abs(),
-                    search_words: row.search_words.unsigned_abs(),
-                },
-            });
-            Ok(line.collect())
-        })
-        .await
 }
 
 impl Group {

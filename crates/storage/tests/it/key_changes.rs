@@ -35,8 +35,30 @@ async fn every_change_is_told_once_its_author_has_committed_it() {
         revoked: false,
     };
     assert!(second.changed.contains(&changed), "{:?}", second.changed);
+    assert_eq!(second.changed.len(), 1, "what was told is not told again");
     let third = store.key_changes(Some(&second.next)).await.unwrap();
-    assert_eq!(third.changed, [], "and not again when nothing is under way");
+    assert_eq!(third.changed, []);
+}
+
+#[tokio::test]
+async fn a_transaction_that_goes_on_for_long_has_nothing_told_again() {
+    let database = Database::start().await;
+    let ada = database.inhabit("ada").await;
+    let store = database.vault.store();
+    let mut long = database.bare("postgres").await;
+    let mut under_way = long.begin().await.unwrap();
+    sqlx::query("SELECT pg_current_xact_id()").execute(&mut *under_way).await.unwrap();
+    let mut since = store.key_changes(None).await.unwrap().next;
+    provision::revoke_api_key(&database.admin, &ada.context, ada.key.id(), "over").await.unwrap();
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let seen = store.key_changes(Some(&since)).await.unwrap();
+        assert!(seen.unbroken);
+        told.push(seen.changed.len());
+        since = seen.next;
+    }
+    assert_eq!(told, [1, 0, 0]);
+    under_way.rollback().await.unwrap();
 }
 
 #[tokio::test]

@@ -37,6 +37,7 @@ mod tenant_changes;
 mod tenant_erasure;
 mod upgrade;
 mod usage;
+mod usage_of_principals;
 mod version_faults;
 mod version_memory;
 mod versions;

@@ -179,19 +179,22 @@ async fn operators_see_what_is_open_and_what_is_late_in_all_tenants() {
         [offer(&database, &ada, Kind::Export, b"one").await.id, confirmed(&database, &bob).await];
     for store in [database.vault.store(), database.admin.store()] {
         assert_eq!(count_open(store).await.unwrap(), RequestCounts { open: 2, late: 0 });
-        assert_eq!(open_requests(store, true, 10).await.unwrap(), []);
-        let open = open_requests(store, false, 10).await.unwrap();
+        assert_eq!(open_requests(store, true, None, 10).await.unwrap(), []);
+        let open = open_requests(store, false, None, 10).await.unwrap();
         let told: Vec<_> =
             open.iter().map(|open| (&*open.slug, open.request, open.kind, open.state)).collect();
         assert_eq!(
             told,
             [("ada", copy, Kind::Export, State::Requested), ("bob", erasure, Kind::Erasure, State::Verified)]
         );
+        let first = open_requests(store, false, None, 1).await.unwrap();
+        let behind = Some((first[0].due_by, first[0].request));
+        assert_eq!([first, open_requests(store, false, behind, 1).await.unwrap()].concat(), open);
     }
     let late = format!("UPDATE privacy_requests SET due_by = now() WHERE request_id = '{erasure}'");
     database.tamper(&late).await;
     let store = database.vault.store();
     assert_eq!(count_open(store).await.unwrap(), RequestCounts { open: 2, late: 1 });
-    let late = open_requests(store, true, 10).await.unwrap();
+    let late = open_requests(store, true, None, 10).await.unwrap();
     assert_eq!(late.iter().map(|late| late.request).collect::<Vec<_>>(), [erasure]);
 }

@@ -56,13 +56,13 @@ pub(crate) async fn used(database: &Database, one: &Inhabited) {
     assert_eq!(roll(&keeper(database).await, one, database.clock.now()).await.0, 1);
 }
 
-async fn keeper(database: &Database) -> Store {
+pub(crate) async fn keeper(database: &Database) -> Store {
     let options = StoreOptions { purpose: Purpose::Keep, ..database.options("stagedoor_keeper") };
     Store::connect(&options).await.unwrap()
 }
 
 /// Rolls up everything that is over at `now`, and answers how many hours and days there were to do.
-async fn roll(store: &Store, one: &Inhabited, now: DateTime<Utc>) -> (usize, usize) {
+pub(crate) async fn roll(store: &Store, one: &Inhabited, now: DateTime<Utc>) -> (usize, usize) {
     let run = async |tx: &mut TenantTransaction| usage::hours_to_roll(tx, now).await;
     let hours = store.with_tenant::<_, StoreError>(&one.context, run).await.unwrap();
     for hour in &hours {
@@ -124,6 +124,11 @@ async fn what_is_sent_twice_counts_once_and_replicas_add_up() {
         usage::of_tenants(database.admin.store(), (hour, hour + TimeDelta::hours(1)), 0, 9).await.unwrap();
     let all: Vec<_> = all.iter().map(|one| (one.tenant, one.figures.calls)).collect();
     assert_eq!(all, [(bob.context.tenant_id(), 100), (ada.context.tenant_id(), 14)]);
+    let second =
+        usage::of_tenants(database.admin.store(), (hour, hour + TimeDelta::hours(1)), 1, 1).await.unwrap();
+    let [of_ada] = &second[..] else { panic!("{second:?}") };
+    assert_eq!((of_ada.slug.as_str(), of_ada.figures.calls), ("ada", 14));
+    assert!((of_ada.latency.unwrap().p99 - 20.0).abs() <= 0.2, "{of_ada:?}");
     let refused = usage::of_tenants(database.vault.store(), (hour, hour), 0, 9).await;
     assert!(refused.is_err(), "the gateway sees one tenant at a time");
 }
@@ -173,6 +178,9 @@ async fn every_span_is_the_same_before_and_after_it_is_rolled_up_and_with_what_c
     let counted =
         database.tamper("SELECT period, count(*), sum(calls) FROM usage_rollups GROUP BY 1 ORDER BY 1").await;
     assert_eq!(counted, "day|2|600\nhour|20|1200");
+    // From a day, hours and nothing twice.
+    let of_all = usage::of_tenants(database.admin.store(), (yesterday, now), 0, 9).await.unwrap();
+    assert_eq!(of_all.iter().map(|one| one.figures.calls).collect::<Vec<_>>(), [1_200]);
 
     // A replica that was cut off brings its minute when the hour has gone into its day.
     let late = line(today - TimeDelta::minutes(10), None, "key:late", (50, 5));

@@ -44,18 +44,18 @@ pub struct UnlinkedAccount {
 }
 
 impl Linking {
-    /// Begins a link of one of `user`'s accounts at `provider` on behalf of the admin whom `ctx` stands for, and ends what
+    /// Begins the link `id` of one of `user`'s accounts at `provider` on behalf of the admin whom `ctx` stands for, and ends what
     /// admins began for the same before. It asks for what agents with `scopes` need; without them, for what the person's
     /// agents may do, or for everything if that cannot be told.
     pub async fn offer(
         &self,
         ctx: &TenantContext,
+        id: LinkAttemptId,
         (user, provider): (UserId, Provider),
         scopes: Option<ScopeSet>,
     ) -> Result<LinkOffer, PublicError> {
         let now = self.desk.clock.now();
         let page = secret(self.desk.entropy.as_ref());
-        let id = LinkAttemptId::generate(self.desk.clock.as_ref(), self.desk.entropy.as_ref());
         let expires_at = now + self.options.attempt_life;
         let insert = async |tx: &mut TenantTransaction| {
             let accounts = linked_accounts::list(tx, user).await?;

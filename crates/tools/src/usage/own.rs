@@ -1,10 +1,10 @@
 //! What the caller's own calls came to: within the last hour, day and 30 days, and by tool. Counted by minutes that are
 //! over, under the key only if the person lets that be counted.
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{SecondsFormat, TimeDelta};
 use serde::Serialize;
 use stagedoor_domain::TenantContext;
-use stagedoor_storage::usage::{self, GroupBy, Latency, Period, UsageFilter, UsageLine, UsageQuery};
+use stagedoor_storage::usage::{self, Latency, Period};
 use stagedoor_storage::{StoreError, TenantTransaction};
 
 use crate::desk::Desk;
@@ -73,42 +73,25 @@ pub(super) async fn read(
     transaction: &mut TenantTransaction,
 ) -> Result<OwnUsage, StoreError> {
     let until = Period::Minute.begin(desk.clock.now());
-    let by_tool = GroupBy { tool: true, ..GroupBy::default() };
-    let mut own =
-        async |span, group_by, limit| lines(ctx, transaction, (until - span, until), group_by, limit).await;
-    let last_hour = own(HOUR, GroupBy::default(), 1).await?;
-    let last_day = own(DAY, GroupBy::default(), 1).await?;
-    let last_30_days = own(MONTH, GroupBy::default(), 1).await?;
-    let tools = own(MONTH, by_tool, TOOLS).await?;
-    let sum = |lines: Vec<UsageLine>| Some(lines.first().map(Sums::of).unwrap_or_default());
-    let of_tool = |line: UsageLine| OfTool { sums: Sums::of(&line), tool: line.tool.unwrap_or_default() };
+    let principal = ctx.principal().label();
+    let spans = [HOUR, DAY, MONTH];
+    let found = usage::of_principal(transaction, (&principal, ctx.user()), until, &spans).await?;
+    let mut spans = found.spans.iter().map(Sums::of);
+    let of_tool = |(tool, sums): (String, usage::Sums)| OfTool { sums: Sums::of(&sums), tool };
     Ok(OwnUsage {
         counted: true,
         until: Some(until.to_rfc3339_opts(SecondsFormat::Secs, true)),
-        last_hour: sum(last_hour),
-        last_day: sum(last_day),
-        last_30_days: sum(last_30_days),
-        tools: tools.into_iter().map(of_tool).collect(),
+        last_hour: spans.next(),
+        last_day: spans.next(),
+        last_30_days: spans.next(),
+        tools: found.tools.into_iter().take(TOOLS).map(of_tool).collect(),
     })
 }
 
-async fn lines(
-    ctx: &TenantContext,
-    transaction: &mut TenantTransaction,
-    (from, to): (DateTime<Utc>, DateTime<Utc>),
-    group_by: GroupBy,
-    limit: usize,
-) -> Result<Vec<UsageLine>, StoreError> {
-    let principal = Some(ctx.principal().label());
-    let filter = UsageFilter { user: ctx.user(), principal, tool: None };
-    let query = UsageQuery { from, to, group_by, filter, skip: 0 };
-    Ok(usage::query(transaction, &query, limit).await?.lines)
-}
-
 impl Sums {
-    fn of(line: &UsageLine) -> Self {
-        let figures = line.figures;
-        let part = |which: fn(Latency) -> f64| line.latency.map(which).map(rounded);
+    fn of(sums: &usage::Sums) -> Self {
+        let figures = sums.figures;
+        let part = |which: fn(Latency) -> f64| sums.latency.map(which).map(rounded);
         Self {
             calls: figures.calls,
             errors: figures.errors,

@@ -202,8 +202,12 @@ impl Run<'_> {
 
     async fn link(&self, user: Option<&User>) -> Result<(Option<String>, Outcome), CtlError> {
         let Some(user) = user else { return Ok((None, Outcome::WouldBeMade)) };
-        let list =
-            ListLinkedAccountsRequest { tenant: self.answers.tenant.clone(), user_id: user.user_id.clone() };
+        let list = ListLinkedAccountsRequest {
+            tenant: self.answers.tenant.clone(),
+            user_id: user.user_id.clone(),
+            page_size: 500,
+            ..Default::default()
+        };
         let accounts: ListLinkedAccountsResponse = self.call(("linked-accounts", "list"), &list).await?;
         let is_it = |account: &LinkedAccount| {
             account.provider() == self.answers.provider && account.state() == LinkedAccountState::Active
@@ -217,6 +221,7 @@ impl Run<'_> {
             provider: self.answers.provider.into(),
             scopes: self.answers.scopes.clone(),
             validate_only: self.validate_only,
+            request_id: self.request_id(),
         };
         let begun: BeginLinkResponse = self.call(("linked-accounts", "begin-link"), &begin).await?;
         Ok((Some(begun.url).filter(|url| !url.is_empty()), self.made()))

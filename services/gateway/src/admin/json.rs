@@ -2,7 +2,6 @@
 //! describe, goes the way of every gRPC call, and the answer becomes JSON again. Made of the descriptors; no RPC is named.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -11,13 +10,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
 use futures_util::StreamExt;
 use http::StatusCode;
-use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, USER_AGENT,
-};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_MATCH, USER_AGENT};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use prost_reflect::{DynamicMessage, MethodDescriptor, SerializeOptions};
 use serde_json::{Map, Value};
+use stagedoor_admin::AdminCaller;
 use stagedoor_domain::{ErrorCode, PublicError};
 use stagedoor_proto::dynamic::{self, DynamicCodec};
 use tonic::Status;
@@ -28,17 +26,17 @@ use super::json_errors;
 use super::json_request;
 use crate::client::Client;
 use crate::problem::Problem;
+use crate::strict_json;
 
 /// The longest body, in bytes: as tonic allows for a message.
 const LONGEST_BODY: usize = 4 * 1024 * 1024;
 
+/// How deep a body may be nested: deeper than any request.
+const DEEPEST: u8 = 16;
+
 /// Headers that gRPC's metadata takes over.
-const TAKEN_OVER: [HeaderName; 4] = [
-    AUTHORIZATION,
-    USER_AGENT,
-    HeaderName::from_static("traceparent"),
-    HeaderName::from_static("tracestate"),
-];
+const TAKEN_OVER: [HeaderName; 3] =
+    [USER_AGENT, HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
 
 /// One RPC.
 #[derive(Debug)]
@@ -47,17 +45,15 @@ struct Rpc {
     path: PathAndQuery,
     has_body: bool,
     services: Router,
-    deadline: Duration,
 }
 
 /// A route for each RPC that has one, in front of `services`.
-pub(super) fn routes(services: &Router, deadline: Duration) -> Router {
+pub(super) fn routes(services: &Router) -> Router {
     let rpcs = dynamic::services().flat_map(|service| service.methods().collect::<Vec<_>>());
     rpcs.fold(Router::new(), |router, method| {
         let Some(route) = dynamic::http_route(&method) else { return router };
         let path = dynamic::grpc_path(&method).try_into().expect("names of RPCs make paths");
-        let rpc =
-            Arc::new(Rpc { method, path, has_body: route.has_body, services: services.clone(), deadline });
+        let rpc = Arc::new(Rpc { method, path, has_body: route.has_body, services: services.clone() });
         let filter = match route.method.as_str() {
             "GET" => MethodFilter::GET,
             "POST" => MethodFilter::POST,
@@ -84,15 +80,7 @@ impl Rpc {
             let answers = client.server_streaming(message, self.path.clone(), codec).await;
             return Ok(stream(answers.map_err(|status| json_errors::problem(&status))?.into_inner()));
         }
-        // gRPC's own limit of time stands outside of this, and would answer in gRPC's way.
-        let answer = tokio::time::timeout(self.deadline, client.unary(message, self.path.clone(), codec));
-        let answer = answer.await.map_err(|_| {
-            let late =
-                PublicError::new(ErrorCode::DeadlineExceeded, "The call took longer than its deadline.");
-            Problem::new(
-                late.hint("What it began may have been done all the same: look before you repeat it."),
-            )
-        })?;
+        let answer = client.unary(message, self.path.clone(), codec).await;
         let answer = answer.map_err(|status| json_errors::problem(&status))?.into_inner();
         Ok(of_message(&answer))
     }
@@ -117,8 +105,8 @@ impl Rpc {
             );
             return Err(wrong(error.hint("Move what stands behind the question mark into the JSON body.")));
         }
-        if let Some(etag) = parts.headers.get(IF_MATCH).and_then(|value| value.to_str().ok()) {
-            fields.add_etag(etag);
+        for value in parts.headers.get_all(IF_MATCH) {
+            fields.add_etag(value.as_bytes()).map_err(wrong)?;
         }
         for (name, value) in path {
             fields.set(name, value).map_err(wrong)?;
@@ -154,7 +142,7 @@ async fn read(parts: &Parts, body: Body) -> Result<Map<String, Value>, Problem> 
             "Content-Type must be application/json.".to_owned(),
         ));
     }
-    serde_json::from_slice(&bytes)
+    strict_json::object(&bytes, DEEPEST)
         .map_err(|error| wrong(ErrorCode::MalformedJson, format!("The body is no JSON object: {error}.")))
 }
 
@@ -169,6 +157,9 @@ fn extensions(parts: &Parts) -> tonic::Extensions {
     let mut extensions = tonic::Extensions::new();
     if let Some(client) = parts.extensions.get::<Client>() {
         extensions.insert(client.clone());
+    }
+    if let Some(caller) = parts.extensions.get::<Arc<AdminCaller>>() {
+        extensions.insert(Arc::clone(caller));
     }
     extensions
 }

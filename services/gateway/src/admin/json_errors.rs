@@ -30,7 +30,12 @@ pub(super) fn problem(status: &Status) -> Problem {
     if let Some(resource) = details.resource_info() {
         error = error.details(json!({ "kind": resource.resource_type, "name": resource.resource_name }));
     }
-    Problem::new(error).with_status(http_status(status.code()))
+    let http = match code {
+        // A precondition of the caller's (RFC 9110 §15.5.13), be it said by If-Match or in the body.
+        ErrorCode::EtagMismatch => StatusCode::PRECONDITION_FAILED,
+        _ => http_status(status.code()),
+    };
+    Problem::new(error).with_status(http)
 }
 
 /// The code of what gRPC itself refused.
@@ -56,5 +61,45 @@ fn http_status(code: Code) -> StatusCode {
         Code::Cancelled | Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
         Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::response::IntoResponse;
+
+    use super::super::status;
+    use super::*;
+
+    const DOCUMENT: &str = include_str!("../../../../docs/errors.md");
+
+    /// The rows of the table that has a gRPC status in its first column: status, status of HTTP, codes.
+    fn documented() -> Vec<(String, u16, Vec<ErrorCode>)> {
+        let (_, section) = DOCUMENT.split_once("## The admin API").unwrap();
+        let rows = section.lines().filter_map(|line| {
+            let mut cells = line.split('|').map(str::trim).skip(1);
+            let (grpc, http, codes) = (cells.next()?, cells.next()?.parse().ok()?, cells.next()?);
+            let is_status = grpc.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+            let named = codes.split('`').skip(1).step_by(2);
+            let codes =
+                named.filter_map(|name| ErrorCode::ALL.iter().copied().find(|code| code.as_str() == name));
+            is_status.then(|| (grpc.to_owned(), http, codes.collect()))
+        });
+        rows.collect()
+    }
+
+    #[test]
+    fn statuses_are_those_that_the_document_says() {
+        let rows = documented();
+        assert!(rows.len() > 10, "{rows:?}");
+        for (grpc, http, codes) in rows {
+            assert!(!codes.is_empty(), "{grpc} {http}");
+            for code in codes {
+                let status = status::of_public(PublicError::new(code, "It failed."));
+                let name = format!("{:?}", status.code()).to_ascii_uppercase();
+                assert_eq!(name, grpc.replace('_', ""), "{code}");
+                assert_eq!(problem(&status).into_response().status().as_u16(), http, "{code}");
+            }
+        }
     }
 }

@@ -36,12 +36,33 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
-    /// Sets the version that the caller has seen, where the request has such a field.
-    pub(super) fn add_etag(&mut self, given: &str) {
-        let given = given.trim().trim_matches('"');
-        if given != "*" && self.input.get_field_by_name("etag").is_some() {
-            self.object.entry("etag").or_insert_with(|| json!(given));
+    /// Sets the version that the caller has seen, from a header `If-Match` (RFC 9110 §13.1.1). One that cannot be looked at
+    /// is refused: passed over, what the caller has not seen would be changed.
+    pub(super) fn add_etag(&mut self, given: &[u8]) -> Result<(), PublicError> {
+        let given = str::from_utf8(given).unwrap_or_default().trim();
+        if given == "*" {
+            return Ok(());
         }
+        if self.input.get_field_by_name("etag").is_none() {
+            return Err(wrong(
+                "If-Match",
+                "What this request is about has no versions; leave If-Match away.",
+            ));
+        }
+        let strong = given.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        let Some(etag) = strong.filter(|etag| !etag.is_empty() && !etag.contains('"')) else {
+            let message =
+                "If-Match must be one etag in quotation marks, as an answer's header ETag has it, or *.";
+            return Err(wrong("If-Match", message));
+        };
+        let seen = self.object.entry("etag").or_insert_with(|| json!(etag));
+        if seen == etag {
+            return Ok(());
+        }
+        Err(wrong(
+            "If-Match",
+            "If-Match, sent once, and the body's `etag` must be the same; send one of them.",
+        ))
     }
 
     /// Sets one of the path, which goes before what the body says.

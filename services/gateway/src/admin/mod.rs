@@ -1,6 +1,8 @@
 //! The third port, of operators: the admin API over gRPC, and the same over HTTP with JSON. What the calls do is in the room
 //! `admin`; here it is said who calls, and how it looks on the wire.
 
+mod connections;
+mod deadline;
 mod json;
 mod json_errors;
 mod json_request;
@@ -9,26 +11,33 @@ mod services;
 mod sign_in;
 mod status;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, StatusCode};
 use stagedoor_admin::AdminRooms;
 use stagedoor_bootstrap::config::AdminConfig;
+use stagedoor_bootstrap::tasks;
 use stagedoor_domain::error::Chain;
 use stagedoor_domain::{ErrorCode, PublicError};
 use stagedoor_proto::admin::DESCRIPTORS;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use tonic::service::Routes;
-use tonic::transport::server::{TcpConnectInfo, TcpIncoming, TlsConnectInfo};
+use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic_health::ServingStatus;
 
 use crate::client::{self, TrustedProxies};
+use crate::concurrency::Concurrency;
 use crate::oauth::AdminTokens;
 use crate::problem::Problem;
 use crate::state::AppState;
@@ -36,6 +45,12 @@ use services::Services;
 
 /// Calls under way at a time on one connection.
 const CALLS_PER_CONNECTION: usize = 64;
+/// Calls under way at a time, and the part of them in hundredths that the admins of one tenant may have, or the operators.
+const CALLS: (u32, u32) = (256, 25);
+/// How long a peer may take for a handshake, or to show that it is still there.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long a connection may be silent before its peer is asked whether it is still there.
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// The admin API.
 #[derive(Debug)]
@@ -44,13 +59,20 @@ pub struct AdminApi {
     rooms: Arc<AdminRooms>,
     config: AdminConfig,
     tokens: Option<AdminTokens>,
+    concurrency: Concurrency,
 }
 
 impl AdminApi {
-    /// The API over `rooms`.
-    pub fn new(state: Arc<AppState>, rooms: AdminRooms, config: AdminConfig) -> Arc<Self> {
-        let tokens = state.authenticator.tokens().of_admins(&config);
-        Arc::new(Self { state, rooms: Arc::new(rooms), config, tokens })
+    /// The API over `rooms`; `tokens` checks those of the operators' issuer, if there is one.
+    pub fn new(
+        state: Arc<AppState>,
+        rooms: AdminRooms,
+        config: AdminConfig,
+        tokens: Option<AdminTokens>,
+    ) -> Arc<Self> {
+        let (calls, share_percent) = CALLS;
+        let concurrency = Concurrency::new(calls, share_percent);
+        Arc::new(Self { state, rooms: Arc::new(rooms), config, tokens, concurrency })
     }
 
     /// How it is reached, in the clear or by TLS; read before anything is served, so that a wrong file is said at once.
@@ -58,7 +80,8 @@ impl AdminApi {
         let server = Server::builder()
             // JSON comes over HTTP/1.1 too.
             .accept_http1(true)
-            .timeout(self.config.request_deadline())
+            .http2_keepalive_interval(Some(SILENCE))
+            .http2_keepalive_timeout(Some(HANDSHAKE))
             .concurrency_limit_per_connection(CALLS_PER_CONNECTION);
         let (Some(certificate), Some(key)) = (&self.config.certificate_file, &self.config.private_key_file)
         else {
@@ -69,17 +92,22 @@ impl AdminApi {
         };
         let identity =
             Identity::from_pem(read("certificate_file", certificate)?, read("private_key_file", key)?);
-        let mut tls = ServerTlsConfig::new().identity(identity);
+        let mut tls = ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE);
         if let Some(file) = &self.config.client_authority_file {
             tls = tls.client_ca_root(Certificate::from_pem(read("client_authority_file", file)?));
         }
         server.tls_config(tls).context("admin: certificate and key do not fit")
     }
 
-    /// Serves until `stop`.
-    pub async fn serve(self: Arc<Self>, mut server: Server, listener: TcpListener, stop: CancellationToken) {
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let routes = Routes::from(router(&self));
+    /// Serves until `stop`; from `draining` on, whoever asks for its health is told to go elsewhere.
+    pub async fn serve(
+        self: Arc<Self>,
+        mut server: Server,
+        listener: TcpListener,
+        (draining, stop): (CancellationToken, CancellationToken),
+    ) {
+        let incoming = connections::incoming(listener, self.state.proxies.clone());
+        let routes = Routes::from(router(&self, draining));
         let served = server.add_routes(routes).serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
         if let Err(error) = served.await {
             tracing::error!(error = %Chain(&error), "the admin API ended early");
@@ -87,26 +115,35 @@ impl AdminApi {
     }
 }
 
-/// Everything on the port. From the outside in: where a request comes from; JSON becomes gRPC; who calls; the services.
-fn router(api: &Arc<AdminApi>) -> Router {
-    let signed_in = Services(Arc::clone(api))
-        .routes()
-        .into_axum_router()
-        .layer(from_fn_with_state(Arc::clone(api), sign_in::layer));
+/// Everything on the port. From the outside in: where a request comes from; how long it may take; how many come from there;
+/// who calls, before anything of a body is read; JSON becomes gRPC; the services.
+fn router(api: &Arc<AdminApi>, draining: CancellationToken) -> Router {
+    let sign_in = from_fn_with_state(Arc::clone(api), sign_in::layer);
+    let services = Services(Arc::clone(api)).routes().into_axum_router();
     let proxies = api.state.proxies.clone();
-    Router::new()
+    let router = Router::new()
         // What there is, and whether it serves, anyone may know who reaches the port.
-        .merge(described().into_axum_router())
-        .merge(json::routes(&signed_in, api.config.request_deadline()))
+        .merge(described(draining).into_axum_router())
+        .merge(json::routes(&services).route_layer(sign_in.clone()))
         .route("/openapi.json", axum::routing::get(openapi::serve))
         .method_not_allowed_fallback(other_method)
-        .fallback_service(or_nothing(signed_in))
+        .fallback_service(or_nothing(services.layer(sign_in)));
+    let router = match &api.state.shield {
+        Some(shield) => router.layer(shield.layer()),
+        None => router,
+    };
+    router
+        .layer(from_fn_with_state(api.config.request_deadline(), deadline::layer))
         .layer(from_fn(move |request: Request, next: Next| known(proxies.clone(), request, next)))
 }
 
 /// Health (grpc.health.v1) and reflection (grpc.reflection.v1).
-fn described() -> Routes {
-    let (_, health) = tonic_health::server::health_reporter();
+fn described(draining: CancellationToken) -> Routes {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    tasks::spawn("admin health", async move {
+        draining.cancelled().await;
+        reporter.set_service_status("", ServingStatus::NotServing).await;
+    });
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
         .build_v1()
@@ -114,23 +151,40 @@ fn described() -> Routes {
     Routes::default().add_service(health).add_service(reflection)
 }
 
-/// Puts the client among the extensions of a request, from the connection that it came on.
+/// Puts the client among the extensions of a request, from the connection that it came on. Whoever is slowed down is told so
+/// in the way of its call.
 async fn known(proxies: TrustedProxies, mut request: Request, next: Next) -> axum::response::Response {
+    let grpc = is_grpc(request.headers());
     let extensions = request.extensions();
     let plain = extensions.get::<TcpConnectInfo>();
     let peer = plain.or_else(|| Some(extensions.get::<TlsConnectInfo<TcpConnectInfo>>()?.get_ref()));
     if let Some(peer) = peer.and_then(TcpConnectInfo::remote_addr) {
         let client = client::behind(&proxies, peer.ip(), request.headers());
         request.extensions_mut().insert(client);
+        request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer));
     }
-    next.run(request).await
+    let response = next.run(request).await;
+    if grpc && response.status() == StatusCode::TOO_MANY_REQUESTS {
+        return too_many(response.headers()).into_http();
+    }
+    response
+}
+
+/// What the shield says, as gRPC says it.
+fn too_many(headers: &HeaderMap) -> Status {
+    let wait = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let error = PublicError::new(ErrorCode::RateLimited, "Too many requests from this network.");
+    status::of_public(error.retry_after(Duration::from_secs(wait.unwrap_or(1))))
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// gRPC goes to `services`; of everything else, there is nothing at such a path.
 fn or_nothing(services: Router) -> Router {
     services.layer(from_fn(async |request: Request, next: Next| {
-        let kind = request.headers().get(CONTENT_TYPE);
-        if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc")) {
+        if is_grpc(request.headers()) {
             return next.run(request).await;
         }
         let error = PublicError::new(ErrorCode::NotFound, "There is nothing at this path of the admin API.");

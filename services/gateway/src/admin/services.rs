@@ -167,6 +167,7 @@ service! {
 service! {
     v1::usage_service_server::UsageService, "UsageService":
     query_usage = "QueryUsage" (QueryUsageRequest) -> QueryUsageResponse, usage::query_usage;
+    list_daily_figures = "ListDailyFigures" (ListDailyFiguresRequest) -> ListDailyFiguresResponse, usage::list_daily_figures;
     summarize_usage = "SummarizeUsage" (SummarizeUsageRequest) -> SummarizeUsageResponse, usage::summarize_usage;
 }
 

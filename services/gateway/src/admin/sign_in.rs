@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use stagedoor_admin::{AdminCaller, AdminError, Bound};
 use stagedoor_audit::{AuditAction, AuditClient, Refusal};
@@ -18,27 +18,30 @@ use stagedoor_domain::{CallId, ErrorCode, PrincipalKind, PublicError, TenantSlug
 use stagedoor_storage::StoreError;
 use tonic::Status;
 
-use super::{AdminApi, status};
+use super::{AdminApi, is_grpc, json_errors, status};
 use crate::client::Client;
+use crate::concurrency::Permit;
 use crate::oauth::{AdminClaims, TokenRefused};
 use crate::token_validator::{Credential, TokenValidator};
 
 /// Lets requests through whose caller is known, with the caller among their extensions.
 pub(super) async fn layer(State(api): State<Arc<AdminApi>>, mut request: Request, next: Next) -> Response {
     let client = request.extensions().get::<Client>().cloned();
+    let grpc = is_grpc(request.headers());
     let outcome = match api.sign_in(request.headers(), client.as_ref()).await {
         Err(TurnedAway::No { reason, guess, claimed }) => {
             Err(api.turn_away(reason, guess, claimed, client.as_ref()).await)
         }
         Err(TurnedAway::Unavailable(status)) => Err(*status),
-        Ok(caller) => Ok(caller),
+        Ok(caller) => api.admit(&caller).map(|place| (caller, place)),
     };
     match outcome {
-        Ok(caller) => {
+        Ok((caller, _place)) => {
             request.extensions_mut().insert(Arc::new(caller));
             next.run(request).await
         }
-        Err(status) => status.into_http::<Body>(),
+        Err(status) if grpc => status.into_http::<Body>(),
+        Err(status) => json_errors::problem(&status).into_response(),
     }
 }
 
@@ -55,6 +58,12 @@ enum TurnedAway {
 }
 
 impl AdminApi {
+    /// A place for a call, so that no admin has all of them.
+    fn admit(&self, caller: &AdminCaller) -> Result<Permit, Status> {
+        let home = caller.bound_to.as_ref().map_or(self.rooms.platform.id, |bound| bound.id);
+        self.concurrency.enter_as(home, &caller.kind).map_err(|full| status::of_public(*full))
+    }
+
     async fn sign_in(&self, headers: &HeaderMap, client: Option<&Client>) -> Result<AdminCaller, TurnedAway> {
         let credential = TokenValidator.validate_admin(headers);
         let nothing = |reason| TurnedAway::No { reason, guess: false, claimed: None };
@@ -98,10 +107,23 @@ impl AdminApi {
         if let Err(error) = store.note_admin_key_use(&stored.id, now).await {
             tracing::warn!(error = %Chain(&error), "the use of an admin key was not noted");
         }
+        if let Some(new) = key.newer_digest(&stored.digest, &self.rooms.peppers) {
+            match store.repepper_admin_key(&stored.id, &stored.digest, &new).await {
+                Ok(stored) => {
+                    let newest = new.pepper_version;
+                    tracing::info!(key = %key.id(), newest, stored, "an admin key was brought under a new pepper");
+                }
+                Err(error) => {
+                    tracing::warn!(key = %key.id(), error = %Chain(&error), "an admin key stays under its old pepper for now");
+                }
+            }
+        }
         Ok(AdminCaller {
             kind: PrincipalKind::AdminKey(stored.id),
             role: stored.role,
             bound_to: stored.bound_to.map(|(id, slug, _)| Bound { id, slug }),
+            allowed_networks: stored.allowed_networks,
+            expires_at: stored.expires_at,
         })
     }
 
@@ -123,7 +145,8 @@ impl AdminApi {
                 Some(Bound { id: tenant.id, slug })
             }
         };
-        Ok(AdminCaller { kind, role: claims.role, bound_to })
+        // A token's end says nothing of its holder, who may have another one at any time.
+        Ok(AdminCaller { kind, role: claims.role, bound_to, allowed_networks: Vec::new(), expires_at: None })
     }
 
     /// One answer for all, so that none can be told apart; but whoever guesses too often is told to wait, and is on record

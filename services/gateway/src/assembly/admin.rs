@@ -13,6 +13,7 @@ use stagedoor_storage::{KeyVault, Purpose};
 use tonic::transport::Server;
 
 use crate::admin::AdminApi;
+use crate::oauth::AdminTokens;
 use crate::state::AppState;
 
 /// The API, and how it is reached.
@@ -58,7 +59,8 @@ pub(super) async fn open(
         },
         plain_http_issuers: config.oauth.allow_http,
     };
-    let api = AdminApi::new(Arc::clone(state), rooms, config.admin.clone());
+    let tokens = AdminTokens::new(config, &state.clock, state.background.clone())?;
+    let api = AdminApi::new(Arc::clone(state), rooms, config.admin.clone(), tokens);
     let server = api.server()?;
     Ok(Some(Admin { api, server }))
 }

@@ -124,7 +124,8 @@ impl Gateway {
         );
         tasks::spawn("ops", ops);
         if let (Some(admin), Some(listener)) = (self.admin.take(), listeners.admin) {
-            tasks::spawn("admin", admin.api.serve(admin.server, listener, tokens.stop_accepting.clone()));
+            let ends = (tokens.begun.clone(), tokens.stop_accepting.clone());
+            tasks::spawn("admin", admin.api.serve(admin.server, listener, ends));
         }
         self.state.health.started();
         tracing::info!("serving");

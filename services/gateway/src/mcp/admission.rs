@@ -87,8 +87,12 @@ async fn turned_away(
     let tool = used_tool(request);
     if let Some(tool) = tool {
         let ended = (music::outcome_class(Some(error.code)), None);
-        usage::count(&state.metrics, state.dispatcher.desk(), &caller.ctx, tool, ended).await;
-        state.dispatcher.desk().count_refused(&caller.ctx, tool, error.code).await;
+        let desk = state.dispatcher.desk();
+        // Both at once: a caller who leaves now is counted by both.
+        tokio::join!(
+            usage::count(&state.metrics, desk, &caller.ctx, tool, ended),
+            desk.count_refused(&caller.ctx, tool, error.code)
+        );
     }
     let action = tool.map_or(AuditAction::Request, AuditAction::Tool);
     refusals::record(&state.audit, &caller.ctx, action, caller.audit_client(), &error).await;

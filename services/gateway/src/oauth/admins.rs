@@ -3,15 +3,18 @@
 
 use std::sync::Arc;
 
-use stagedoor_bootstrap::config::AdminConfig;
+use stagedoor_bootstrap::config::Config;
 use stagedoor_bootstrap::metrics::AuthFailure;
 use stagedoor_domain::{Clock, Issuer, IssuerId};
 use stagedoor_storage::admin_keys::AdminRole;
 use uuid::Uuid;
 
+use super::egress::Egress;
+use super::fetch::FetchSetupError;
 use super::jwt::Jwt;
 use super::keys::Keys;
 use super::{LONGEST_TOKEN, TokenRefused, end_of, guess, malformed, signed_by};
+use crate::background::Background;
 
 /// Checks the tokens of operators.
 #[derive(Debug)]
@@ -36,18 +39,28 @@ pub(crate) struct AdminClaims {
 }
 
 impl AdminTokens {
-    /// Those of the issuer that `config` names, if it names one.
-    pub(super) fn new(config: &AdminConfig, keys: &Arc<Keys>, clock: &Arc<dyn Clock>) -> Option<Self> {
-        let url = config.issuer_url.as_ref()?;
-        Some(Self {
+    /// Those of the issuer that `config` names, if it names one. It may be anywhere, which tenants' issuers may not: where
+    /// operators sign in is often inside.
+    ///
+    /// # Errors
+    /// If there can be no client for it.
+    pub fn new(
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+        background: Background,
+    ) -> Result<Option<Self>, FetchSetupError> {
+        let Config { admin: config, oauth, .. } = config;
+        let Some(url) = &config.issuer_url else { return Ok(None) };
+        let keys = Keys::new(oauth, Egress::anywhere(oauth.allow_http), Arc::clone(clock), background)?;
+        Ok(Some(Self {
             // As issuers name themselves: without the slash that a bare host gets as an address.
             issuer: Issuer::new(IssuerId(Uuid::nil()), url.clone()),
             audience: config.issuer_audience.clone().unwrap_or_default(),
             role_claim: config.issuer_role_claim.clone(),
             tenant_claim: config.issuer_tenant_claim.clone(),
-            keys: Arc::clone(keys),
+            keys: Arc::new(keys),
             clock: Arc::clone(clock),
-        })
+        }))
     }
 
     /// What a token says, if it is good now.

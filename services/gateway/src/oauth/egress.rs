@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr as _;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -20,6 +21,12 @@ impl Egress {
     /// The public internet and the networks in `allowed`.
     pub(super) fn new(allowed: &[IpNet], plain_http: bool) -> Self {
         Self { allowed: allowed.into(), plain_http }
+    }
+
+    /// Every address: of an issuer that the configuration names, whose author may ask anything anyway.
+    pub(super) fn anywhere(plain_http: bool) -> Self {
+        let all = [IpNet::from_str("0.0.0.0/0"), IpNet::from_str("::/0")];
+        Self { allowed: all.into_iter().flatten().collect(), plain_http }
     }
 
     /// Whether `url` is an address that may be asked, as far as can be told without resolving a name.

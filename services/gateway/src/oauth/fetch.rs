@@ -56,8 +56,7 @@ pub(super) struct IssuerHttp {
 }
 
 impl IssuerHttp {
-    pub(super) fn new(config: &OauthConfig) -> Result<Self, FetchSetupError> {
-        let egress = Egress::new(&config.allowed_networks, config.allow_http);
+    pub(super) fn new(config: &OauthConfig, egress: Egress) -> Result<Self, FetchSetupError> {
         let mut builder = Client::builder()
             .user_agent(concat!("stagedoor/", env!("CARGO_PKG_VERSION")))
             .timeout(config.fetch_timeout())

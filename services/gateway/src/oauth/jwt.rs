@@ -7,7 +7,7 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Map, Value};
 use stagedoor_domain::issuer::SigningAlgorithm;
 
-use super::strict_json;
+use crate::strict_json;
 
 /// The longest token, in bytes.
 pub const LONGEST_TOKEN: usize = 8 * 1024;

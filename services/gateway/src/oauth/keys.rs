@@ -14,6 +14,7 @@ use stagedoor_domain::issuer::SigningAlgorithm;
 use stagedoor_domain::{Clock, Issuer};
 use tokio::sync::Mutex;
 
+use super::egress::Egress;
 use super::fetch::{FetchSetupError, IssuerHttp};
 use super::key_set::KeySet;
 use crate::background::Background;
@@ -92,13 +93,15 @@ impl FoundKey {
 }
 
 impl Keys {
+    /// Those that `egress` lets this gateway ask for.
     pub(super) fn new(
         config: &OauthConfig,
+        egress: Egress,
         clock: Arc<dyn Clock>,
         background: Background,
     ) -> Result<Self, FetchSetupError> {
         Ok(Self {
-            http: IssuerHttp::new(config)?,
+            http: IssuerHttp::new(config, egress)?,
             clock,
             background,
             refresh: config.refresh(),
@@ -126,7 +129,9 @@ impl Keys {
             let keys = Arc::clone(self);
             self.background.spawn("issuer keys", async move {
                 let mut asked = source.asking.lock().await;
-                keys.fetch(&address, &source, &mut asked).await;
+                if !keys.is_pausing(&asked) {
+                    keys.fetch(&address, &source, &mut asked).await;
+                }
                 source.refreshing.store(false, Ordering::Relaxed);
             });
         }
@@ -155,8 +160,7 @@ impl Keys {
         if let Some(known) = known.filter(newer) {
             return Ok(known);
         }
-        let pausing = asked.at.is_some_and(|at| self.clock.elapsed().saturating_sub(at) < PAUSE);
-        if !pausing {
+        if !self.is_pausing(&asked) {
             if seen.is_some() {
                 asked.at = Some(self.clock.elapsed());
             }
@@ -167,6 +171,11 @@ impl Keys {
             None if asked.failed || seen.is_none() => Err(NoKey::Unavailable),
             None => Err(NoKey::Unknown),
         }
+    }
+
+    /// Whether the issuer was asked in vain a moment ago.
+    fn is_pausing(&self, asked: &Asked) -> bool {
+        asked.at.is_some_and(|at| self.clock.elapsed().saturating_sub(at) < PAUSE)
     }
 
     async fn fetch(&self, address: &Address, source: &Source, asked: &mut Asked) {

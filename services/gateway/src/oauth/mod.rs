@@ -11,13 +11,12 @@ mod keys;
 pub mod metadata;
 mod people;
 mod registered;
-mod strict_json;
 
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use stagedoor_audit::AuditLog;
-use stagedoor_bootstrap::config::{AdminConfig, Config};
+use stagedoor_bootstrap::config::Config;
 use stagedoor_bootstrap::metrics::AuthFailure;
 use stagedoor_domain::error::Chain;
 use stagedoor_domain::{
@@ -31,6 +30,7 @@ pub use self::challenge::{Objection, Resources, StepUp};
 pub use self::fetch::FetchSetupError;
 pub use self::jwt::LONGEST_TOKEN;
 
+use self::egress::Egress;
 use self::jwt::{Flaw, Jwt};
 use self::keys::{Keys, NoKey};
 use self::people::{People, PeopleError};
@@ -87,10 +87,11 @@ impl Tokens {
         (audit, background): (AuditLog, Background),
         (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>),
     ) -> Result<Self, FetchSetupError> {
+        let egress = Egress::new(&config.oauth.allowed_networks, config.oauth.allow_http);
         Ok(Self {
             resources: Arc::new(Resources::new(&config.server.public_url)),
             registered: Registered::new(store.clone(), watch),
-            keys: Arc::new(Keys::new(&config.oauth, Arc::clone(&clock), background)?),
+            keys: Arc::new(Keys::new(&config.oauth, egress, Arc::clone(&clock), background)?),
             people: People::new(store, audit, Arc::clone(&clock), entropy),
             clock,
         })
@@ -164,11 +165,6 @@ impl Tokens {
         let whole = self.resources.of(slug);
         let narrow = self.resources.at(called);
         audiences.iter().any(|audience| *audience == whole || narrow.as_deref() == Some(*audience))
-    }
-
-    /// The tokens of operators, if the configuration names an issuer of theirs. Keys of issuers are fetched once for all.
-    pub fn of_admins(&self, config: &AdminConfig) -> Option<AdminTokens> {
-        AdminTokens::new(config, &self.keys, &self.clock)
     }
 }
 

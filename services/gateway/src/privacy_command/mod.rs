@@ -97,7 +97,7 @@ async fn list(operator: &Operator, arguments: &ListArguments) -> anyhow::Result<
         None => None,
     };
     let now = operator.clock.now();
-    let open = privacy_requests::open_requests(&operator.store, arguments.late, MOST).await?;
+    let open = privacy_requests::open_requests(&operator.store, arguments.late, None, MOST).await?;
     let mut late = false;
     for request in open.iter().filter(|request| tenant.is_none_or(|tenant| request.tenant == tenant)) {
         late |= request.due_by <= now;

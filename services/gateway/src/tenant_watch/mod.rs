@@ -30,11 +30,11 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// How soon it is asked again when it says that something was changed: changes seldom come alone.
 const SHORTEST: Duration = Duration::from_millis(20);
 
-/// How far back before the last answer each question about tenants reaches, so that a change is seen whose author was slow
-/// to commit it.
+/// How far back before the last answer a question about tenants reaches after a break, so that a change is seen whose
+/// author was slow to commit it.
 const OVERLAP: Duration = Duration::from_secs(30);
 
-/// How far back each question about tenants reaches at least.
+/// How far back the first question about tenants reaches, and each after a break at least.
 const WITHIN: Duration = Duration::from_mins(1);
 
 /// How long a change is remembered: twice as long as a key.
@@ -169,16 +169,16 @@ impl TenantWatch {
     }
 
     async fn ask_for_tenants(&self, now: Duration) -> Result<(), StoreError> {
-        let known = self.tenants.known();
-        let changes = self.store.tenants_changed_within(self.unseen(now), &known).await?;
+        let since = self.tenants.since();
+        let changes = self.store.tenant_changes(since.as_ref(), self.unseen(now)).await?;
         self.answered_at.store(millis(now), Ordering::Relaxed);
-        let changed: Vec<_> = changes.changed.iter().map(|change| change.tenant.id).collect();
-        self.tenants.keep(changes, now);
+        let (next, news) = (changes.next.clone(), self.tenants.keep(changes, now));
         if let Some(tools) = self.tools.get() {
-            for tenant in changed {
+            for tenant in news {
                 tools.desk().tenant_changed(tenant).await;
             }
         }
+        self.tenants.go_on_from(next);
         Ok(())
     }
 

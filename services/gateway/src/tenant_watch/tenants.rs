@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use stagedoor_domain::error::Chain;
 use stagedoor_domain::{Tenant, TenantId};
+use stagedoor_storage::ChangesSince;
 use stagedoor_storage::tenants::TenantChanges;
 
 use super::REMEMBERED;
@@ -17,6 +18,7 @@ pub(super) struct RecentTenants {
     changed: RwLock<HashMap<TenantId, Seen>>,
     /// Whether there are any: the usual request looks at nothing else.
     any: AtomicBool,
+    since: Mutex<Option<ChangesSince>>,
     changes: AtomicU64,
 }
 
@@ -39,9 +41,18 @@ impl RecentTenants {
         Arc::clone(newer.unwrap_or(remembered))
     }
 
-    pub(super) fn known(&self) -> Vec<(TenantId, i64)> {
-        let changed = self.changed.read().unwrap_or_else(PoisonError::into_inner);
-        changed.iter().map(|(tenant, seen)| (*tenant, seen.revision)).collect()
+    /// Where the next question begins.
+    pub(super) fn since(&self) -> Option<ChangesSince> {
+        self.since_now().clone()
+    }
+
+    /// Has the next question begin there, once what was seen is kept and told.
+    pub(super) fn go_on_from(&self, next: Option<ChangesSince>) {
+        *self.since_now() = next;
+    }
+
+    fn since_now(&self) -> MutexGuard<'_, Option<ChangesSince>> {
+        self.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes of tenants that were seen.
@@ -49,11 +60,16 @@ impl RecentTenants {
         self.changes.load(Ordering::Relaxed)
     }
 
-    pub(super) fn keep(&self, changes: TenantChanges, now: Duration) {
-        let seen = changes.changed.len() + changes.not_understood.len();
-        self.changes.fetch_add(seen as u64, Ordering::Relaxed);
+    /// Takes what was seen, and answers whose changes are news that is understood: after a break some are told again.
+    pub(super) fn keep(&self, mut changes: TenantChanges, now: Duration) -> Vec<TenantId> {
         let mut changed = self.changed.write().unwrap_or_else(PoisonError::into_inner);
         changed.retain(|_, seen| now.saturating_sub(seen.at) < REMEMBERED);
+        let known = |id: &TenantId, revision| changed.get(id).is_some_and(|seen| seen.revision == revision);
+        changes.changed.retain(|change| !known(&change.tenant.id, change.revision));
+        changes.not_understood.retain(|(id, revision, _)| !known(id, *revision));
+        let seen = changes.changed.len() + changes.not_understood.len();
+        self.changes.fetch_add(seen as u64, Ordering::Relaxed);
+        let news = changes.changed.iter().map(|change| change.tenant.id).collect();
         for change in changes.changed {
             let (revision, id) = (change.revision, change.tenant.id);
             let tenant = Some((revision, Arc::new(change.tenant)));
@@ -65,6 +81,7 @@ impl RecentTenants {
             changed.insert(id, Seen { revision, tenant: before, at: now });
         }
         self.any.store(!changed.is_empty(), Ordering::Relaxed);
+        news
     }
 }
 
@@ -91,27 +108,29 @@ mod tests {
             TenantSettings { concurrent_calls: Some(concurrent_calls), ..TenantSettings::default() };
         let tenant = Tenant { settings, ..tenant.clone() };
         let changed = ChangedTenant { tenant, revision, changed_at: SystemClock::new().now() };
-        TenantChanges { changed: vec![changed], not_understood: Vec::new() }
+        TenantChanges { changed: vec![changed], ..TenantChanges::default() }
     }
 
     #[test]
     fn a_change_goes_before_what_is_remembered_until_no_key_is_older() {
         let (recent, remembered) = (RecentTenants::default(), Arc::new(tenant()));
         let calls = |recent: &RecentTenants| recent.newest(&remembered, 1).settings.concurrent_calls;
-        assert_eq!((calls(&recent), recent.known()), (None, vec![]));
-        recent.keep(change(&remembered, 2, 7), Duration::ZERO);
-        assert_eq!((calls(&recent), recent.known()), (Some(7), vec![(remembered.id, 2)]));
+        assert_eq!(calls(&recent), None);
+        assert_eq!(recent.keep(change(&remembered, 2, 7), Duration::ZERO), [remembered.id]);
+        assert_eq!(calls(&recent), Some(7));
+        assert_eq!(recent.keep(change(&remembered, 2, 7), Duration::ZERO), [], "told again after a break");
+        assert_eq!(recent.seen(), 1);
         let other = Arc::new(tenant());
         assert!(Arc::ptr_eq(&recent.newest(&other, 1), &other), "another tenant's change is not its own");
         recent.keep(change(&remembered, 3, 8), Duration::from_secs(1));
-        assert_eq!((calls(&recent), recent.known()), (Some(8), vec![(remembered.id, 3)]));
+        assert_eq!(calls(&recent), Some(8));
         for _ in 0..200 {
             recent.keep(TenantChanges::default(), Duration::from_mins(1));
         }
         assert_eq!(calls(&recent), Some(8), "however often the store was asked meanwhile");
         recent.keep(TenantChanges::default(), Duration::from_secs(61));
         assert!(Arc::ptr_eq(&recent.newest(&remembered, 1), &remembered), "every key was read again by now");
-        assert!(!recent.any.load(Ordering::Relaxed) && recent.known().is_empty());
+        assert!(!recent.any.load(Ordering::Relaxed));
     }
 
     #[test]
@@ -127,12 +146,11 @@ mod tests {
     fn what_is_not_understood_leaves_in_force_what_was() {
         let (recent, remembered) = (RecentTenants::default(), Arc::new(tenant()));
         let nonsense = |revision| TenantChanges {
-            changed: Vec::new(),
             not_understood: vec![(remembered.id, revision, StoreError::Missing("sense"))],
+            ..TenantChanges::default()
         };
         recent.keep(nonsense(2), Duration::ZERO);
         assert!(Arc::ptr_eq(&recent.newest(&remembered, 1), &remembered));
-        assert_eq!(recent.known(), [(remembered.id, 2)], "it is not told again");
         recent.keep(change(&remembered, 3, 7), Duration::ZERO);
         recent.keep(nonsense(4), Duration::ZERO);
         assert_eq!(recent.newest(&remembered, 2).settings.concurrent_calls, Some(7));

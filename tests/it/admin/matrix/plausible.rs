@@ -10,9 +10,9 @@ use stagedoor_testkit::{KeySpec, TestTenant, generous};
 use super::super::frame::Office;
 
 /// What there is in a tenant to be named in requests.
-pub(super) struct Things<'a> {
-    pub(super) tenant: TestTenant<'a>,
-    pub(super) agent_key: String,
+pub(crate) struct Things<'a> {
+    pub(crate) tenant: TestTenant<'a>,
+    pub(crate) agent_key: String,
     user: String,
     account: String,
     issuer: String,
@@ -23,7 +23,7 @@ pub(super) struct Things<'a> {
 }
 
 impl<'a> Things<'a> {
-    pub(super) async fn make(office: &'a Office, slug: &str) -> Self {
+    pub(crate) async fn make(office: &'a Office, slug: &str) -> Self {
         let tenant = office.stage.tenant(slug, generous()).await;
         let user = tenant.person("Robin").await;
         tenant.set_up(Provider::Spotify).await;
@@ -49,7 +49,7 @@ impl<'a> Things<'a> {
     }
 
     /// A request of `method` about this tenant.
-    pub(super) fn request(&self, method: &MethodDescriptor, validate_only: bool) -> Value {
+    pub(crate) fn request(&self, method: &MethodDescriptor, validate_only: bool) -> Value {
         let mut request = Map::new();
         let writes = dynamic::access(method).unwrap().effect() == stagedoor_proto::admin::v1::Effect::Write;
         let mut can_be_checked = false;
@@ -102,6 +102,6 @@ impl<'a> Things<'a> {
 }
 
 /// The public id in a key, such as `sd_live_<id>_…`.
-pub(super) fn key_id(key: &str) -> String {
+pub(crate) fn key_id(key: &str) -> String {
     key.split('_').nth(2).unwrap()[..12].to_owned()
 }

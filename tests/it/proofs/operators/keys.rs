@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use stagedoor_storage::provision;
+use serde_json::json;
+use stagedoor_storage::admin_keys::AdminRole;
 use stagedoor_testkit::proof::{ProofSize, prove, prove_equal};
 use stagedoor_testkit::{KeySpec, Stage, TestGateway};
 use tokio::sync::RwLock;
@@ -97,7 +97,11 @@ async fn keys_are_rotated_under_load_without_a_failed_call() {
     let rotations = ProofSize::wanted().of(3, 40);
     let stage = Stage::start().await;
     let ada = stage.inhabit("ada").await;
-    let gateways = [TestGateway::start(&stage).await, TestGateway::start(&stage).await];
+    let gateways = [
+        TestGateway::start_with(&stage, |config| stage.with_admin(config)).await,
+        TestGateway::start(&stage).await,
+    ];
+    let operator = gateways[0].admin(Some(&stage.admin_key(AdminRole::PlatformOperator, None).await));
     // What callers hold now; whoever rotates waits for calls that began with what it takes away.
     let held = RwLock::new(vec![ada.key.clone()]);
     let (over, calls, failed) = (AtomicBool::new(false), AtomicU64::new(0), Mutex::new(BTreeMap::new()));
@@ -118,17 +122,18 @@ async fn keys_are_rotated_under_load_without_a_failed_call() {
         }
     }));
     let rotating = async {
-        let (admin, ctx, peppers) = (stage.admin(), ada.tenant.context(), stage.peppers());
-        let hour = Duration::from_hours(1);
         let mut old = ada.key.clone();
         for round in 0..rotations {
-            let rotated = provision::rotate_api_key(admin, ctx, peppers, &id_of(&old), hour).await.unwrap();
-            let new = rotated.plain.expose_secret().to_owned();
+            let named = json!({ "tenant": "ada", "keyId": id_of(&old).as_str() });
+            let mut rotate = named.clone();
+            rotate["overlap"] = json!("3600s");
+            let rotated = operator.call("AgentKeyService/RotateAgentKey", rotate).await.unwrap();
+            let new = rotated["secret"].as_str().unwrap().to_owned();
             held.write().await.push(new.clone());
             let before = calls.load(Ordering::Relaxed);
             until("calls with both", async || calls.load(Ordering::Relaxed) > before + 20).await;
             held.write().await.retain(|key| *key != old);
-            provision::revoke_api_key(admin, ctx, &id_of(&old), "rotated").await.unwrap();
+            operator.call("AgentKeyService/RevokeAgentKey", named).await.unwrap();
             for gateway in &gateways {
                 // Each from a network of its own: failures are counted by network.
                 let client = gateway.client("ada", &old).from_address(&format!("198.51.{round}.1"));

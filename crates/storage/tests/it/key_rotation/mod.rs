@@ -1,6 +1,7 @@
 //! Keys are replaced while they are in use: nothing that is sealed is lost, nothing stays under a key that goes, and a
 //! place that nobody thought of is found.
 
+mod peppers;
 mod steps;
 
 use std::collections::BTreeSet;

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
-use stagedoor_crypto::{DataKey, KekError, KekProvider, KeyOwner};
+use stagedoor_crypto::{DataKey, KekError, KekProvider, KeyOwner, Peppers};
 use stagedoor_domain::TenantId;
 use stagedoor_domain::error::Chain;
 use stagedoor_domain::health::Verdict;
 use stagedoor_domain::ids::uuid_v7;
+use stagedoor_storage::rotation::PepperUse;
 use stagedoor_storage::{Store, StoreError, backups};
 use uuid::Uuid;
 
@@ -20,8 +21,8 @@ const LATE: TimeDelta = TimeDelta::days(7);
 
 impl Rooms<'_> {
     pub(super) async fn keys(&self) -> Vec<Finding> {
-        let keys = match &self.keys {
-            Ok(keys) => keys,
+        let (keys, peppers) = match &self.keys {
+            Ok(opened) => opened,
             Err(reason) => return vec![Check::Keys.failed(reason)],
         };
         keys.reload().await;
@@ -39,6 +40,10 @@ impl Rooms<'_> {
             match needed(store).await {
                 Err(error) => found.push(Check::Keys.failed(Chain(&error))),
                 Ok(needed) => found.extend(missing(&needed, &at_hand)),
+            }
+            match store.admin_key_peppers(self.clock.now()).await {
+                Err(error) => found.push(Check::Keys.failed(Chain(&error))),
+                Ok(used) => found.extend(missing_peppers(&used, peppers)),
             }
             if let Some(id) = keys.active_id() {
                 match store.wraps_since(id).await {
@@ -73,6 +78,20 @@ impl Rooms<'_> {
         let opened = keys.unwrap(nobody, id, 1, &wrap.bytes).await?;
         if opened.to_wrap() == key.to_wrap() { Ok(()) } else { Err(KekError::Altered) }
     }
+}
+
+/// Peppers that are gone though keys of the admin API, which any tenant's may be, are stored under them.
+fn missing_peppers(used: &[PepperUse], peppers: &Peppers) -> Vec<Finding> {
+    let at_hand: BTreeSet<u16> = peppers.versions().collect();
+    let gone = used.iter().filter(|used| !at_hand.contains(&used.version));
+    let finding = |used: &PepperUse| {
+        let (version, keys) = (used.version, used.keys);
+        let told = format!(
+            "version {version} of the pepper is missing, without which {keys} keys of the admin API do not work"
+        );
+        Check::Keys.failed(told).with(json!({"missing_pepper": version, "admin_keys": keys}))
+    };
+    gone.map(finding).collect()
 }
 
 /// The key-encryption keys that tenants' keys are wrapped by, and those that kept backups need.

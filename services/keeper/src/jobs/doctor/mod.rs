@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use clap::Args;
 use stagedoor_assembly::open_store;
 use stagedoor_bootstrap::config::Config;
-use stagedoor_crypto::SystemEntropy;
+use stagedoor_crypto::{Peppers, SystemEntropy};
 use stagedoor_domain::health::Verdict;
 use stagedoor_domain::{Clock, Entropy, SystemClock};
 use stagedoor_key_encryption::KeyRing;
@@ -38,7 +38,7 @@ pub struct Doctor {}
 struct Rooms<'a> {
     config: &'a Config,
     store: Result<Store, String>,
-    keys: Result<Arc<KeyRing>, String>,
+    keys: Result<(Arc<KeyRing>, Arc<Peppers>), String>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
@@ -54,7 +54,7 @@ impl Job for Doctor {
         let rooms = Rooms {
             config: &keeper.config,
             store: Ok(keeper.store.clone()),
-            keys: Ok(Arc::clone(&keeper.keys)),
+            keys: Ok((Arc::clone(&keeper.keys), Arc::clone(&keeper.peppers))),
             clock: Arc::clone(&keeper.clock),
             entropy: Arc::clone(&keeper.entropy),
         };
@@ -88,7 +88,7 @@ pub async fn without_keeper(config: &Config) -> Report {
     let rooms = Rooms {
         config,
         store: store.map_err(|error| format!("{error:#}")),
-        keys: keys.map(|(keys, _)| keys).map_err(|error| format!("{error:#}")),
+        keys: keys.map(|(keys, peppers)| (keys, Arc::new(peppers))).map_err(|error| format!("{error:#}")),
         clock,
         entropy,
     };

@@ -19,6 +19,8 @@ const RUNS: i64 = 2_000;
 /// Jobs besides those of the schedule whose last run says how things stand. Who runs another one by hand, or a part, is
 /// told how it ended, and need not run it again.
 const BESIDES: [&str; 2] = ["retention", "run-due"];
+/// Remarks of a run that are told.
+const TOLD: usize = 3;
 /// A run that was not heard of for so long was killed.
 const SILENT: Duration = Duration::from_mins(2);
 
@@ -54,8 +56,7 @@ impl Rooms<'_> {
             RunOutcome::Failed | RunOutcome::Partly | RunOutcome::Abandoned => run.outcome.as_str(),
             _ => return None,
         };
-        let detail = run.detail.lines().last().unwrap_or_default();
-        let told = format!("the last run of {} {how}: {detail}", run.job);
+        let told = format!("the last run of {} {how}: {}", run.job, said(&run.detail));
         let figures = json!({"job": run.job, "outcome": run.outcome.as_str(), "started_at": run.started_at});
         Some(Check::Runs.found(Verdict::Warning, told.trim_end_matches(": ")).with(figures))
     }
@@ -86,6 +87,14 @@ impl Rooms<'_> {
     fn since(&self, then: DateTime<Utc>) -> Duration {
         (self.clock.now() - then).to_std().unwrap_or_default()
     }
+}
+
+/// The last things that a run said, which are what failed, and how many more there are on its record.
+fn said(detail: &str) -> String {
+    let lines: Vec<_> = detail.lines().collect();
+    let (before, last) = lines.split_at(lines.len().saturating_sub(TOLD));
+    let more = if before.is_empty() { String::new() } else { format!(" (and {} more)", before.len()) };
+    last.join("; ") + &more
 }
 
 fn is_watched(job: &str) -> bool {

@@ -206,7 +206,15 @@ impl Rotator<'_> {
         if compromised {
             let (newest, now) = (self.keeper.peppers.newest_version(), self.keeper.clock.now());
             let revoked = rotation::revoke_keys_under(&self.keeper.vault, context, newest, now).await?;
-            self.add(counts, "api_keys_revoked", revoked);
+            self.add(counts, "api_keys_revoked", revoked.agents);
+            self.add(counts, "admin_keys_revoked", revoked.admins);
+            if revoked.admins > 0 {
+                self.run.remark(format_args!(
+                    "tenant {}: {} keys of the admin API were revoked; `stagedoor admin-key create` makes others",
+                    context.tenant().slug,
+                    revoked.admins
+                ));
+            }
         }
         let left = self.old_peppers(context).await?;
         Ok(if left == 0 { RotationState::Done } else { RotationState::Settling })

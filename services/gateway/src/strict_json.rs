@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 /// # Errors
 /// If it is none, if a member stands twice anywhere in it, or if it is nested deeper than `depth`; the object itself is
 /// one.
-pub(super) fn object(bytes: &[u8], depth: u8) -> Result<Map<String, Value>, serde_json::Error> {
+pub(crate) fn object(bytes: &[u8], depth: u8) -> Result<Map<String, Value>, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Strict { depth }.deserialize(&mut reader)?;
     reader.end()?;
