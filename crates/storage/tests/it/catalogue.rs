@@ -124,7 +124,8 @@ async fn nobody_holds_more_than_was_granted() {
         FROM pg_class c, aclexplode(c.relacl) a WHERE c.relnamespace = 'public'::regnamespace
             AND a.grantee = 'stagedoor_keeper'::regrole AND a.privilege_type <> 'SELECT' GROUP BY c.relname ORDER BY 1",
     );
-    let expected = "backups INSERT,UPDATE\ndata_keys INSERT\nidempotency_keys DELETE\njob_parts DELETE\njobs DELETE\n\
+    let expected = "admin_creates DELETE\nbackups INSERT,UPDATE\ndata_keys INSERT\nidempotency_keys DELETE\njob_parts DELETE\n\
+        jobs DELETE\n\
         keeper_runs DELETE,INSERT,UPDATE\nkey_rotations INSERT,UPDATE\nlimit_violations DELETE\nlink_attempts DELETE\n\
         metric_rollups DELETE,INSERT,UPDATE\nprovider_sessions DELETE\nsession_quarantine DELETE\nsigning_keys INSERT\n\
         usage_minutes DELETE\nusage_rollups DELETE,INSERT,UPDATE";

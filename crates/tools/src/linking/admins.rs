@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use secrecy::SecretString;
 use stagedoor_audit::AuditClient;
 use stagedoor_domain::{
@@ -54,7 +54,8 @@ impl Linking {
         (user, provider): (UserId, Provider),
         scopes: Option<ScopeSet>,
     ) -> Result<LinkOffer, PublicError> {
-        let now = self.desk.clock.now();
+        // As exactly as the database keeps it, so that it is told alike when the request comes again.
+        let now = self.desk.clock.now().trunc_subsecs(6);
         let page = secret(self.desk.entropy.as_ref());
         let expires_at = now + self.options.attempt_life;
         let insert = async |tx: &mut TenantTransaction| {
