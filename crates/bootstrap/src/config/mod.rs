@@ -177,7 +177,9 @@ impl Config {
             if OF_ONE_PROCESS.contains(&&*section) {
                 continue;
             }
-            for (key, value) in keys.iter().filter(|(key, _)| *key != "listen") {
+            // The URLs of further roles are only where a process needs that role.
+            let alike = |key: &str| key != "listen" && !key.ends_with("_database_url");
+            for (key, value) in keys.iter().filter(|(key, _)| alike(key)) {
                 let _ = writeln!(text, "{section}.{key}: {value}");
             }
         }

@@ -176,6 +176,19 @@ fn a_configuration_is_shown_with_origins_and_loads_again() {
 }
 
 #[test]
+fn replicas_may_differ_in_what_each_listens_on_and_which_roles_it_needs() {
+    let plain = setting(VALID, &[]).load().in_common();
+    let admins = [
+        ("STAGEDOOR_SERVER__LISTEN", "0.0.0.0:1"),
+        ("STAGEDOOR_ADMIN__LISTEN", "0.0.0.0:2"),
+        ("STAGEDOOR_STORAGE__ADMIN_DATABASE_URL", "postgres://stagedoor_admin:pa55@db/stagedoor"),
+    ];
+    assert_eq!(setting(VALID, &admins).load().in_common(), plain);
+    let other = [("STAGEDOOR_STORAGE__DATABASE_URL", "postgres://stagedoor_app:pa55@elsewhere/stagedoor")];
+    assert_ne!(setting(VALID, &other).load().in_common(), plain, "another database is another installation");
+}
+
+#[test]
 fn the_file_may_be_named_by_a_variable() {
     let mut setting = setting(VALID, &[]);
     let file = setting.options.file.take().unwrap();
