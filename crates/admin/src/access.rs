@@ -42,6 +42,8 @@ pub struct Method {
     pub access: Access,
     /// Its request.
     pub input: MessageDescriptor,
+    /// Its answer; of an RPC that streams, one of them.
+    pub output: MessageDescriptor,
     /// The fields that a request must set.
     pub required: Vec<FieldDescriptor>,
 }
@@ -81,9 +83,9 @@ fn table() -> &'static HashMap<&'static str, Method> {
             let name: &'static str = format!("{}/{}", rpc.parent_service().name(), rpc.name()).leak();
             let stated =
                 dynamic::access(&rpc).unwrap_or_else(|| panic!("{name} does not say who may call it"));
-            let input = rpc.input();
+            let (input, output) = (rpc.input(), rpc.output());
             let required = input.fields().filter(|field| dynamic::field_behavior(field).required).collect();
-            (name, Method { name, access: Access::read(name, &stated), input, required })
+            (name, Method { name, access: Access::read(name, &stated), input, output, required })
         })
         .collect()
     })

@@ -15,7 +15,8 @@ use uuid::Uuid;
 use crate::access::{Method, Scope};
 use crate::caller::AdminCaller;
 use crate::check::{self, Checked};
-use crate::error::AdminError;
+use crate::error::{AdminError, http_status};
+use crate::naming;
 use crate::rooms::AdminRooms;
 use crate::tenancy;
 
@@ -30,6 +31,9 @@ pub struct AdminCall {
     client: AuditClient,
     started: Duration,
     entry: AuditEntry,
+    method: &'static Method,
+    /// What the request is about, as it is recorded.
+    object: String,
 }
 
 impl AdminCall {
@@ -46,7 +50,8 @@ impl AdminCall {
         let (tenant, checked) = match admit(rooms, method, caller, request).await {
             Ok(admitted) => admitted,
             Err(error) => {
-                refuse(rooms, caller, method, id, client, error.public.code).await;
+                let named = naming::of_refused(method, request);
+                refuse(rooms, caller, (method, named), id, client, error.public.code).await;
                 return Err(error);
             }
         };
@@ -67,14 +72,28 @@ impl AdminCall {
             client,
             started,
             entry,
+            method,
+            object: checked.object,
         })
     }
 
-    /// Ends the call by how its work ended.
-    pub async fn finish<T>(self, outcome: Result<T, AdminError>) -> Result<T, AdminError> {
+    /// Ends the call by how its work ended. What it made is on record too: its id is known only now.
+    pub async fn finish<T: Message>(mut self, outcome: Result<T, AdminError>) -> Result<T, AdminError> {
+        if self.method.access.writes
+            && !self.validate_only
+            && let Ok(answer) = &outcome
+        {
+            let id = naming::with_what_was_made(self.method, &self.object, answer);
+            self.entry.set_resource(AuditResource { kind: self.method.name, id: id.into() });
+        }
+        self.close(outcome).await
+    }
+
+    /// Ends a call without an answer of its own, such as one that streams.
+    pub async fn close<T>(self, outcome: Result<T, AdminError>) -> Result<T, AdminError> {
         let error = outcome.as_ref().err().map(|error| error.public.code);
         let duration = self.rooms.clock.elapsed().saturating_sub(self.started);
-        let response_code = error.map_or(200, ErrorCode::http_status);
+        let response_code = error.map_or(200, http_status);
         self.entry.close(AuditOutcome { error, response_code, duration, cached: false }).await;
         outcome
     }
@@ -243,7 +262,7 @@ fn denied(method: &Method, caller: &AdminCaller) -> AdminError {
 async fn refuse(
     rooms: &AdminRooms,
     caller: &AdminCaller,
-    method: &Method,
+    (method, named): (&Method, String),
     call: CallId,
     client: AuditClient,
     error: ErrorCode,
@@ -252,9 +271,10 @@ async fn refuse(
     let refusal = Refusal {
         call,
         action: method.access.action(method.access.writes),
+        resource: Some(AuditResource { kind: method.name, id: named.into() }),
         claimed: Some(caller.label().into()),
         error,
-        response_code: error.http_status(),
+        response_code: http_status(error),
         client,
     };
     if let Err(error) = rooms.audit.refuse(tenant, refusal).await {

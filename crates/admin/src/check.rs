@@ -1,7 +1,7 @@
 //! What is looked at in every request before its work: required fields, and those that mean the same everywhere.
 
 use prost::Message;
-use prost_reflect::{DynamicMessage, ReflectMessage, Value};
+use prost_reflect::{DynamicMessage, Value};
 use stagedoor_crypto::digest::sha256;
 use stagedoor_domain::ErrorCode;
 use stagedoor_storage::admin_creates::CreateRequest;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::access::{Method, Scope};
 use crate::error::{AdminError, Violation};
-use crate::texts;
+use crate::naming;
 
 /// A request as every RPC has it.
 pub(crate) struct Checked {
@@ -25,29 +25,12 @@ pub(crate) struct Checked {
     pub digest: [u8; 32],
 }
 
-/// The fields by which objects are named, the most telling first.
-const NAMES: [&str; 13] = [
-    "key_id",
-    "user_id",
-    "account_id",
-    "issuer_id",
-    "privacy_request_id",
-    "provider",
-    "tenant",
-    "name",
-    "principal",
-    "action",
-    "call_id",
-    "from_day",
-    "to_day",
-];
-
 impl Checked {
     /// Reads `request` as a request of `method`.
     pub(crate) fn new(method: &Method, request: &impl Message) -> Result<Self, AdminError> {
         let bytes = request.encode_to_vec();
         let read = DynamicMessage::decode(method.input.clone(), &*bytes);
-        let message = read.map_err(|error| AdminError::internal(&error))?;
+        let mut message = read.map_err(|error| AdminError::internal(&error))?;
         let missing = method.required.iter().filter(|field| !message.has_field(field));
         let missing = missing.map(|field| Violation {
             field: field.name().to_owned(),
@@ -75,11 +58,15 @@ impl Checked {
             return Err(AdminError::fields(violations));
         }
         let validate_only = message.get_field_by_name("validate_only").and_then(|value| value.as_bool());
+        let (tenant, object) = (text("tenant"), naming::of_request(&message));
+        // However its id is spelt, it is the same request.
+        message.clear_field_by_name("request_id");
+        let bytes = message.encode_to_vec();
         Ok(Self {
-            tenant: text("tenant"),
+            tenant,
             validate_only: validate_only.unwrap_or_default(),
             request_id,
-            object: object(&message),
+            object,
             digest: sha256(&[b"stagedoor/admin-request/1".as_slice(), &bytes]),
         })
     }
@@ -92,27 +79,6 @@ impl Checked {
         let text = [method.name, caller, tenant].join("\0");
         let parts: [&[u8]; 3] = [b"stagedoor/create/1", text.as_bytes(), id.as_bytes()];
         Some(CreateRequest { request: sha256(&parts), body: self.digest })
-    }
-}
-
-/// What a request is about, such as `acme/0198…`.
-fn object(message: &DynamicMessage) -> String {
-    let shown = |name: &str| match message.get_field_by_name(name).as_deref() {
-        Some(Value::String(text)) if !text.is_empty() => Some(texts::without_secrets(text)),
-        Some(Value::EnumNumber(number)) if *number != 0 => {
-            let field = message.descriptor().get_field_by_name(name)?;
-            let kind = field.kind();
-            Some(kind.as_enum()?.get_value(*number)?.name().to_ascii_lowercase())
-        }
-        _ => None,
-    };
-    let found: Vec<_> =
-        NAMES.iter().filter(|name| **name != "tenant").filter_map(|name| shown(name)).take(2).collect();
-    let object = if found.is_empty() { shown("tenant").unwrap_or_default() } else { found.join("/") };
-    // Why it is done, where a request says that: whoever reads the trail wants to know.
-    match shown("reason") {
-        Some(reason) => format!("{object}: {reason}"),
-        None => object,
     }
 }
 

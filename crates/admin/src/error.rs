@@ -80,6 +80,30 @@ impl AdminError {
     }
 }
 
+/// The status of HTTP with which the API answers (google.aip.dev/193), which is that of the code unless the code is one of
+/// tools' results first.
+pub fn http_status(code: ErrorCode) -> u16 {
+    match code {
+        ErrorCode::InvalidArguments | ErrorCode::InvalidCursor | ErrorCode::InvalidRequest => 400,
+        ErrorCode::PermissionDenied => 403,
+        ErrorCode::ObjectUnknown => 404,
+        ErrorCode::AlreadyExists
+        | ErrorCode::Conflict
+        | ErrorCode::IdempotencyMismatch
+        | ErrorCode::NotInState => 409,
+        // A precondition of the caller's (RFC 9110 §15.5.13), be it said by If-Match or in the body.
+        ErrorCode::EtagMismatch => 412,
+        ErrorCode::RateLimited | ErrorCode::TooManyAttempts => 429,
+        ErrorCode::StoreUnavailable
+        | ErrorCode::KeyUnavailable
+        | ErrorCode::AuditUnavailable
+        | ErrorCode::Overloaded => 503,
+        ErrorCode::DeadlineExceeded => 504,
+        code if matches!(code.http_status(), 401 | 404 | 503) => code.http_status(),
+        _ => 500,
+    }
+}
+
 impl From<PublicError> for AdminError {
     fn from(public: PublicError) -> Self {
         Self { public, violations: Vec::new(), resource: None }

@@ -85,6 +85,8 @@ pub struct Refusal {
     pub call: CallId,
     /// What was tried.
     pub action: AuditAction,
+    /// What it would have been about, where that is known.
+    pub resource: Option<AuditResource>,
     /// Who it claimed to be, as a principal's label (`key:…`); unproven.
     pub claimed: Option<Box<str>>,
     /// Why it was turned away.

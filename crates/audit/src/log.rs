@@ -147,7 +147,7 @@ impl AuditLog {
             kind: RecordKind::Refusal,
             at: self.now(),
             action: refusal.action,
-            resource: None,
+            resource: refusal.resource,
             session: None,
             client: refusal.client,
             category: GdprCategory::Necessary,

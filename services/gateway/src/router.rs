@@ -188,6 +188,7 @@ async fn record_refusal(state: &AppState, tenant: Arc<Tenant>, error: ErrorCode,
     let refusal = Refusal {
         call: CallId::generate(state.clock.as_ref(), state.entropy.as_ref()),
         action: AuditAction::Authenticate,
+        resource: None,
         claimed: None,
         error,
         response_code: error.http_status(),

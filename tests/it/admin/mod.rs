@@ -8,6 +8,7 @@ mod issuers;
 mod matrix;
 mod objects;
 mod pages;
+mod recorded;
 mod repeats;
 mod sign_in;
 mod token_office;

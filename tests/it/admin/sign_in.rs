@@ -117,6 +117,20 @@ async fn whoever_has_no_certificate_of_the_authority_does_not_even_connect() {
         let asked = health.check(tonic_health::pb::HealthCheckRequest::default()).await;
         assert_eq!(asked.is_ok(), answers, "{asked:?}");
     }
+    // JSON comes over HTTP/1.1 too, whatever the client offers.
+    let (certificate, key) = signed("operator");
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([reqwest::Certificate::from_pem(authority_pem.as_bytes()).unwrap()])
+        .identity(reqwest::Identity::from_pem((key + &certificate).as_bytes()).unwrap())
+        .http1_only()
+        .resolve("localhost", address)
+        .build()
+        .unwrap();
+    let secret = office.stage.admin_key(AdminRole::Auditor, None).await;
+    let url = format!("https://localhost:{}/v1/caller", address.port());
+    let answer = http.get(url).bearer_auth(secret).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.version()), (200, reqwest::Version::HTTP_11));
     let plain = office.operator.call("CallerService/GetCaller", json!({})).await.unwrap_err();
     assert_eq!(reason(&plain), "", "nothing answers in the clear beside it: {plain:?}");
 }

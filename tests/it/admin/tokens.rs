@@ -53,6 +53,10 @@ async fn a_token_says_who_an_operator_is_and_nothing_else_gets_in() {
         ("no role", altered(&|claims| claims["stagedoor_role"] = json!(null))),
         ("another role", altered(&|claims| claims["stagedoor_role"] = json!("root"))),
         ("an operator of a tenant", issuer.token(&claims("platform_operator", Some("acme")))),
+        (
+            "an admin of the installation's own tenant",
+            issuer.token(&claims("tenant_admin", Some("platform"))),
+        ),
         ("a tenant admin of none", issuer.token(&claims("tenant_admin", None))),
         (
             "a tenant in another form",

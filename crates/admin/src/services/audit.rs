@@ -11,7 +11,7 @@ use stagedoor_audit::{
     SealError, export, query,
 };
 use stagedoor_domain::error::Chain as Causes;
-use stagedoor_domain::{CallId, UserId};
+use stagedoor_domain::{CallId, ErrorCode, UserId};
 use stagedoor_proto::admin::v1::{
     AuditRecord, Chain, ExportAuditRequest, ExportAuditResponse, ListChainsRequest, ListChainsResponse,
     QueryAuditRequest, QueryAuditResponse,
@@ -26,6 +26,8 @@ use crate::{page, texts, times};
 
 /// Bytes of an export that one message holds at most, and those that wait for a slow reader.
 const PIECE: usize = 64 * 1024;
+/// How calls end that do not fail.
+const ENDINGS: [&str; 3] = ["ok", "pending", "cancelled"];
 /// The longest name that is looked for.
 const LONGEST: usize = 128;
 
@@ -64,12 +66,12 @@ pub async fn query_audit(
 pub async fn export_audit(call: AdminCall, request: ExportAuditRequest) -> Result<AuditPieces, AdminError> {
     let days = match days(&request) {
         Ok(days) => days,
-        Err(error) => return call.finish(Err(error)).await,
+        Err(error) => return call.close(Err(error)).await,
     };
     let (output, input) = duplex(PIECE);
     let work = async move {
         let written = write(&call, days, output).await;
-        call.finish(written).await
+        call.close(written).await
     };
     let failure = work.into_stream().filter_map(async |done| done.err().map(Err));
     let pieces = ReaderStream::with_capacity(input, PIECE).map(|piece| {
@@ -151,6 +153,25 @@ fn filter(request: &QueryAuditRequest) -> Result<AuditFilter, AdminError> {
         given if given.len() <= LONGEST => Ok(Some(given.into())),
         _ => Err(AdminError::field(field, format!("It is longer than {LONGEST} bytes."))),
     };
+    // A word that no record can have would look as if nothing had happened.
+    let action = text("action", &request.action)?;
+    if action
+        .as_deref()
+        .is_some_and(|action: &str| !action.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+    {
+        let wanted =
+            "It is no action; wanted: a tool, or another such as admin_write, key_leaked, authenticate.";
+        return Err(AdminError::field("action", wanted));
+    }
+    let outcome = text("outcome", &request.outcome)?;
+    let known = |outcome: &str| {
+        ENDINGS.contains(&outcome) || ErrorCode::ALL.iter().any(|code| code.as_str() == outcome)
+    };
+    if outcome.as_deref().is_some_and(|outcome: &str| !known(outcome)) {
+        let wanted =
+            format!("It is no outcome; wanted: {}, or a code of docs/errors.md.", ENDINGS.join(", "));
+        return Err(AdminError::field("outcome", wanted));
+    }
     let id = |field: &str, given: &str| match given {
         "" => Ok(None),
         given => texts::id::<uuid::Uuid>(field, given).map(Some),
@@ -158,8 +179,8 @@ fn filter(request: &QueryAuditRequest) -> Result<AuditFilter, AdminError> {
     let filter = AuditFilter {
         user: id("user_id", &request.user_id)?.map(UserId),
         principal: text("principal", &request.principal)?,
-        action: text("action", &request.action)?,
-        outcome: text("outcome", &request.outcome)?,
+        action,
+        outcome,
         from: times::time("from", request.from.as_ref())?,
         to: times::time("to", request.to.as_ref())?,
         call: id("call_id", &request.call_id)?.map(CallId),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use stagedoor_domain::{
-    PrivacyRequestId, Tenant as Served, TenantId, TenantSettings, TenantSlug, TenantStatus,
+    ErrorCode, PrivacyRequestId, Tenant as Served, TenantId, TenantSettings, TenantSlug, TenantStatus,
 };
 use stagedoor_proto::admin::v1::{
     CreateTenantRequest, DeleteTenantRequest, GetTenantRequest, ListTenantsRequest, ListTenantsResponse,
@@ -53,7 +53,17 @@ pub async fn create_tenant(call: &AdminCall, request: CreateTenantRequest) -> Re
         call.is_new(tx).await?;
         Ok(shown(call.rooms(), &tenant_records::lock(tx).await?))
     };
-    call.write(&context, make).await
+    match call.write(&context, make).await {
+        // The same request, at the same moment, was quicker: the second time it finds what the first has made.
+        Err(error) if error.public.code == ErrorCode::AlreadyExists => {
+            let taken = call.store().find_tenant(&slug).await?;
+            if taken.is_none_or(|taken| taken.id != id) {
+                return Err(error);
+            }
+            call.write(&context, make).await
+        }
+        outcome => outcome,
+    }
 }
 
 /// Tells of a tenant.

@@ -31,6 +31,7 @@ async fn reads_writes_refusals_and_cancelled_calls_each_leave_their_records() {
     let refusal = Refusal {
         call: CallId::generate(&*database.clock, database.vault.entropy()),
         action: AuditAction::Authenticate,
+        resource: None,
         claimed: Some("key:abcdefghijkl".into()),
         error: ErrorCode::Unauthenticated,
         response_code: 401,

@@ -93,7 +93,7 @@ impl Rpc {
     ) -> Result<DynamicMessage, Problem> {
         let body = if self.has_body { read(parts, body).await? } else { Map::new() };
         let input = self.method.input();
-        let mut fields = json_request::Fields::new(&input, body);
+        let mut fields = json_request::Fields::new(&input, body).map_err(wrong)?;
         let query = parts.uri.query().unwrap_or_default();
         if !self.has_body {
             fields.add_query(query).map_err(wrong)?;

@@ -1,6 +1,6 @@
 //! What gRPC says of a failure, as problem+json.
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use serde_json::json;
 use stagedoor_domain::{ErrorCode, PublicError};
 use tonic::{Code, Status};
@@ -8,6 +8,9 @@ use tonic_types::StatusExt;
 
 use super::status::{HINT, code_of};
 use crate::problem::Problem;
+
+/// How to come in (RFC 6750 §3).
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"stagedoor-admin\"");
 
 /// The problem of a status.
 pub(super) fn problem(status: &Status) -> Problem {
@@ -30,12 +33,12 @@ pub(super) fn problem(status: &Status) -> Problem {
     if let Some(resource) = details.resource_info() {
         error = error.details(json!({ "kind": resource.resource_type, "name": resource.resource_name }));
     }
-    let http = match code {
-        // A precondition of the caller's (RFC 9110 §15.5.13), be it said by If-Match or in the body.
-        ErrorCode::EtagMismatch => StatusCode::PRECONDITION_FAILED,
-        _ => http_status(status.code()),
-    };
-    Problem::new(error).with_status(http)
+    let of_code = info.and_then(|_| StatusCode::from_u16(stagedoor_admin::http_status(code)).ok());
+    let problem = Problem::new(error).with_status(of_code.unwrap_or_else(|| http_status(status.code())));
+    match code {
+        ErrorCode::Unauthenticated => problem.challenging(CHALLENGE),
+        _ => problem,
+    }
 }
 
 /// The code of what gRPC itself refused.
@@ -49,7 +52,7 @@ fn of_transport(code: Code) -> ErrorCode {
     }
 }
 
-/// The status of HTTP that says the same (google.aip.dev/193).
+/// The status of HTTP that says the same, of what gRPC itself refused (google.aip.dev/193).
 fn http_status(code: Code) -> StatusCode {
     match code {
         Code::InvalidArgument | Code::OutOfRange => StatusCode::BAD_REQUEST,

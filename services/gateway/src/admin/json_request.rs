@@ -15,9 +15,15 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Those of a body.
-    pub(super) fn new(input: &'a MessageDescriptor, body: Map<String, Value>) -> Self {
-        Self { input, object: body }
+    /// Those of a body. Which of a field's two names counts where both stand there, nobody can tell.
+    pub(super) fn new(input: &'a MessageDescriptor, body: Map<String, Value>) -> Result<Self, PublicError> {
+        match named_twice(input, &body) {
+            Some(field) => Err(wrong(
+                field.name(),
+                &format!("{field} stands under both of its names.", field = field.name()),
+            )),
+            None => Ok(Self { input, object: body }),
+        }
     }
 
     /// Adds those of a query; a list stands once for each of its values.
@@ -98,6 +104,23 @@ impl<'a> Fields<'a> {
             wrong(name, &format!("There is no field {name:?}; there are: {}.", known.join(", ")))
         })
     }
+}
+
+/// A field that stands in the object, or in one inside it, under both names that proto3 JSON allows.
+fn named_twice(message: &MessageDescriptor, object: &Map<String, Value>) -> Option<FieldDescriptor> {
+    message.fields().find_map(|field| {
+        let (proto, json) = (object.get(field.name()), object.get(field.json_name()));
+        if field.name() != field.json_name() && proto.is_some() && json.is_some() {
+            return Some(field);
+        }
+        let kind = field.kind();
+        let inner = kind.as_message().filter(|_| !field.is_map())?;
+        match proto.or(json)? {
+            Value::Object(object) => named_twice(inner, object),
+            Value::Array(items) => items.iter().find_map(|item| named_twice(inner, item.as_object()?)),
+            _ => None,
+        }
+    })
 }
 
 /// A text of a path or query as proto3 JSON takes it: numbers and times are texts there too.

@@ -10,18 +10,19 @@ mod openapi;
 mod services;
 mod sign_in;
 mod status;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, StatusCode};
+use rustls::ServerConfig;
 use stagedoor_admin::AdminRooms;
 use stagedoor_bootstrap::config::AdminConfig;
 use stagedoor_bootstrap::tasks;
@@ -29,11 +30,12 @@ use stagedoor_domain::error::Chain;
 use stagedoor_domain::{ErrorCode, PublicError};
 use stagedoor_proto::admin::DESCRIPTORS;
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::service::Routes;
-use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
-use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tonic::transport::Server;
+use tonic::transport::server::TcpConnectInfo;
 use tonic_health::ServingStatus;
 
 use crate::client::{self, TrustedProxies};
@@ -41,14 +43,13 @@ use crate::concurrency::Concurrency;
 use crate::oauth::AdminTokens;
 use crate::problem::Problem;
 use crate::state::AppState;
+use connections::HANDSHAKE;
 use services::Services;
 
 /// Calls under way at a time on one connection.
 const CALLS_PER_CONNECTION: usize = 64;
 /// Calls under way at a time, and the part of them in hundredths that the admins of one tenant may have, or the operators.
 const CALLS: (u32, u32) = (256, 25);
-/// How long a peer may take for a handshake, or to show that it is still there.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long a connection may be silent before its peer is asked whether it is still there.
 const SILENCE: Duration = Duration::from_mins(1);
 
@@ -60,59 +61,59 @@ pub struct AdminApi {
     config: AdminConfig,
     tokens: Option<AdminTokens>,
     concurrency: Concurrency,
+    tls: Option<Arc<ServerConfig>>,
 }
 
 impl AdminApi {
     /// The API over `rooms`; `tokens` checks those of the operators' issuer, if there is one.
+    ///
+    /// # Errors
+    /// If the files of TLS are not as they should be.
     pub fn new(
         state: Arc<AppState>,
         rooms: AdminRooms,
         config: AdminConfig,
         tokens: Option<AdminTokens>,
-    ) -> Arc<Self> {
+    ) -> anyhow::Result<Arc<Self>> {
+        let tls = tls::settings(&config)?;
         let (calls, share_percent) = CALLS;
         let concurrency = Concurrency::new(calls, share_percent);
-        Arc::new(Self { state, rooms: Arc::new(rooms), config, tokens, concurrency })
-    }
-
-    /// How it is reached, in the clear or by TLS; read before anything is served, so that a wrong file is said at once.
-    pub fn server(&self) -> anyhow::Result<Server> {
-        let server = Server::builder()
-            // JSON comes over HTTP/1.1 too.
-            .accept_http1(true)
-            .http2_keepalive_interval(Some(SILENCE))
-            .http2_keepalive_timeout(Some(HANDSHAKE))
-            .concurrency_limit_per_connection(CALLS_PER_CONNECTION);
-        let (Some(certificate), Some(key)) = (&self.config.certificate_file, &self.config.private_key_file)
-        else {
-            return Ok(server);
-        };
-        let read = |key: &str, file: &std::path::Path| {
-            std::fs::read(file).with_context(|| format!("admin.{key}: {} cannot be read", file.display()))
-        };
-        let identity =
-            Identity::from_pem(read("certificate_file", certificate)?, read("private_key_file", key)?);
-        let mut tls = ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE);
-        if let Some(file) = &self.config.client_authority_file {
-            tls = tls.client_ca_root(Certificate::from_pem(read("client_authority_file", file)?));
-        }
-        server.tls_config(tls).context("admin: certificate and key do not fit")
+        Ok(Arc::new(Self { state, rooms: Arc::new(rooms), config, tokens, concurrency, tls }))
     }
 
     /// Serves until `stop`; from `draining` on, whoever asks for its health is told to go elsewhere.
     pub async fn serve(
         self: Arc<Self>,
-        mut server: Server,
         listener: TcpListener,
         (draining, stop): (CancellationToken, CancellationToken),
     ) {
-        let incoming = connections::incoming(listener, self.state.proxies.clone());
+        if self.tls.is_none() && listener.local_addr().is_ok_and(|address| !address.ip().is_loopback()) {
+            tracing::warn!(
+                "the admin API is served in the clear beyond this machine: set admin.certificate_file, or end TLS before it"
+            );
+        }
+        let incoming = connections::incoming(
+            listener,
+            self.state.proxies.clone(),
+            self.tls.clone().map(TlsAcceptor::from),
+        );
         let routes = Routes::from(router(&self, draining));
+        let mut server = server();
         let served = server.add_routes(routes).serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
-        if let Err(error) = served.await {
+        if let Err(error) = Box::pin(served).await {
             tracing::error!(error = %Chain(&error), "the admin API ended early");
         }
     }
+}
+
+/// How connections are spoken to.
+fn server() -> Server {
+    Server::builder()
+        // JSON comes over HTTP/1.1 too.
+        .accept_http1(true)
+        .http2_keepalive_interval(Some(SILENCE))
+        .http2_keepalive_timeout(Some(HANDSHAKE))
+        .concurrency_limit_per_connection(CALLS_PER_CONNECTION)
 }
 
 /// Everything on the port. From the outside in: where a request comes from; how long it may take; how many come from there;
@@ -137,28 +138,29 @@ fn router(api: &Arc<AdminApi>, draining: CancellationToken) -> Router {
         .layer(from_fn(move |request: Request, next: Next| known(proxies.clone(), request, next)))
 }
 
-/// Health (grpc.health.v1) and reflection (grpc.reflection.v1).
+/// Health (grpc.health.v1) and reflection (grpc.reflection.v1 and v1alpha).
 fn described(draining: CancellationToken) -> Routes {
     let (reporter, health) = tonic_health::server::health_reporter();
     tasks::spawn("admin health", async move {
         draining.cancelled().await;
         reporter.set_service_status("", ServingStatus::NotServing).await;
     });
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTORS)
-        .build_v1()
-        .expect("the build wrote descriptors that fit together");
-    Routes::default().add_service(health).add_service(reflection)
+    let described =
+        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
+    let fit = "the build wrote descriptors that fit together";
+    Routes::default()
+        .add_service(health)
+        .add_service(described().build_v1().expect(fit))
+        // Which many clients still ask for.
+        .add_service(described().build_v1alpha().expect(fit))
 }
 
 /// Puts the client among the extensions of a request, from the connection that it came on. Whoever is slowed down is told so
 /// in the way of its call.
 async fn known(proxies: TrustedProxies, mut request: Request, next: Next) -> axum::response::Response {
     let grpc = is_grpc(request.headers());
-    let extensions = request.extensions();
-    let plain = extensions.get::<TcpConnectInfo>();
-    let peer = plain.or_else(|| Some(extensions.get::<TlsConnectInfo<TcpConnectInfo>>()?.get_ref()));
-    if let Some(peer) = peer.and_then(TcpConnectInfo::remote_addr) {
+    let peer = request.extensions().get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+    if let Some(peer) = peer {
         let client = client::behind(&proxies, peer.ip(), request.headers());
         request.extensions_mut().insert(client);
         request.extensions_mut().insert(ConnectInfo::<SocketAddr>(peer));

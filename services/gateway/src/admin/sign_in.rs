@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
-use stagedoor_admin::{AdminCaller, AdminError, Bound};
+use stagedoor_admin::{AdminCaller, AdminError, Bound, PLATFORM};
 use stagedoor_audit::{AuditAction, AuditClient, Refusal};
 use stagedoor_bootstrap::metrics::AuthFailure;
 use stagedoor_crypto::PlainApiKey;
@@ -141,7 +141,9 @@ impl AdminApi {
                 let found = self.rooms.provisioning.store().find_tenant(&slug).await;
                 let tenant = found.map_err(|error| unavailable(&error))?;
                 let there = |status| !matches!(status, TenantStatus::Deleting | TenantStatus::Deleted);
-                let tenant = tenant.filter(|tenant| there(tenant.status)).ok_or_else(no)?;
+                // Nobody is an admin of the installation's own, whose trail is for operators.
+                let tenant = tenant.filter(|tenant| there(tenant.status) && slug.as_str() != PLATFORM);
+                let tenant = tenant.ok_or_else(no)?;
                 Some(Bound { id: tenant.id, slug })
             }
         };
@@ -178,6 +180,7 @@ impl AdminApi {
         let refusal = Refusal {
             call: CallId::generate(&*self.rooms.clock, &*self.rooms.entropy),
             action: AuditAction::Authenticate,
+            resource: None,
             claimed,
             error: ErrorCode::Unauthenticated,
             response_code: ErrorCode::Unauthenticated.http_status(),

@@ -10,18 +10,10 @@ use stagedoor_bootstrap::config::Config;
 use stagedoor_crypto::{KekProvider, Peppers};
 use stagedoor_key_encryption::KeyRing;
 use stagedoor_storage::{KeyVault, Purpose};
-use tonic::transport::Server;
 
 use crate::admin::AdminApi;
 use crate::oauth::AdminTokens;
 use crate::state::AppState;
-
-/// The API, and how it is reached.
-#[derive(Debug)]
-pub(super) struct Admin {
-    pub(super) api: Arc<AdminApi>,
-    pub(super) server: Server,
-}
 
 /// The API that `config` wants.
 pub(super) async fn open(
@@ -30,7 +22,7 @@ pub(super) async fn open(
     vault: &Arc<KeyVault>,
     keys: &Arc<KeyRing>,
     (peppers, checkpointer): (&Arc<Peppers>, &Checkpointer),
-) -> anyhow::Result<Option<Admin>> {
+) -> anyhow::Result<Option<Arc<AdminApi>>> {
     if config.admin.listen.is_none() {
         return Ok(None);
     }
@@ -60,7 +52,5 @@ pub(super) async fn open(
         plain_http_issuers: config.oauth.allow_http,
     };
     let tokens = AdminTokens::new(config, &state.clock, state.background.clone())?;
-    let api = AdminApi::new(Arc::clone(state), rooms, config.admin.clone(), tokens);
-    let server = api.server()?;
-    Ok(Some(Admin { api, server }))
+    Ok(Some(AdminApi::new(Arc::clone(state), rooms, config.admin.clone(), tokens)?))
 }

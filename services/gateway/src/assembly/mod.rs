@@ -22,10 +22,10 @@ use stagedoor_usage::UsageLog;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::admin::Admin;
 use self::parts::{
     beside, cache, doors, job_wait, limiter, limits_link, linking, listens, privacy, providers, shield,
 };
+use crate::admin::AdminApi;
 use crate::authn::Authenticator;
 use crate::background::Background;
 use crate::client::TrustedProxies;
@@ -76,7 +76,7 @@ pub struct Gateway {
     checkpointer: Checkpointer,
     stop_streams: CancellationToken,
     bounds: Bounds,
-    admin: Option<Admin>,
+    admin: Option<Arc<AdminApi>>,
 }
 
 /// The sockets of a gateway.

@@ -125,7 +125,7 @@ impl Gateway {
         tasks::spawn("ops", ops);
         if let (Some(admin), Some(listener)) = (self.admin.take(), listeners.admin) {
             let ends = (tokens.begun.clone(), tokens.stop_accepting.clone());
-            tasks::spawn("admin", admin.api.serve(admin.server, listener, ends));
+            tasks::spawn("admin", admin.serve(listener, ends));
         }
         self.state.health.started();
         tracing::info!("serving");
