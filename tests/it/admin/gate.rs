@@ -94,7 +94,7 @@ async fn what_can_be_read_in_two_ways_is_refused() {
     other["etag"] = json!("another");
     assert_eq!(update(&[&etag], &other).await.0, 400, "the header and the body do not agree");
     let versionless = http.post(format!("{acme}/users")).header("authorization", &bearer);
-    let (status, ..) = send(versionless.header("if-match", &etag).body(r#"{"name":"Robin"}"#)).await;
+    let (status, ..) = send(versionless.header("if-match", &etag).body(r#"{"label":"Robin"}"#)).await;
     assert_eq!(status, 400, "what is made has no version yet");
     assert_eq!(update(&[&etag], &change).await.2["name"], "New");
 }

@@ -36,7 +36,7 @@ async fn what_was_tried_made_and_changed_can_be_read_in_the_trail() {
 
     let foreign = done(&admin, "UserService/ListUsers", json!({ "tenant": "umbrella" })).await.unwrap_err();
     assert_eq!(foreign.code(), Code::NotFound);
-    let written = json!({ "tenant": "acme", "name": "Robin" });
+    let written = json!({ "tenant": "acme", "label": "Robin" });
     let denied = done(&auditor, "UserService/CreateUser", written.clone()).await.unwrap_err();
     assert_eq!(denied.code(), Code::PermissionDenied);
     let user = done(&admin, "UserService/CreateUser", written).await.unwrap();
@@ -50,7 +50,7 @@ async fn what_was_tried_made_and_changed_can_be_read_in_the_trail() {
     let rotate = json!({ "tenant": "acme", "keyId": key });
     let rotated = done(&admin, "AgentKeyService/RotateAgentKey", rotate).await.unwrap();
     let new = rotated["agentKey"]["keyId"].as_str().unwrap();
-    let change = json!({ "tenant": "acme", "keyId": new, "readOnly": true, "updateMask": "read_only,name", "name": "x" });
+    let change = json!({ "tenant": "acme", "keyId": new, "readOnly": true, "updateMask": "readOnly,name", "name": "x" });
     done(&admin, "AgentKeyService/UpdateAgentKey", change).await.unwrap();
 
     let trail = trail(&office, "acme").await;
@@ -61,11 +61,13 @@ async fn what_was_tried_made_and_changed_can_be_read_in_the_trail() {
         assert!(found, "{outcome} {rpc} {id}: {trail:#?}");
     };
     closed("object_unknown", "UserService/ListUsers", "umbrella");
-    closed("permission_denied", "UserService/CreateUser", "acme/Robin");
+    closed("permission_denied", "UserService/CreateUser", "acme");
     closed("ok", "UserService/CreateUser", user);
     closed("ok", "AgentKeyService/CreateAgentKey", &format!("{key}/"));
     closed("ok", "IssuerService/CreateIssuer", &format!("{issuer}/https://login.example.com"));
     closed("ok", "AgentKeyService/RotateAgentKey", &format!("{new}/{key}"));
+    let named = trail.iter().any(|(.., object)| object.contains("Robin"));
+    assert!(!named, "what a person is called is not what a record is about");
     closed("ok", "AgentKeyService/UpdateAgentKey", &format!("{new}/x: read_only, name"));
 }
 
