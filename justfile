@@ -75,6 +75,18 @@ bench *ARGS:
 prove *AREAS:
     @exec scripts/prove.sh "$@"
 
+# The Helm chart without a cluster: lint, schemas, policy, golden manifests, refusals. --write makes what is generated anew.
+chart *ARGS:
+    @exec scripts/chart.sh "$@"
+
+# Dashboards, alert rules and runbooks: structure, queries, the rules' unit tests. --write makes the dashboards' files anew.
+dashboards *ARGS:
+    @exec tests/dashboards/run.sh "$@"
+
+# The image: lints the Dockerfile, writes the bill of materials, holds sizes to their budgets, builds the last stage where it can.
+image *ARGS:
+    @exec scripts/image.sh "$@"
+
 # Checks every SQL query against the migrations on a private PostgreSQL and rewrites .sqlx/.
 sqlx:
     @exec scripts/sqlx-prepare.sh

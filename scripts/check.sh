@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that can be judged without running the code: format, lints, licences and bans, spelling, unused dependencies, alert rules.
+# Everything that can be judged without running the code: format, lints, licences and bans, spelling, unused dependencies, alert rules and dashboards.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,10 +15,5 @@ if command -v cargo-machete >/dev/null; then
 else
     echo "check: unused dependencies skipped because cargo-machete is not installed"
 fi
-if command -v promtool >/dev/null; then
-    promtool check rules docs/alerts.yaml
-    promtool test rules docs/alerts.test.yaml
-else
-    echo "check: alert rules skipped because promtool is not installed (package prometheus)"
-fi
+tests/dashboards/run.sh
 cargo clippy --workspace --all-targets --locked -- -D warnings

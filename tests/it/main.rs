@@ -14,6 +14,7 @@ mod cached_calls;
 mod concurrency;
 mod consents;
 mod ctl;
+mod dashboards;
 mod dedupe_jobs;
 mod demo;
 mod error_codes;

@@ -1,45 +1,19 @@
-//! The alert rules: every metric that they name is there, and their limits are the doctor's.
+//! The alert rules: their limits are the doctor's, and each is explained. Whether what they name is there is `dashboards`'.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use stagedoor_domain::health::{
     CLOCK_SKEW, DAILY_BACKUP_AGE, DISK_USED_PERCENT, DRILL_AGE, LATE_REQUESTS, LEAST_CACHE_HITS_PERCENT,
     UNSEALED_AUDIT,
 };
-use stagedoor_testkit::{Stage, TestGateway};
 
 const RULES: &str = include_str!("../../../docs/alerts.yaml");
 const HELP: &str = include_str!("../../../docs/health.md");
-/// What the keeper pushes.
-const PUSHED: &str = include_str!("../../../services/keeper/src/figures.rs");
-
-/// The names of metrics in the rules' expressions.
-fn named() -> BTreeSet<&'static str> {
-    let words = RULES.split(|mark: char| !(mark.is_ascii_alphanumeric() || mark == '_'));
-    words.filter(|word| word.starts_with("stagedoor_")).collect()
-}
 
 /// The alert's own lines.
 fn alert(name: &str) -> &'static str {
     let mut alerts = RULES.split("- alert: ").skip(1);
     alerts.find(|alert| alert.lines().next() == Some(name)).unwrap_or_else(|| panic!("there is no {name}"))
-}
-
-#[tokio::test]
-async fn every_metric_of_the_rules_is_there() {
-    let stage = Stage::start().await;
-    let gateway = TestGateway::start(&stage).await;
-    let shown = gateway.metrics().await;
-    let there: BTreeSet<_> =
-        shown.text().lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-    let names = named();
-    assert!(names.len() > 20, "{names:?}");
-    for name in names {
-        let family = name.strip_suffix("_total").unwrap_or(name);
-        let pushed = PUSHED.contains(&format!("\"{name}\""));
-        assert!(there.contains(family) || pushed, "no metric is called {name}");
-    }
 }
 
 #[test]

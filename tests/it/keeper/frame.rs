@@ -228,7 +228,7 @@ async fn figures_of_a_run_arrive_at_the_collector() {
 }
 
 /// An OTLP collector (OTLP/HTTP) that keeps every byte of metrics.
-pub(super) async fn collect() -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
+pub(crate) async fn collect() -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
     type Received = Arc<Mutex<Vec<u8>>>;
     let received = Received::default();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();

@@ -3,7 +3,7 @@
 mod alerts;
 pub(crate) mod backup;
 mod doctor;
-mod frame;
+pub(crate) mod frame;
 mod key_encryption;
 mod records;
 mod replicas;
