@@ -17,7 +17,7 @@ import panels
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FILES = ROOT / "charts/stagedoor/dashboards"
 RULES = ROOT / "docs/alerts.yaml"
-TESTS = ROOT / "docs/alerts.test.yaml"
+TESTS = [ROOT / "docs/alerts.test.yaml", ROOT / "docs/alerts.days.test.yaml"]
 RUNBOOKS = ROOT / "docs/runbooks"
 
 # What Grafana puts in for its variables, good enough to parse.
@@ -149,16 +149,17 @@ def check_alerts():
     for page in RUNBOOKS.iterdir():
         if page.stem not in names:
             fault(page.name, "is about no alert")
-    cases = re.split(r"(?m)^      - (?=\{?eval_time)", TESTS.read_text(encoding="utf-8"))[1:]
+    tests = "".join(file.read_text(encoding="utf-8") for file in TESTS)
+    cases = re.split(r"(?m)^      - (?=\{?eval_time)", tests)[1:]
     fired, quiet = set(), set()
     for case in cases:
         found = re.search(r"alertname: (\w+)", case)
         (fired if "exp_alerts" in case else quiet).add(found[1])
     for name in names:
         if name not in fired:
-            fault(name, "fires in no test of docs/alerts.test.yaml")
+            fault(name, "fires in no test of docs/alerts*.test.yaml")
         if name not in quiet:
-            fault(name, "keeps quiet in no test of docs/alerts.test.yaml")
+            fault(name, "keeps quiet in no test of docs/alerts*.test.yaml")
     return len(names)
 
 

@@ -25,7 +25,7 @@ fetch_promtool() {
 
 if command -v promtool >/dev/null || fetch_promtool; then
     promtool check rules docs/alerts.yaml >&2
-    promtool test rules docs/alerts.test.yaml >&2
+    promtool test rules docs/alerts.test.yaml docs/alerts.days.test.yaml >&2
     exec python3 tests/dashboards/check.py --promtool "$(command -v promtool)" "$@"
 fi
 echo "dashboards: SKIPPED parsing queries and testing rules, because promtool is not to be had (package prometheus)" >&2
