@@ -8,7 +8,10 @@ trap 'rm -f "$log"' EXIT
 
 just check
 cargo nextest run --workspace --locked --no-fail-fast "$@" 2>&1 | tee "$log"
-for suite in "conformance" "clients" "oauth" "audit-verifier"; do
+# The program that the tests ran is that of the suites, too.
+STAGEDOOR_BINARY="$(realpath "${CARGO_TARGET_DIR:-target}/debug/stagedoor")"
+export STAGEDOOR_BINARY
+for suite in "clients" "oauth" "chart" "conformance" "audit-verifier"; do
     just "$suite"
 done
 echo
