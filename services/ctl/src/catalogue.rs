@@ -61,6 +61,11 @@ impl RpcCommand {
         dynamic::access(&self.method).is_some_and(|access| access.effect() == Effect::Write)
     }
 
+    /// Whether it changes the members of an object that a mask names (google.aip.dev/134).
+    pub(crate) fn updates(&self) -> bool {
+        self.method.input().get_field_by_name(flags::UPDATE_MASK).is_some()
+    }
+
     /// Whether it can be tried without effect.
     pub(crate) fn can_validate_only(&self) -> bool {
         self.method.input().get_field_by_name(flags::VALIDATE_ONLY).is_some()

@@ -1,5 +1,6 @@
 //! The command line: options that every command has, commands of the program's own, and those that the catalogue adds.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -118,6 +119,22 @@ pub(crate) fn global_options(matches: &clap::ArgMatches) -> Result<GlobalOptions
     GlobalOptions::from_arg_matches(matches)
 }
 
+/// The form that a command line asks for, be the rest of it right or wrong; a table if it cannot be told.
+pub(crate) fn output_of(arguments: &[OsString]) -> OutputFormat {
+    let mut words = arguments.iter().map_while(|word| word.to_str().filter(|word| *word != "--"));
+    let mut found = OutputFormat::default();
+    while let Some(word) = words.next() {
+        let value = match word {
+            "-o" | "--output" => words.next(),
+            _ => word
+                .strip_prefix("--output=")
+                .or_else(|| word.strip_prefix("-o").map(|value| value.trim_start_matches('='))),
+        };
+        found = value.and_then(|value| OutputFormat::from_str(value, false).ok()).unwrap_or(found);
+    }
+    found
+}
+
 fn group_command(group: &Group) -> Command {
     Command::new(group.name.clone())
         .about(dynamic::comments(&group.service).trim_end_matches('.'))
@@ -157,6 +174,22 @@ mod tests {
                     assert!(!help.is_empty(), "{name} {}", argument.get_id());
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_form_is_known_of_a_line_that_is_wrong() {
+        let of = |line: &str| {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            output_of(&words)
+        };
+        for line in
+            ["x -o json --wrong", "x --wrong --output json", "x --output=json", "x -ojson", "x -o=json"]
+        {
+            assert_eq!(of(line), OutputFormat::Json, "{line}");
+        }
+        for line in ["x", "x -o", "x --output xml", "x -- -o json"] {
+            assert_eq!(of(line), OutputFormat::Table, "{line}");
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Uri;
@@ -13,7 +13,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use crate::command_line::GlobalOptions;
 use crate::contexts::{self, ContextEntry, Contexts};
 use crate::error::CtlError;
-use crate::request::read_secret;
+use crate::input_files::{read_certificates, read_secret, warn_if_others_can_read};
 use crate::surroundings::Surroundings;
 
 /// How long it may take to reach the server.
@@ -83,13 +83,17 @@ impl Connection {
     }
 
     fn tls(&self) -> Result<ClientTlsConfig, CtlError> {
-        let read = |path: &Path| fs::read(path).map_err(CtlError::file(path));
         let mut tls = match &self.ca_file {
-            Some(path) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(path)?)),
+            Some(path) => {
+                let certificates = read_certificates("--ca-file", path)?;
+                ClientTlsConfig::new().ca_certificate(Certificate::from_pem(certificates))
+            }
             None => ClientTlsConfig::new().with_native_roots(),
         };
         if let Some((certificate, key)) = &self.identity {
-            tls = tls.identity(Identity::from_pem(read(certificate)?, read(key)?));
+            let certificate = read_certificates("--client-certificate", certificate)?;
+            let key = fs::read(key).map_err(CtlError::file_of("--client-key", key))?;
+            tls = tls.identity(Identity::from_pem(certificate, key));
         }
         Ok(tls)
     }
@@ -134,12 +138,15 @@ fn key(
     {
         return Ok(Some(SecretString::from(key.trim().to_owned())));
     }
-    let file = options.key_file.clone();
-    let file = file.or_else(|| surroundings.variable("STAGEDOOR_ADMIN_KEY_FILE").map(PathBuf::from));
-    let file = file.or_else(|| context.and_then(|context| context.key_file.clone()));
-    match file {
-        Some(file) => {
-            let key = read_secret(&file.to_string_lossy(), surroundings)?;
+    const VARIABLE: &str = "STAGEDOOR_ADMIN_KEY_FILE";
+    let of_flag = options.key_file.clone().map(|file| ("--key-file", file));
+    let of_variable = || surroundings.variable(VARIABLE).map(|file| (VARIABLE, PathBuf::from(file)));
+    let of_context = || context.and_then(|context| context.key_file.clone());
+    let of_context = || of_context().map(|file| ("--key-file of the context", file));
+    match of_flag.or_else(of_variable).or_else(of_context) {
+        Some((named_by, file)) => {
+            let key = read_secret(named_by, &file.to_string_lossy(), surroundings)?;
+            warn_if_others_can_read(&file, surroundings);
             Ok(Some(SecretString::from(key.trim().to_owned())))
         }
         None => Ok(context.and_then(|context| context.key.clone())),

@@ -10,8 +10,8 @@ use crate::command_line::{GlobalOptions, OutputFormat};
 use crate::connection::parse_server;
 use crate::contexts::{self, ContextEntry, Contexts};
 use crate::error::CtlError;
+use crate::input_files::read_secret;
 use crate::output;
-use crate::request::read_secret;
 use crate::surroundings::Surroundings;
 
 /// What to do with contexts.
@@ -104,7 +104,9 @@ fn entry(
             "--store-key and --key-file exclude each other: is the key kept, or read each time?",
         ));
     }
-    let key = store_key.map(|path| read_secret(&path.to_string_lossy(), surroundings)).transpose()?;
+    let key = store_key
+        .map(|path| read_secret("--store-key", &path.to_string_lossy(), surroundings))
+        .transpose()?;
     Ok(ContextEntry {
         server,
         tenant,

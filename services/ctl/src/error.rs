@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use serde_json::{Value, json};
+
 use crate::status_report::StatusReport;
 
 /// Why a command did not do what it was asked.
@@ -18,8 +20,10 @@ pub(crate) enum CtlError {
     #[error("{0}")]
     Status(Box<StatusReport>),
     /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}{}: {source}", named_by.as_ref().map(|flag| format!("{flag}: ")).unwrap_or_default(), path.display())]
     File {
+        /// The flag or variable that names it, if one does.
+        named_by: Option<String>,
         /// Which.
         path: PathBuf,
         /// Why.
@@ -61,7 +65,33 @@ impl CtlError {
     /// A file that could not be read or written.
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        |source| Self::File { path, source }
+        |source| Self::File { named_by: None, path, source }
+    }
+
+    /// A file that could not be read, with the flag or variable that names it, such as `--ca-file`.
+    pub(crate) fn file_of(named_by: &str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let (named_by, path) = (Some(named_by.to_owned()), path.into());
+        |source| Self::File { named_by, path, source }
+    }
+
+    /// For programs: of what did not come from the server, only the message says something.
+    pub(crate) fn to_json(&self) -> Value {
+        let message = match self {
+            Self::Status(report) => return report.to_json(),
+            Self::CommandLine(error) => {
+                let text = error.to_string();
+                text.strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned()
+            }
+            error => error.to_string(),
+        };
+        json!({
+            "code": null,
+            "reason": null,
+            "message": message,
+            "violations": [],
+            "retryAfterSeconds": null,
+            "hints": [],
+        })
     }
 
     /// The exit code.

@@ -10,7 +10,9 @@ mod contexts;
 mod error;
 mod execute;
 mod export;
+mod file_contents;
 mod flags;
+mod input_files;
 mod names;
 mod output;
 mod quickstart;
@@ -24,6 +26,7 @@ mod values;
 use std::ffi::OsString;
 
 use clap::FromArgMatches;
+use serde_json::json;
 
 use crate::catalogue::Catalogue;
 use crate::command_line::{GlobalOptions, OutputFormat, OwnCommand};
@@ -34,7 +37,9 @@ pub use crate::surroundings::{Environment, Surroundings, Terminal};
 /// Runs one command line, the program's name first, and says how it ended.
 pub async fn run(arguments: Vec<OsString>, surroundings: &mut Surroundings) -> Exit {
     let catalogue = Catalogue::load();
-    let mut options = GlobalOptions::default();
+    // A command line that cannot be read is complained of in the form that it asks for.
+    let output = command_line::output_of(&arguments);
+    let mut options = GlobalOptions { output, ..GlobalOptions::default() };
     match Box::pin(dispatch(&catalogue, arguments, &mut options, surroundings)).await {
         Ok(()) => Exit::Done,
         Err(error) => {
@@ -85,17 +90,13 @@ async fn dispatch(
 /// The last word of a command that did not do it: text for people, an object for programs.
 fn complain(error: &CtlError, format: OutputFormat, surroundings: &mut Surroundings) {
     match error {
-        CtlError::CommandLine(shown) if shown.use_stderr() => surroundings.say(shown.to_string().trim_end()),
-        CtlError::CommandLine(shown) => {
+        CtlError::CommandLine(shown) if !shown.use_stderr() => {
             let _ = surroundings.print(shown.to_string().trim_end());
         }
+        CtlError::CommandLine(shown) if format == OutputFormat::Table => {
+            surroundings.say(shown.to_string().trim_end());
+        }
         error if format == OutputFormat::Table => surroundings.say(&format!("stagedoorctl: {error}")),
-        CtlError::Status(report) => {
-            surroundings.say(&serde_json::json!({ "error": report.to_json() }).to_string());
-        }
-        error => {
-            let object = serde_json::json!({ "error": { "message": error.to_string() } });
-            surroundings.say(&object.to_string());
-        }
+        error => surroundings.say(&json!({ "error": error.to_json() }).to_string()),
     }
 }

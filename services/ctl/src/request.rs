@@ -1,16 +1,13 @@
 //! Makes an RPC's request of what the command line says: flags, a file, the context's tenant, the mask of what changes.
 
-use std::io::Read;
-use std::path::Path;
-
 use clap::ArgMatches;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, Value};
-use serde_json::Value as Json;
-use stagedoor_proto::dynamic;
 
 use crate::catalogue::RpcCommand;
 use crate::error::CtlError;
+use crate::file_contents::{FileContents, is_changeable, is_identity};
 use crate::flags::{self, Flag};
+use crate::input_files::{read_secret, read_structured};
 use crate::rpc_arguments::{FROM_FILE, field_id, file_id};
 use crate::surroundings::Surroundings;
 use crate::values;
@@ -31,15 +28,16 @@ pub(crate) fn build(
     defaults: &Defaults,
     surroundings: &mut Surroundings,
 ) -> Result<DynamicMessage, CtlError> {
-    let mut builder = Builder { rpc, request: DynamicMessage::new(rpc.method.input()), changed: Vec::new() };
+    let request = DynamicMessage::new(rpc.method.input());
+    let mut builder = Builder { rpc, request, changed: Vec::new(), file: FileContents::default() };
     if matches.try_contains_id(FROM_FILE).unwrap_or(false) {
         let path = matches.get_one::<String>(FROM_FILE).expect("the flag has a value");
-        builder.merge_file(read_structured(path, surroundings)?)?;
+        builder.file = FileContents::merge(rpc, read_structured(path, surroundings)?, &mut builder.request)?;
     }
     for flag in &rpc.flags {
         builder.set_flag(flag, matches, surroundings)?;
     }
-    builder.fill_in(defaults, surroundings);
+    builder.fill_in(defaults, surroundings)?;
     builder.set_mask(matches)?;
     builder.check_required()?;
     Ok(builder.request)
@@ -48,53 +46,12 @@ pub(crate) fn build(
 struct Builder<'rpc> {
     rpc: &'rpc RpcCommand,
     request: DynamicMessage,
-    /// Paths of a mask for what the command line or the file says.
+    /// Paths of a mask for what the flags say.
     changed: Vec<String>,
+    file: FileContents,
 }
 
 impl Builder<'_> {
-    /// The file holds the resource where the request carries one whole, else the request.
-    fn merge_file(&mut self, json: Json) -> Result<(), CtlError> {
-        let input = self.rpc.method.input();
-        let wrong = |error: &dyn std::fmt::Display| CtlError::usage(format!("--{FROM_FILE}: {error}"));
-        let Some(members) = json.as_object() else {
-            return Err(wrong(&"it has to be an object: names with values"));
-        };
-        let Some(resource) = flags::resource(&input) else {
-            let named: Vec<FieldDescriptor> = members.keys().filter_map(|name| field(&input, name)).collect();
-            self.request = values::from_json(&input, json).map_err(|error| wrong(&error))?;
-            self.changed.extend(
-                named.iter().filter(|field| is_changeable(field)).map(|field| field.name().to_owned()),
-            );
-            return Ok(());
-        };
-        let kind = resource.kind();
-        let message = kind.as_message().expect("a resource is a message");
-        for member in members.keys().filter_map(|name| field(message, name)) {
-            let behavior = dynamic::field_behavior(&member);
-            if !behavior.output_only && !behavior.immutable {
-                self.changed.push(member.name().to_owned());
-            }
-        }
-        let mut value = values::from_json(message, json).map_err(|error| wrong(&error))?;
-        self.take_etag(&value);
-        for member in message.fields().filter(|member| dynamic::field_behavior(member).output_only) {
-            value.clear_field(&member);
-        }
-        self.request.set_field(&resource, Value::Message(value));
-        Ok(())
-    }
-
-    /// What was read, changed and is handed back now must not undo what somebody else changed meanwhile.
-    fn take_etag(&mut self, resource: &DynamicMessage) {
-        let etag = resource.get_field_by_name(flags::ETAG);
-        if let Some(etag) = etag.filter(|etag| etag.as_str().is_some_and(|etag| !etag.is_empty()))
-            && self.request_has(flags::ETAG)
-        {
-            self.request.set_field_by_name(flags::ETAG, etag.into_owned());
-        }
-    }
-
     fn set_flag(
         &mut self,
         flag: &Flag,
@@ -106,7 +63,7 @@ impl Builder<'_> {
         if flag.secret
             && let Some(path) = matches.get_one::<String>(&file_id(flag))
         {
-            texts = vec![read_secret(path, surroundings)?];
+            texts = vec![read_secret(&format!("--{}-file", flag.name), path, surroundings)?];
         }
         if texts.is_empty() {
             return Ok(());
@@ -126,17 +83,34 @@ impl Builder<'_> {
         } else {
             one(texts.last().expect("there is one"))?
         };
+        if flag.path.len() == 1 && is_identity(self.rpc, field) {
+            // What is set already is of the file.
+            if self.request.has_field(field) && *self.request.get_field(field) != value {
+                let member = field.json_name();
+                return Err(CtlError::usage(format!(
+                    "--{}: the file is about another one; to use it here, take {member} and etag out of it",
+                    flag.name
+                )));
+            }
+            self.file.tenant.take_if(|_| field.name() == flags::TENANT);
+        }
         set_at(&mut self.request, &flag.path, value);
         self.changed.extend(mask_path(flag));
         Ok(())
     }
 
-    fn fill_in(&mut self, defaults: &Defaults, surroundings: &Surroundings) {
+    fn fill_in(&mut self, defaults: &Defaults, surroundings: &Surroundings) -> Result<(), CtlError> {
         if let Some(tenant) = &defaults.tenant
             && self.rpc.is_about_a_tenant()
-            && !self.request.has_field_by_name(flags::TENANT)
         {
-            self.request.set_field_by_name(flags::TENANT, Value::String(tenant.clone()));
+            if let Some(of_file) = self.file.tenant.as_ref().filter(|of_file| *of_file != tenant) {
+                return Err(CtlError::usage(format!(
+                    "the file is about the tenant {of_file}, STAGEDOOR_TENANT or the context says {tenant}: give --tenant"
+                )));
+            }
+            if !self.request.has_field_by_name(flags::TENANT) {
+                self.request.set_field_by_name(flags::TENANT, Value::String(tenant.clone()));
+            }
         }
         if self.request_has(flags::REQUEST_ID) && !self.request.has_field_by_name(flags::REQUEST_ID) {
             let id = surroundings.random_uuid().to_string();
@@ -145,6 +119,7 @@ impl Builder<'_> {
         if defaults.dry_run && self.request_has(flags::VALIDATE_ONLY) {
             self.request.set_field_by_name(flags::VALIDATE_ONLY, Value::Bool(true));
         }
+        Ok(())
     }
 
     fn set_mask(&mut self, matches: &ArgMatches) -> Result<(), CtlError> {
@@ -153,9 +128,17 @@ impl Builder<'_> {
         };
         let named = matches.get_many::<String>(flags::UPDATE_MASK).into_iter().flatten();
         // Flags' names are taken as well: that is what the user has before their eyes.
-        self.changed.extend(named.filter(|path| !path.is_empty()).map(|path| path.replace('-', "_")));
+        let named: Vec<_> =
+            named.filter(|path| !path.is_empty()).map(|path| path.replace('-', "_")).collect();
+        let of_file = std::mem::take(&mut self.file.changed);
+        self.changed.extend(if named.is_empty() { of_file } else { named });
         self.changed.sort();
         self.changed.dedup();
+        let all = self.changed.clone();
+        let is_within = |path: &str, other: &String| {
+            path.strip_prefix(&**other).is_some_and(|rest| rest.starts_with('.'))
+        };
+        self.changed.retain(|path| !all.iter().any(|other| is_within(path, other)));
         if self.changed.is_empty() {
             return Err(CtlError::usage("nothing to change: no flag says what; see --help"));
         }
@@ -184,12 +167,6 @@ impl Builder<'_> {
     }
 }
 
-/// Whether a flat request's field is what it changes, rather than which thing, or how.
-fn is_changeable(field: &FieldDescriptor) -> bool {
-    let others = [flags::ETAG, flags::UPDATE_MASK, flags::VALIDATE_ONLY, flags::REQUEST_ID];
-    !dynamic::field_behavior(field).required && !others.contains(&field.name())
-}
-
 /// How a mask names what a flag changes: within the resource, if the request carries one.
 fn mask_path(flag: &Flag) -> Option<String> {
     match flag.path.as_slice() {
@@ -197,10 +174,6 @@ fn mask_path(flag: &Flag) -> Option<String> {
         [_, members @ ..] => Some(members.iter().map(FieldDescriptor::name).collect::<Vec<_>>().join(".")),
         [] => None,
     }
-}
-
-fn field(message: &prost_reflect::MessageDescriptor, name: &str) -> Option<FieldDescriptor> {
-    message.get_field_by_json_name(name).or_else(|| message.get_field_by_name(name))
 }
 
 fn set_at(message: &mut DynamicMessage, path: &[FieldDescriptor], value: Value) {
@@ -230,34 +203,4 @@ fn map_value(
         Ok((key, one(value)?))
     });
     Ok(Value::Map(pairs.collect::<Result<_, CtlError>>()?))
-}
-
-fn read_structured(path: &str, surroundings: &mut Surroundings) -> Result<Json, CtlError> {
-    let text = read_text(path, surroundings)?;
-    let is_json = Path::new(path).extension().is_some_and(|extension| extension == "json");
-    let read = if is_json {
-        serde_json::from_str(&text).map_err(|error| error.to_string())
-    } else {
-        serde_saphyr::from_str(&text).map_err(|error| error.to_string())
-    };
-    read.map_err(|error| CtlError::usage(format!("--{FROM_FILE}: {path} cannot be read: {error}")))
-}
-
-/// A secret from a file, without the line's end that editors put there.
-pub(crate) fn read_secret(path: &str, surroundings: &mut Surroundings) -> Result<String, CtlError> {
-    let text = read_text(path, surroundings)?;
-    let secret = text.trim_end_matches(['\r', '\n']);
-    if secret.is_empty() {
-        return Err(CtlError::usage(format!("{path} is empty")));
-    }
-    Ok(secret.to_owned())
-}
-
-fn read_text(path: &str, surroundings: &mut Surroundings) -> Result<String, CtlError> {
-    if path != "-" {
-        return std::fs::read_to_string(path).map_err(CtlError::file(path));
-    }
-    let mut text = String::new();
-    surroundings.input.read_to_string(&mut text).map_err(CtlError::Stream)?;
-    Ok(text)
 }

@@ -30,10 +30,9 @@ pub(crate) fn command(rpc: &RpcCommand) -> Command {
             command = command.arg(secret_file_argument(flag));
         }
     }
-    let request = rpc.method.input();
-    if request.get_field_by_name(flags::UPDATE_MASK).is_some() {
-        let help = "Also changes these fields, with commas between: one whose flag is not given is emptied. The fields of \
-                    flags that are given are changed in any case.";
+    if rpc.updates() {
+        let help = "Changes these fields, with commas between, and those of flags that are given: one that neither a flag \
+                    nor the file sets is emptied. Goes before what the file would change by itself.";
         command = command.arg(
             Arg::new(flags::UPDATE_MASK)
                 .long("update-mask")
@@ -134,13 +133,19 @@ fn secret_file_argument(flag: &Flag) -> Arg {
 fn from_file_argument(rpc: &RpcCommand) -> Arg {
     let what = match flags::resource(&rpc.method.input()) {
         Some(resource) => format!("the {}, as `get -o yaml` prints it", resource.name().replace('_', " ")),
+        None if rpc.updates() => "the object, as `get -o yaml` prints it".to_owned(),
         None => "the request".to_owned(),
+    };
+    let whole = if rpc.updates() {
+        ". With an etag in it, it stands for the whole object: what is missing is reset"
+    } else {
+        ""
     };
     Arg::new(FROM_FILE)
         .long(FROM_FILE)
         .value_name("PATH")
         .value_hint(ValueHint::FilePath)
-        .help(format!("JSON or YAML of {what}; - for standard input. Flags go before what it says"))
+        .help(format!("JSON or YAML of {what}; - for standard input. Flags go before what it says{whole}"))
 }
 
 fn paging_arguments() -> [Arg; 2] {

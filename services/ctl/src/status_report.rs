@@ -54,14 +54,17 @@ impl StatusReport {
         let reason = details.error_info().map(|info| info.reason.clone());
         // Servers of other projects, and proxies, know no reasons of ours.
         let is_ours = reason.is_some();
+        let message = message(status, is_ours);
+        let of_transport = if is_ours { None } else { transport_hint(&message, server) };
+        let hint = of_transport.or_else(|| hint(status.code(), reason.as_deref(), is_ours, server));
         Self {
             code: status.code(),
-            message: if repeats { "The request is wrong.".to_owned() } else { message(status, is_ours) },
+            message: if repeats { "The request is wrong.".to_owned() } else { message },
             violations: violations.collect(),
             resource,
             retry_after: details.retry_info().and_then(|info| info.retry_delay),
             help: details.error_info().and_then(|info| info.metadata.get("hint")).cloned(),
-            hint: hint(status.code(), reason.as_deref(), is_ours, server),
+            hint,
             reason,
         }
     }
@@ -145,6 +148,44 @@ fn message(status: &Status, is_ours: bool) -> String {
         message = if cause.contains(&message) { cause } else { format!("{message}: {cause}") };
     }
     if message.is_empty() { name(status.code()).to_owned() } else { message }
+}
+
+/// What a connection that could not be made may come from, by what TLS says of it (RFC 8446 §6.2).
+fn transport_hint(message: &str, server: &str) -> Option<String> {
+    const REFUSED: [&str; 8] = [
+        "UnknownCA",
+        "BadCertificate",
+        "CertificateUnknown",
+        "CertificateExpired",
+        "CertificateRevoked",
+        "UnsupportedCertificate",
+        "DecryptError",
+        "AccessDenied",
+    ];
+    let is_alert = message.contains("fatal alert");
+    // Whoever writes on before the alert is read learns only that the connection is gone.
+    let is_cut = message.contains("connection error") || message.contains("connection closed");
+    let is_of_peer = message.contains("invalid peer certificate");
+    let hint = if is_alert && message.contains("CertificateRequired") {
+        "The server asks for a certificate: --client-certificate and --client-key, of an authority in the server's \
+         admin.client_authority_file."
+    } else if is_alert && REFUSED.iter().any(|alert| message.contains(alert)) {
+        "The server does not accept the certificate of --client-certificate: it has to be of an authority in the server's \
+         admin.client_authority_file, for clients, and in its time."
+    } else if is_of_peer && message.contains("UnknownIssuer") {
+        "Nobody whom this machine trusts vouches for the server: --ca-file names the certificates to trust."
+    } else if is_of_peer && message.contains("NotValidForName") {
+        "The server's certificate is for another name than that of its address."
+    } else if is_of_peer && message.contains("Expired") {
+        "The time of the server's certificate is over, or this machine's clock is wrong."
+    } else if is_cut && server.starts_with("http://") {
+        "Does the server speak TLS? Then its address begins with https://."
+    } else if is_cut {
+        "The server ended the connection. Does it ask for a certificate (--client-certificate and --client-key)?"
+    } else {
+        return None;
+    };
+    Some(hint.to_owned())
 }
 
 fn hint(code: Code, reason: Option<&str>, is_ours: bool, server: &str) -> Option<String> {
@@ -268,6 +309,21 @@ mod tests {
             "{text}"
         );
         assert_eq!(report.to_json()["retryAfterSeconds"], 1.5);
+    }
+
+    #[test]
+    fn what_tls_says_has_a_hint() {
+        for (said, hint) in [
+            ("connection error: received fatal alert: CertificateRequired", "asks for a certificate"),
+            ("connection error: received fatal alert: UnknownCA", "does not accept the certificate"),
+            ("invalid peer certificate: UnknownIssuer", "--ca-file"),
+            ("invalid peer certificate: certificate not valid for name; NotValidForName", "another name"),
+            ("connection error: stream closed because of a broken pipe", "--client-certificate"),
+            ("transport error: operation was canceled: connection closed", "--client-certificate"),
+        ] {
+            let report = StatusReport::read(&Status::unknown(said), &[], "https://admin.example.org");
+            assert!(report.to_string().contains(hint), "{report}");
+        }
     }
 
     #[test]

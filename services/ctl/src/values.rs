@@ -2,8 +2,11 @@
 //! `-24h`, durations such as `1h30m`, JSON for what has members.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use prost_reflect::{DynamicMessage, Kind, MapKey, MessageDescriptor, SerializeOptions, Value};
+use prost_reflect::{
+    DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, SerializeOptions, Value,
+};
 use serde::de::DeserializeSeed;
+use serde_json::{Value as Json, json};
 
 use crate::names;
 
@@ -35,7 +38,7 @@ pub(crate) fn parse(kind: &Kind, text: &str, now: DateTime<Utc>) -> Result<Value
                 seconds_and_nanos(message, time.timestamp(), time.timestamp_subsec_nanos().cast_signed())
             }),
             DURATION => duration(text).map(|length| seconds_and_nanos(message, length.num_seconds(), 0)),
-            _ => json(message, text).map(Value::Message),
+            _ => from_text(message, text).map(Value::Message),
         },
     }
 }
@@ -74,12 +77,48 @@ pub(crate) fn to_json(message: &DynamicMessage) -> Result<serde_json::Value, ser
     message.serialize_with_options(serde_json::value::Serializer, &SerializeOptions::new())
 }
 
-/// A message from JSON in the standard mapping; names with underscores are known as well.
-pub(crate) fn from_json(
-    message: &MessageDescriptor,
-    value: serde_json::Value,
-) -> Result<DynamicMessage, serde_json::Error> {
-    message.clone().deserialize(value)
+/// A message from JSON in the standard mapping; names with underscores are known as well. The error names the member.
+pub(crate) fn from_json(message: &MessageDescriptor, value: Json) -> Result<DynamicMessage, String> {
+    message.clone().deserialize(&value).map_err(|error| match place_of_slip(message, &value) {
+        Some(place) => format!("{place}: {error}"),
+        None => error.to_string(),
+    })
+}
+
+/// A field by its name in JSON or in the contract.
+pub(crate) fn field(message: &MessageDescriptor, name: &str) -> Option<FieldDescriptor> {
+    message.get_field_by_json_name(name).or_else(|| message.get_field_by_name(name))
+}
+
+/// Which member cannot be read, such as `limits.api.quotas[0].capacity`: errors of the mapping do not say.
+fn place_of_slip(message: &MessageDescriptor, value: &Json) -> Option<String> {
+    let members = value.as_object().filter(|_| !is_plain(message))?;
+    members.iter().find_map(|(name, value)| {
+        let field = field(message, name)?;
+        let is_wrong = |value: Json| message.clone().deserialize(&json!({ name: value })).is_err();
+        if !is_wrong(value.clone()) {
+            return None;
+        }
+        let place = match value {
+            Json::Object(entries) if field.is_map() => entries
+                .iter()
+                .find(|(key, value)| is_wrong(json!({ *key: value })))
+                .map(|(key, value)| (format!("{name}.{key}"), value)),
+            Json::Array(items) if field.is_list() => items
+                .iter()
+                .enumerate()
+                .find(|(_, item)| is_wrong(json!([item])))
+                .map(|(index, item)| (format!("{name}[{index}]"), item)),
+            _ => None,
+        };
+        let (place, value) = place.unwrap_or_else(|| (name.clone(), value));
+        let kind = match field.kind() {
+            Kind::Message(entry) if field.is_map() => entry.map_entry_value_field().kind(),
+            kind => kind,
+        };
+        let within = kind.as_message().and_then(|message| place_of_slip(message, value));
+        Some(within.map_or_else(|| place.clone(), |within| format!("{place}.{within}")))
+    })
 }
 
 /// A time from its whole seconds since 1970 and the rest.
@@ -89,7 +128,7 @@ pub(crate) fn seconds_of(message: &DynamicMessage) -> Option<(i64, i32)> {
     Some((seconds, nanos))
 }
 
-fn json(message: &MessageDescriptor, text: &str) -> Result<DynamicMessage, String> {
+fn from_text(message: &MessageDescriptor, text: &str) -> Result<DynamicMessage, String> {
     let value =
         serde_json::from_str(text).map_err(|error| format!("JSON of a {} ({error})", message.name()))?;
     from_json(message, value).map_err(|error| format!("JSON of a {} ({error})", message.name()))
@@ -197,6 +236,24 @@ mod tests {
         assert_eq!(parse(&Kind::Uint32, "7", now()), Ok(Value::U32(7)));
         assert!(parse(&Kind::Uint32, "-7", now()).is_err());
         assert!(parse(&Kind::Int32, "3000000000", now()).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let settings = dynamic::pool().get_message_by_name("stagedoor.admin.v1.Settings").unwrap();
+        for (given, place) in [
+            (json!({ "tenant": "acme", "concurrentCalls": "many" }), "concurrentCalls: "),
+            (json!({ "cache_ttl_seconds": { "search": 1, "track": "soon" } }), "cache_ttl_seconds.track: "),
+            (
+                json!({ "limits": { "api": { "quotas": [{ "capacity": 1 }, { "capacity": -1 }] } } }),
+                "limits.api.quotas[1].capacity: ",
+            ),
+            (json!({ "devices": { "concurrent": "x" } }), "devices.concurrent: "),
+            (json!({ "devices": { "newest": "warn" } }), "devices: "),
+        ] {
+            let error = from_json(&settings, given).unwrap_err();
+            assert!(error.starts_with(place), "{error}");
+        }
     }
 
     #[test]

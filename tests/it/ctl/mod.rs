@@ -1,5 +1,6 @@
 //! `stagedoorctl` against the real gateway: what operators do, in the words in which they do it.
 
+mod files;
 mod keys;
 mod quickstart;
 mod reading;

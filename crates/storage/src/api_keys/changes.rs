@@ -114,7 +114,8 @@ fn changed(old: &KeySummary, changes: &KeyChanges, now: DateTime<Utc>) -> Result
         checks::networks(networks)?;
         new.allowed_networks.clone_from(networks);
     }
-    if let Some(expires_at) = changes.expires_at {
+    // The end that a key has already may be past.
+    if let Some(expires_at) = changes.expires_at.filter(|end| *end != old.expires_at) {
         checks::expiry(expires_at, now)?;
         let later = |end: DateTime<Utc>| expires_at.is_none_or(|new| new > end);
         if old.replaced_by.is_some() && old.expires_at.is_some_and(later) {

@@ -4,7 +4,7 @@ use stagedoor_proto::admin::v1::Provider;
 
 use super::{QuickstartArguments, provider};
 use crate::error::CtlError;
-use crate::request::read_secret;
+use crate::input_files::read_secret;
 use crate::surroundings::Surroundings;
 
 /// All that is known before anything is made.
@@ -53,7 +53,7 @@ impl Answers {
         };
         let client_id = given_or(arguments.client_id, surroundings, "Client id at the music service")?;
         let client_secret = match arguments.client_secret_file {
-            Some(path) => read_secret(&path, surroundings)?,
+            Some(path) => read_secret("--client-secret-file", &path, surroundings)?,
             None if is_asked => ask_secret(surroundings)?,
             None => String::new(),
         };

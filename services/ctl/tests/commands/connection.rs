@@ -1,5 +1,8 @@
 //! Keys from files and the environment; help, versions and completion, which need no server.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
 use stagedoor_ctl::Exit;
 
 use crate::server::{Fixture, KEY};
@@ -25,6 +28,44 @@ async fn the_key_is_read_from_a_file() {
     let missing = ("STAGEDOOR_ADMIN_KEY_FILE", "/nowhere/key".to_owned());
     let ended = fixture.ctl_with("tenants list", &[server, missing], "").await;
     assert!(ended.exit == Exit::Failed && ended.messages.contains("/nowhere/key"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_others_can_read_is_used_with_a_warning() {
+    let fixture = Fixture::start().await;
+    let file = fixture.home.path().join("key");
+    std::fs::write(&file, KEY).unwrap();
+    let line = format!("tenants list --key-file {} --server http://{}", file.display(), fixture.address);
+    for (mode, is_warned) in [(0o640, true), (0o600, false), (0o604, true), (0o400, false)] {
+        std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        let ended = fixture.ctl_with(&line, &[], "").await;
+        assert_eq!(ended.exit, Exit::Done, "{ended:?}");
+        assert_eq!(ended.messages.contains("chmod 600"), is_warned, "{mode:o}: {ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_does_not_fit_is_told_by_its_flag() {
+    let fixture = Fixture::start().await;
+    let empty = fixture.home.path().join("empty.pem");
+    std::fs::write(&empty, "-----BEGIN PRIVATE KEY-----\n").unwrap();
+    let empty = empty.display();
+    for (flags, exit, words) in [
+        (format!("--ca-file {empty}"), Exit::Usage, "--ca-file: there is no certificate in"),
+        (
+            format!("--client-certificate {empty} --client-key {empty}"),
+            Exit::Usage,
+            "--client-certificate: there is no certificate in",
+        ),
+        ("--ca-file /nowhere".to_owned(), Exit::Failed, "--ca-file: /nowhere"),
+        ("--key-file /nowhere".to_owned(), Exit::Failed, "--key-file: /nowhere"),
+    ] {
+        let ended = fixture.ctl(&format!("tenants list --server https://127.0.0.1:1 {flags}")).await;
+        assert_eq!(ended.exit, exit, "{flags}: {ended:?}");
+        assert!(ended.messages.contains(words), "{flags}: {ended:?}");
+    }
+    let ended = fixture.ctl("settings update --tenant acme --from-file /nowhere").await;
+    assert!(ended.messages.contains("--from-file: /nowhere"), "{ended:?}");
 }
 
 #[tokio::test]

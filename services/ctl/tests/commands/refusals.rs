@@ -45,6 +45,14 @@ async fn programs_get_refusals_as_an_object() {
     assert_eq!(json["error"]["code"], "INVALID_ARGUMENT");
     assert_eq!(json["error"]["reason"], "INVALID_ARGUMENTS");
     assert_eq!(json["error"]["violations"][0]["at"], "--tenant");
+    for line in
+        ["tenants lst -o json", "tenants list --wrong --output=yaml", "tenants update --tenant a -o json"]
+    {
+        let ended = fixture.ctl(line).await;
+        assert_eq!(ended.exit, Exit::Usage, "{line}");
+        let json: serde_json::Value = serde_json::from_str(&ended.messages).unwrap();
+        assert!(json["error"]["message"].is_string() && json["error"]["code"].is_null(), "{line}: {json}");
+    }
 }
 
 #[tokio::test]

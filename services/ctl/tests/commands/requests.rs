@@ -4,6 +4,10 @@ use stagedoor_ctl::Exit;
 
 use crate::server::{Fixture, KEY};
 
+fn environment(fixture: &Fixture) -> Vec<(&'static str, String)> {
+    vec![("STAGEDOOR_SERVER", format!("http://{}", fixture.address)), ("STAGEDOOR_ADMIN_KEY", KEY.to_owned())]
+}
+
 #[tokio::test]
 async fn a_create_has_an_id_and_keeps_it_when_it_is_tried_again() {
     let fixture = Fixture::start().await;
@@ -75,11 +79,9 @@ async fn what_was_printed_can_be_changed_and_handed_back() {
     let printed = fixture.ctl("settings get --tenant acme -o yaml").await.output;
     let changed = printed.replace("90", "30");
     assert_ne!(printed, changed);
-    let environment = [
-        ("STAGEDOOR_SERVER", format!("http://{}", fixture.address)),
-        ("STAGEDOOR_ADMIN_KEY", KEY.to_owned()),
-    ];
-    let ended = fixture.ctl_with("settings update --tenant acme --from-file -", &environment, &changed).await;
+    let ended = fixture
+        .ctl_with("settings update --tenant acme --from-file -", &environment(&fixture), &changed)
+        .await;
     assert_eq!(ended.exit, Exit::Done, "{ended:?}");
     let seen = fixture.seen();
     let request = &seen.settings[0];
@@ -87,26 +89,93 @@ async fn what_was_printed_can_be_changed_and_handed_back() {
     let settings = request.settings.as_ref().unwrap();
     assert_eq!(settings.cache_ttl_seconds["track"], 30);
     assert_eq!((settings.etag.as_str(), settings.tenant.as_str()), ("", ""), "only answers hold these");
-    assert_eq!(request.update_mask.as_ref().unwrap().paths, ["cache_ttl_seconds"]);
+    let mask = &request.update_mask.as_ref().unwrap().paths;
+    for member in ["cache_ttl_seconds", "concurrent_calls", "limits", "preferences"] {
+        assert!(mask.iter().any(|path| path == member), "what the file lacks is reset: {mask:?}");
+    }
+    assert!(!mask.iter().any(|path| path == "etag" || path == "tenant"), "{mask:?}");
+}
+
+#[tokio::test]
+async fn a_file_says_what_changes_unless_a_mask_does() {
+    let fixture = Fixture::start().await;
+    let whole = "tenant: acme\ncacheTtlSeconds: {track: 30}\nconcurrentCalls: 3\netag: '\"7\"'\n";
+    let part = "tenant: acme\ncacheTtlSeconds: {track: 30}\nconcurrentCalls: 3\n";
+    let of_mask = ["concurrent_calls"].as_slice();
+    for (flags, file, wanted) in [
+        ("", part, ["cache_ttl_seconds", "concurrent_calls"].as_slice()),
+        ("--update-mask concurrent-calls", part, of_mask),
+        ("--update-mask concurrent-calls", whole, of_mask),
+        (
+            "--devices.new-device warn --update-mask concurrent-calls",
+            whole,
+            &["concurrent_calls", "devices.new_device"],
+        ),
+        ("--update-mask *", whole, &["*"]),
+    ] {
+        let line = format!("settings update --from-file - {flags}");
+        let ended = fixture.ctl_with(&line, &environment(&fixture), file).await;
+        assert_eq!(ended.exit, Exit::Done, "{line}: {ended:?}");
+        let seen = fixture.seen().settings.pop().unwrap();
+        assert_eq!(seen.tenant, "acme", "the file says which tenant");
+        assert_eq!(seen.update_mask.unwrap().paths, wanted, "{line}");
+    }
+    let line = "settings update --from-file - --devices.new-device warn";
+    assert_eq!(fixture.ctl_with(line, &environment(&fixture), whole).await.exit, Exit::Done);
+    let mask = fixture.seen().settings.pop().unwrap().update_mask.unwrap().paths;
+    assert!(mask.iter().any(|path| path == "devices"), "{mask:?}");
+    assert!(!mask.iter().any(|path| path.contains('.')), "its whole is named already: {mask:?}");
+}
+
+#[tokio::test]
+async fn an_object_as_it_is_printed_is_an_update_of_all_of_it() {
+    let fixture = Fixture::start().await;
+    fixture.has_tenants(&["acme"]);
+    let printed = fixture.ctl("tenants get --tenant acme -o yaml").await.output;
+    assert!(printed.contains("state: "), "{printed}");
+    let edited: String =
+        printed.lines().filter(|line| !line.starts_with("plan")).map(|line| format!("{line}\n")).collect();
+    let ended = fixture.ctl_with("tenants update --from-file -", &environment(&fixture), &edited).await;
+    assert_eq!(ended.exit, Exit::Done, "{ended:?}");
+    let request = fixture.seen().updates.pop().unwrap();
+    assert_eq!((request.tenant.as_str(), request.etag.as_str()), ("acme", "\"1\""));
+    assert_eq!((request.name.as_str(), request.plan.as_str()), ("The acme", ""));
+    assert_eq!(request.update_mask.unwrap().paths, ["name", "plan"]);
+    let unknown = format!("{printed}planned: gold\n");
+    let ended = fixture.ctl_with("tenants update --from-file -", &environment(&fixture), &unknown).await;
+    assert!(ended.exit == Exit::Usage && ended.messages.contains("planned"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_file_about_another_tenant_is_refused() {
+    let fixture = Fixture::start().await;
+    let file = "tenant: acme\nconcurrentCalls: 3\n";
+    let line = "settings update --tenant birch --from-file -";
+    let ended = fixture.ctl_with(line, &environment(&fixture), file).await;
+    assert!(ended.exit == Exit::Usage && ended.messages.contains("--tenant"), "{ended:?}");
+    let mut elsewhere = environment(&fixture);
+    elsewhere.push(("STAGEDOOR_TENANT", "birch".to_owned()));
+    let ended = fixture.ctl_with("settings update --from-file -", &elsewhere, file).await;
+    assert!(ended.exit == Exit::Usage && ended.messages.contains("acme"), "{ended:?}");
+    assert!(fixture.seen().settings.is_empty());
+    let line = "settings update --tenant acme --from-file -";
+    assert_eq!(fixture.ctl_with(line, &elsewhere, file).await.exit, Exit::Done, "the flag settles it");
 }
 
 #[tokio::test]
 async fn a_file_that_says_something_else_is_refused() {
     let fixture = Fixture::start().await;
-    let environment = [
-        ("STAGEDOOR_SERVER", format!("http://{}", fixture.address)),
-        ("STAGEDOOR_ADMIN_KEY", KEY.to_owned()),
-    ];
     let ended = fixture
         .ctl_with(
             "settings update --tenant acme --from-file -",
-            &environment,
+            &environment(&fixture),
             "cacheTtlSeconds: {track: soon}\n",
         )
         .await;
     assert_eq!(ended.exit, Exit::Usage, "{ended:?}");
+    assert!(ended.messages.contains("cacheTtlSeconds.track"), "the member is named: {ended:?}");
     let ended = fixture
-        .ctl_with("settings update --tenant acme --from-file -", &environment, "retentions: {}\n")
+        .ctl_with("settings update --tenant acme --from-file -", &environment(&fixture), "retentions: {}\n")
         .await;
     assert!(ended.exit == Exit::Usage && ended.messages.contains("retentions"), "{ended:?}");
     assert!(fixture.seen().settings.is_empty());

@@ -40,12 +40,12 @@ pub async fn update_settings(
     let given = request.settings.unwrap_or_default();
     let new = document::of(&given);
     let changed = Changed::read(request.update_mask.as_ref(), &new)?;
-    allowed(call, &changed)?;
     check_values(&given)?;
     call.write(call.context(), async |tx| {
         let stored = tenant_records::lock(tx).await?.stored_settings;
         etag::check(&request.etag, &overridden(call, &stored).etag)?;
         let settings = changed.apply(&stored, &new);
+        allowed(call, &stored, &settings)?;
         check(&settings, &changed)?;
         if settings != stored {
             tenants::set_stored_settings(tx, &settings).await?;
@@ -55,9 +55,11 @@ pub async fn update_settings(
     .await
 }
 
-/// Fails if a tenant's own admin would change what protects others from the tenant.
-fn allowed(call: &AdminCall, changed: &Changed) -> Result<(), AdminError> {
-    let reserved: Vec<_> = changed.of_operators().collect();
+/// Fails if a tenant's own admin would change what protects others from the tenant. To hand it back as it is, as someone does
+/// who edits all of the settings, changes nothing.
+fn allowed(call: &AdminCall, stored: &Value, new: &Value) -> Result<(), AdminError> {
+    let is_changed = |member: &&str| stored.get(*member) != new.get(*member);
+    let reserved: Vec<_> = paths::OF_OPERATORS.into_iter().filter(is_changed).collect();
     if call.caller().role == AdminRole::PlatformOperator || reserved.is_empty() {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use crate::fields::Problems;
 const MEMBERS: [&str; 11] = TenantSettings::MEMBERS;
 
 /// What protects the installation, other tenants, or the platform's promises from a tenant: its own admins do not change it.
-const OF_OPERATORS: [&str; 6] =
+pub(super) const OF_OPERATORS: [&str; 6] =
     ["tenant_limits", "penalties", "concurrent_calls", "policy_gates", "audit", "retention"];
 
 /// The members that are changed, such as `limits.api`.
@@ -50,11 +50,6 @@ impl Changed {
             }
         }
         problems.check().map(|()| Self(changed))
-    }
-
-    /// Those of the changed members that only a platform operator changes.
-    pub(super) fn of_operators(&self) -> impl Iterator<Item = &'static str> {
-        OF_OPERATORS.into_iter().filter(|member| self.0.iter().any(|path| path[0] == *member))
     }
 
     /// Whether `place`, such as `limits.api[0].capacity`, is in what is changed.
