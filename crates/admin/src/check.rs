@@ -6,6 +6,7 @@ use stagedoor_crypto::digest::sha256;
 use stagedoor_domain::ErrorCode;
 use stagedoor_storage::admin_creates::CreateRequest;
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use crate::access::{Method, Scope};
 use crate::error::{AdminError, Violation};
@@ -28,9 +29,9 @@ pub(crate) struct Checked {
 impl Checked {
     /// Reads `request` as a request of `method`.
     pub(crate) fn new(method: &Method, request: &impl Message) -> Result<Self, AdminError> {
-        let bytes = request.encode_to_vec();
+        let mut bytes = request.encode_to_vec();
         let read = DynamicMessage::decode(method.input.clone(), &*bytes);
-        let mut message = read.map_err(|error| AdminError::internal(&error))?;
+        let message = read.map_err(|error| AdminError::internal(&error))?;
         let missing = method.required.iter().filter(|field| !message.has_field(field));
         let missing = missing.map(|field| Violation {
             field: field.name().to_owned(),
@@ -44,11 +45,16 @@ impl Checked {
         let request_id = match &*text("request_id") {
             "" => None,
             given => {
-                let id = Uuid::try_parse(given).ok();
+                let id = Uuid::try_parse(given).ok().filter(|_| given.len() == Hyphenated::LENGTH);
+                // In capitals or not, it is the same request.
+                if let Some(at) = bytes.windows(given.len()).position(|part| part == given.as_bytes()) {
+                    bytes[at..at + given.len()].make_ascii_lowercase();
+                }
                 if id.is_none() {
                     violations.push(Violation {
                         field: "request_id".to_owned(),
-                        description: "It is no UUID.".to_owned(),
+                        description: "It is no UUID; wanted: such as 6f2f8a52-3c4f-4f0e-9d54-0f2b8d1f7a10."
+                            .to_owned(),
                     });
                 }
                 id
@@ -59,9 +65,6 @@ impl Checked {
         }
         let validate_only = message.get_field_by_name("validate_only").and_then(|value| value.as_bool());
         let (tenant, object) = (text("tenant"), naming::of_request(&message));
-        // However its id is spelt, it is the same request.
-        message.clear_field_by_name("request_id");
-        let bytes = message.encode_to_vec();
         Ok(Self {
             tenant,
             validate_only: validate_only.unwrap_or_default(),

@@ -13,10 +13,17 @@ async fn only_what_is_named_is_changed_and_slips_are_told_with_their_place() {
     let acme = office.stage.tenant("acme", TenantSettings::default()).await;
     let admin = &office.operator;
     let own = office.caller(AdminRole::TenantAdmin, Some(&acme)).await;
-    for (reserved, refused) in [("tenantLimits", true), ("policyGates", true), ("cacheTtlSeconds", false)] {
-        let request = json!({ "tenant": "acme", "settings": {}, "updateMask": reserved });
+    let limits = json!({ "tenantLimits": { "api": { "quotas": [{ "capacity": 5, "windowSeconds": 60 }] } } });
+    for (named, settings, refused) in [
+        ("tenantLimits", limits, true),
+        ("concurrentCalls", json!({ "concurrentCalls": 7 }), true),
+        // Handed back as it is.
+        ("policyGates", json!({}), false),
+        ("cacheTtlSeconds", json!({}), false),
+    ] {
+        let request = json!({ "tenant": "acme", "settings": settings, "updateMask": named });
         let done = own.call("SettingsService/UpdateSettings", request).await;
-        assert_eq!(done.is_err(), refused, "{reserved}: {done:?}");
+        assert_eq!(done.is_err(), refused, "{named}: {done:?}");
     }
     let store =
         r#"UPDATE tenants SET settings = '{"later": {"x": 1}, "concurrent_calls": 7}' WHERE slug = 'acme'"#;
