@@ -128,6 +128,9 @@ fn context(options: &GlobalOptions, surroundings: &Surroundings) -> Result<Optio
     }
 }
 
+/// Names the file of the key where no flag does.
+const KEY_FILE_VARIABLE: &str = "STAGEDOOR_ADMIN_KEY_FILE";
+
 fn key(
     options: &GlobalOptions,
     context: Option<&ContextEntry>,
@@ -138,9 +141,9 @@ fn key(
     {
         return Ok(Some(SecretString::from(key.trim().to_owned())));
     }
-    const VARIABLE: &str = "STAGEDOOR_ADMIN_KEY_FILE";
     let of_flag = options.key_file.clone().map(|file| ("--key-file", file));
-    let of_variable = || surroundings.variable(VARIABLE).map(|file| (VARIABLE, PathBuf::from(file)));
+    let of_variable =
+        || surroundings.variable(KEY_FILE_VARIABLE).map(|file| (KEY_FILE_VARIABLE, PathBuf::from(file)));
     let of_context = || context.and_then(|context| context.key_file.clone());
     let of_context = || of_context().map(|file| ("--key-file of the context", file));
     match of_flag.or_else(of_variable).or_else(of_context) {

@@ -66,7 +66,7 @@ fn merge_resource(
         !behavior.output_only && !behavior.immutable
     };
     let named: Vec<_> = members.keys().filter_map(|name| values::field(message, name)).collect();
-    let mut value = values::from_json(message, Json::Object(members)).map_err(wrong)?;
+    let mut value = values::from_json(message, &Json::Object(members)).map_err(wrong)?;
     for field in rpc.method.input().fields().filter(|field| is_identity(rpc, field)) {
         take(&value, field.name(), request);
     }
@@ -95,10 +95,10 @@ fn merge_request(
     let (shown, said): (Map<_, _>, Map<_, _>) =
         members.into_iter().partition(|(name, _)| is_only_shown(name));
     if let Some(object) = &object {
-        values::from_json(object, Json::Object(shown)).map_err(wrong)?;
+        values::from_json(object, &Json::Object(shown)).map_err(wrong)?;
     }
     let named: Vec<_> = said.keys().filter_map(|name| values::field(&input, name)).collect();
-    *request = values::from_json(&input, Json::Object(said)).map_err(wrong)?;
+    *request = values::from_json(&input, &Json::Object(said)).map_err(wrong)?;
     let of_mask = mask_of(request);
     if !of_mask.is_empty() {
         return Ok(of_mask);

@@ -78,8 +78,8 @@ pub(crate) fn to_json(message: &DynamicMessage) -> Result<serde_json::Value, ser
 }
 
 /// A message from JSON in the standard mapping; names with underscores are known as well. The error names the member.
-pub(crate) fn from_json(message: &MessageDescriptor, value: Json) -> Result<DynamicMessage, String> {
-    message.clone().deserialize(&value).map_err(|error| match place_of_slip(message, &value) {
+pub(crate) fn from_json(message: &MessageDescriptor, value: &Json) -> Result<DynamicMessage, String> {
+    message.clone().deserialize(value).map_err(|error| match place_of_slip(message, value) {
         Some(place) => format!("{place}: {error}"),
         None => error.to_string(),
     })
@@ -131,7 +131,7 @@ pub(crate) fn seconds_of(message: &DynamicMessage) -> Option<(i64, i32)> {
 fn from_text(message: &MessageDescriptor, text: &str) -> Result<DynamicMessage, String> {
     let value =
         serde_json::from_str(text).map_err(|error| format!("JSON of a {} ({error})", message.name()))?;
-    from_json(message, value).map_err(|error| format!("JSON of a {} ({error})", message.name()))
+    from_json(message, &value).map_err(|error| format!("JSON of a {} ({error})", message.name()))
 }
 
 fn number<N: std::str::FromStr>(text: &str) -> Result<N, String> {
@@ -251,7 +251,7 @@ mod tests {
             (json!({ "devices": { "concurrent": "x" } }), "devices.concurrent: "),
             (json!({ "devices": { "newest": "warn" } }), "devices: "),
         ] {
-            let error = from_json(&settings, given).unwrap_err();
+            let error = from_json(&settings, &given).unwrap_err();
             assert!(error.starts_with(place), "{error}");
         }
     }
