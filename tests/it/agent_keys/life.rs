@@ -9,7 +9,7 @@ use stagedoor_storage::api_keys::{self, KeyChanges};
 use stagedoor_storage::{StoreError, TenantTransaction, provision};
 use stagedoor_testkit::{Inhabited, KeySpec, Stage, TestGateway};
 
-use super::{REFUSED, SERVED, count_look_ups, id_of, look_ups, told, until, verdict};
+use super::{REFUSED, SERVED, count_look_ups, id_of, look_ups, told, until, verdict, watched};
 
 async fn change(stage: &Stage, who: &Inhabited<'_>, key: &str, changes: &KeyChanges) {
     let (id, now) = (id_of(key), stage.clock().now());
@@ -77,12 +77,7 @@ async fn a_change_has_no_key_looked_up_but_the_one() {
     for _ in 0..30 {
         keys.push(ada.tenant.key(&KeySpec::for_user(ada.user)).await);
     }
-    // What is looked up before the first question for changes is looked up again after it: two changes are not seen by one.
-    until("the second question for changes", async || {
-        stage.sql("UPDATE tenants SET name = name || '.'").await;
-        gateway.metric("tenant_changes").await >= 2
-    })
-    .await;
+    watched(&stage, &gateway).await;
     let clients: Vec<_> = keys.iter().map(|key| gateway.client("ada", key)).collect();
     for client in &clients {
         assert_eq!(verdict(client).await, SERVED);

@@ -9,7 +9,7 @@ use serde_json::json;
 use stagedoor_domain::ApiKeyId;
 use stagedoor_storage::api_keys::{self, KeySummary};
 use stagedoor_storage::{StoreError, TenantTransaction};
-use stagedoor_testkit::{Client, Stage, TestTenant};
+use stagedoor_testkit::{Client, Stage, TestGateway, TestTenant};
 
 pub(crate) use crate::limits_hot_reload::until;
 
@@ -44,6 +44,16 @@ pub(crate) async fn look_ups(stage: &Stage) -> u64 {
     let calls =
         "SELECT COALESCE(sum(calls), 0) FROM pg_stat_user_functions WHERE funcname = 'api_key_for_sign_in'";
     stage.sql(calls).await.parse().unwrap()
+}
+
+/// Waits until the gateway, where there is a tenant `ada`, has asked for changes of tenants twice: what is looked up
+/// before the first question is looked up again after it, even within one call. Two changes are not seen by one question.
+pub(crate) async fn watched(stage: &Stage, gateway: &TestGateway) {
+    until("the second question for changes", async || {
+        stage.sql("UPDATE tenants SET name = name || '.' WHERE slug = 'ada'").await;
+        gateway.metric("tenant_changes").await >= 2
+    })
+    .await;
 }
 
 /// Waits until no gateway has a connection any more: the database's statistics are whole then.

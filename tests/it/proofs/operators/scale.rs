@@ -10,7 +10,7 @@ use stagedoor_testkit::proof::{ProofSize, prove_equal, prove_time};
 use stagedoor_testkit::{Client, KeySpec, Stage, TestGateway};
 
 use super::{populate, quantile};
-use crate::agent_keys::{REFUSED, SERVED, count_look_ups, id_of, look_ups, until, verdict};
+use crate::agent_keys::{REFUSED, SERVED, count_look_ups, id_of, look_ups, until, verdict, watched};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn look_ups_stay_flat_and_a_start_makes_none() {
@@ -56,6 +56,7 @@ async fn look_ups_stay_flat_and_a_start_makes_none() {
     let gateway = TestGateway::start(&stage).await;
     let started = stage.clock().elapsed().saturating_sub(began);
     prove_time("operators.start_among_many", started.as_secs_f64() * 1e3, 5_000.0);
+    watched(&stage, &gateway).await;
     assert_eq!(verdict(&gateway.client("ada", &ada.key)).await, SERVED);
     gateway.stop().await;
     prove_equal("operators.look_ups_after_start_and_a_call", look_ups(&stage).await, 1);
