@@ -62,6 +62,10 @@ tour *ARGS:
 contract *FOLDER:
     @exec tests/contract/run.sh "$@"
 
+# The operator's scenarios against a real API server, if one is given (tests/operator/README.md); says so if none is.
+e2e-cluster:
+    @exec tests/operator/run.sh
+
 # Exports of the audit trail, checked by a verifier in another language.
 audit-verifier:
     @exec tests/audit/run.sh

@@ -20,6 +20,7 @@ mod environment;
 mod error;
 mod layers;
 mod oauth;
+mod operator;
 mod retention;
 mod schema;
 mod secret;
@@ -43,6 +44,7 @@ pub(crate) use environment::{data_home, home_directory, search_path};
 pub use environment::{environment, variable};
 pub use error::{ConfigError, ConfigErrors, Origin};
 pub use oauth::OauthConfig;
+pub use operator::OperatorConfig;
 pub use retention::RetentionConfig;
 pub use secret::SecretUrl;
 pub use sections::{
@@ -58,7 +60,7 @@ use schema::ConfigSchema;
 pub const FILE_VARIABLE: &str = "STAGEDOOR_CONFIG";
 
 /// Sections in which processes of one installation may differ.
-const OF_ONE_PROCESS: &[&str] = &["admin", "doctor", "metrics", "ops", "telemetry"];
+const OF_ONE_PROCESS: &[&str] = &["admin", "doctor", "metrics", "operator", "ops", "telemetry"];
 
 /// The configuration of a service.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -96,6 +98,8 @@ pub struct Config {
     pub oauth: OauthConfig,
     /// What the keeper's `doctor` is to know of the machines.
     pub doctor: DoctorConfig,
+    /// The Kubernetes operator.
+    pub operator: OperatorConfig,
     /// How long what is kept.
     pub retention: RetentionConfig,
     #[serde(skip)]
@@ -148,6 +152,15 @@ impl Config {
     /// Checks ranges and the rules between fields; for configurations that were made in code.
     pub fn validate(&self) -> Result<(), ConfigErrors> {
         let problems = validate::problems(self, &ConfigSchema::new());
+        if problems.is_empty() { Ok(()) } else { Err(ConfigErrors(problems)) }
+    }
+
+    /// Checks what the operator uses: ranges, and its own section's rules. It has no use for a database or keys.
+    ///
+    /// # Errors
+    /// Every problem that was found.
+    pub fn validate_operator(&self) -> Result<(), ConfigErrors> {
+        let problems = validate::operator_problems(self, &ConfigSchema::new());
         if problems.is_empty() { Ok(()) } else { Err(ConfigErrors(problems)) }
     }
 

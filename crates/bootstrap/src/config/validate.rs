@@ -27,6 +27,15 @@ pub(super) fn problems(config: &Config, schema: &ConfigSchema) -> Vec<ConfigErro
     problems.found
 }
 
+/// The broken rules of what the operator uses.
+pub(super) fn operator_problems(config: &Config, schema: &ConfigSchema) -> Vec<ConfigError> {
+    let mut problems = Problems { config, found: Vec::new() };
+    problems.ranges(schema);
+    problems.telemetry();
+    problems.operator();
+    problems.found
+}
+
 struct Problems<'a> {
     config: &'a Config,
     found: Vec<ConfigError>,
@@ -81,6 +90,42 @@ impl Problems<'_> {
         }
         if server.listen == self.config.ops.listen && server.listen.port() != 0 {
             self.add("ops.listen", "it is the same as server.listen", "wanted: another port");
+        }
+    }
+
+    fn operator(&mut self) {
+        let operator = &self.config.operator;
+        let advice = "wanted: scheme, host and port, such as `https://stagedoor-admin.music.svc:9443`";
+        match Url::parse(&operator.admin_url) {
+            _ if operator.admin_url.is_empty() => self.add("operator.admin_url", "it is required", advice),
+            Ok(url) if url.scheme() == "https" && url.path() == "/" && url.has_host() => {
+                if operator.admin_ca_file.is_none() {
+                    let advice = "wanted: the file of the authorities of the admin API's certificate, in PEM";
+                    self.add(
+                        "operator.admin_ca_file",
+                        "it is required where operator.admin_url is https",
+                        advice,
+                    );
+                }
+            }
+            Ok(url) if url.scheme() == "http" && url.path() == "/" && url.has_host() => {
+                if !operator.admin_insecure && !is_loopback(&url) {
+                    let advice = "wanted: https, or operator.admin_insecure where the network is trusted";
+                    self.add("operator.admin_url", "the admin key would travel in the open", advice);
+                }
+            }
+            _ => self.add("operator.admin_url", "it is no address of an admin API", advice),
+        }
+        if operator.admin_key_file.is_none() {
+            let advice = "wanted: the file of a platform operator's key (`stagedoor admin-key create`)";
+            self.add("operator.admin_key_file", "it is required", advice);
+        }
+        if operator.admin_client_certificate_file.is_some() != operator.admin_client_key_file.is_some() {
+            let advice = "wanted: both files, or neither";
+            self.add("operator.admin_client_key_file", "a certificate and its key go together", advice);
+        }
+        if operator.lease_name.is_empty() {
+            self.add("operator.lease_name", "it is empty", "wanted: such as `stagedoor-operator`");
         }
     }
 

@@ -112,6 +112,24 @@ fn a_configuration_is_shown_with_origins_and_loads_again() {
       fetch_timeout_ms: 3000  # default
       outage_seconds: 21600  # default
       refresh_seconds: 300  # default
+    operator:
+      admin_ca_file: null  # default
+      admin_client_certificate_file: null  # default
+      admin_client_key_file: null  # default
+      admin_insecure: false  # default
+      admin_key_file: null  # default
+      admin_timeout_ms: 30000  # default
+      admin_url: ""  # default
+      calls_per_second: 20  # default
+      concurrency: 8  # default
+      lease_name: "stagedoor-operator"  # default
+      lease_namespace: null  # default
+      lease_seconds: 15  # default
+      namespace: null  # default
+      platform_namespaces: []  # default
+      resync_seconds: 600  # default
+      retry_base_ms: 500  # default
+      retry_max_seconds: 300  # default
     ops:
       listen: "127.0.0.1:9090"  # default
     privacy:

@@ -7,6 +7,7 @@ use stagedoor_bootstrap::config::LoadOptions;
 mod audit;
 mod encryption;
 mod layers;
+mod operator;
 mod redis;
 mod values;
 

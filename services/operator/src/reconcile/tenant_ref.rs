@@ -1,0 +1,56 @@
+//! From an object to its tenant: only a `Tenant` of the same namespace that owns a tenant of the installation will do.
+
+use kube::runtime::reflector::ObjectRef;
+
+use crate::context::Context;
+use crate::kind::ReconcileError;
+use crate::resources::{DeletionPolicy, TenantRef};
+
+/// A tenant that objects may be made in.
+pub(super) struct OwnedTenant {
+    /// Its name in URLs.
+    pub(super) slug: String,
+    /// What becomes of it.
+    pub(super) deletion_policy: DeletionPolicy,
+}
+
+/// The tenant that `named` stands for.
+pub(super) fn find(
+    context: &Context,
+    namespace: &str,
+    named: &TenantRef,
+) -> Result<OwnedTenant, ReconcileError> {
+    let name = &named.name;
+    let tenant = context.stores.tenants.get(&ObjectRef::new(name).within(namespace)).ok_or_else(|| {
+        ReconcileError::waiting(
+            "TenantMissing",
+            format!("spec.tenantRef: there is no Tenant {name:?} in namespace {namespace:?}; make it, or name another."),
+        )
+    })?;
+    if tenant.metadata.deletion_timestamp.is_some() {
+        return Err(ReconcileError::waiting(
+            "TenantDeleting",
+            format!("spec.tenantRef: the Tenant {name:?} is being deleted."),
+        ));
+    }
+    let owns = tenant.status.as_ref().is_some_and(|status| status.tenant_id.is_some());
+    if !owns {
+        return Err(ReconcileError::waiting(
+            "TenantNotReady",
+            format!(
+                "spec.tenantRef: the Tenant {name:?} is not there in the installation yet; its conditions say why."
+            ),
+        ));
+    }
+    Ok(OwnedTenant { slug: tenant.slug(), deletion_policy: tenant.spec.deletion_policy })
+}
+
+/// What becomes of the tenant that `named` stands for, if its object is there.
+pub(super) fn deletion_policy(
+    context: &Context,
+    namespace: &str,
+    named: &TenantRef,
+) -> Option<DeletionPolicy> {
+    let tenant = context.stores.tenants.get(&ObjectRef::new(&named.name).within(namespace));
+    tenant.map(|tenant| tenant.spec.deletion_policy)
+}
