@@ -62,9 +62,9 @@ tour *ARGS:
 contract *FOLDER:
     @exec tests/contract/run.sh "$@"
 
-# The operator's scenarios against a real API server, if one is given (tests/operator/README.md); says so if none is.
-e2e-cluster:
-    @exec tests/operator/run.sh
+# What a collector of someone else's (PyPI rotel) gets from a demo gateway, over gRPC and over HTTP.
+telemetry:
+    @exec tests/telemetry/run.sh
 
 # Exports of the audit trail, checked by a verifier in another language.
 audit-verifier:
@@ -98,3 +98,7 @@ sqlx:
 # Fuzzes one target of docs/security.md for some seconds.
 fuzz TARGET SECONDS="60":
     @exec scripts/fuzz.sh "$@"
+
+# The operator's scenarios against a real API server, if one is given (tests/operator/README.md); says so if none is.
+e2e-cluster:
+    @exec tests/operator/run.sh

@@ -54,6 +54,7 @@ mod secrecy;
 mod sessions;
 mod slow_clients;
 mod tasks;
+mod telemetry;
 mod tools;
 mod tools_by_scope;
 mod transfer;

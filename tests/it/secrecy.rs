@@ -40,7 +40,7 @@ async fn after_a_full_run_no_secret_is_anywhere_but_where_it_belongs() {
     gateway.program().ended().await;
     run.heard("the log", &gateway.program().said());
     let traces = String::from_utf8_lossy(&sent.lock().unwrap()).into_owned();
-    assert!(traces.contains("mcp request"), "no trace arrived");
+    assert!(traces.contains("tools/call"), "no trace arrived");
     run.heard("the traces", &traces);
     run.heard("the database", &stored(&stage).await);
     run.heard("Redis", &cached(&stage).await);

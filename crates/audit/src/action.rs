@@ -180,6 +180,16 @@ pub enum AuditClass {
     Deferred,
 }
 
+impl AuditClass {
+    /// The stable text form.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Synchronous => "synchronous",
+            Self::Deferred => "deferred",
+        }
+    }
+}
+
 /// Why the person's data was touched (SEED-T §5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each variant is its own text")]

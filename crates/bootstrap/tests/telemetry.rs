@@ -1,4 +1,4 @@
-//! Traces on the wire: a span reaches a collector, and a collector that is down costs one line, not one per span.
+//! Traces on the wire: the spans of a request reach a collector, and what is no part of a request does not.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test, in helpers too")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -6,7 +6,8 @@ use std::net::TcpListener;
 use std::sync::mpsc;
 
 use stagedoor_bootstrap::config::{LogFormat, TelemetryConfig};
-use stagedoor_bootstrap::telemetry;
+use stagedoor_bootstrap::telemetry::{self, RequestTrace};
+use tracing::Instrument;
 
 /// A collector that takes one request and answers as OTLP wants: 200 with an empty protobuf message.
 fn collector() -> (u16, mpsc::Receiver<(String, Vec<u8>)>) {
@@ -40,13 +41,26 @@ async fn a_span_reaches_the_collector_when_the_process_ends() {
         ..TelemetryConfig::default()
     };
     let guard = telemetry::init(&config, "stagedoor-test").unwrap();
-    tracing::info_span!("playlist_create").in_scope(|| tracing::info!("created"));
+    tracing::info_span!(target: "stagedoor::test", "of_nobody").in_scope(|| tracing::info!("said aloud"));
+    let trace = RequestTrace::begin("playlist_create", telemetry::moment(), &[]).unwrap();
+    let room = || async { tracing::info!("said aloud") };
+    let room = telemetry::within(Some(&trace), async move {
+        let span = tracing::info_span!(target: "stagedoor::test", "room", "stagedoor.provider" = "tidal");
+        room().instrument(span).await;
+    });
+    room.await;
+    drop(trace);
     guard.flush().await;
 
     let (head, body) = received.recv().unwrap();
     assert!(head.starts_with("POST /v1/traces HTTP/1.1"), "{head}");
     assert!(head.to_lowercase().contains("content-type: application/x-protobuf"), "{head}");
     let text = String::from_utf8_lossy(&body);
-    assert!(text.contains("playlist_create") && text.contains("stagedoor-test"), "{text}");
+    for part in ["playlist_create", "room", "stagedoor.provider", "tidal", "stagedoor-test"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    for part in ["of_nobody", "said aloud"] {
+        assert!(!text.contains(part), "{part}: {text}");
+    }
     assert!(matches!(telemetry::init(&config, "again"), Err(telemetry::TelemetryError::Twice(_))));
 }

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use stagedoor_domain::{Clock, Entropy, TenantContext};
 use stagedoor_redis_link::{InvalidRedisUrl, RedisLink};
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::answer::{Ask, CacheOptions, Cached, Fetched, Level, Mode, Verdicts};
 use crate::counters::{CacheCounters, Counts, Outcome};
@@ -82,6 +84,29 @@ impl Cache {
     /// kept, and one that is the fetcher's `own` is no other person's. One that is `forgivable` is answered with what
     /// was there before, if that is not too old.
     pub async fn get_or_fetch<E>(
+        &self,
+        ctx: &TenantContext,
+        ask: Ask<'_>,
+        fetch: impl Future<Output = Result<Fetched, E>> + Send,
+        verdicts: Verdicts<impl Fn(&E) -> bool + Send + Sync, impl Fn(&E) -> bool + Send + Sync>,
+    ) -> Result<Cached, E>
+    where
+        E: Clone + Send + Sync + 'static,
+    {
+        let span = tracing::info_span!(
+            "cache",
+            "stagedoor.provider" = ask.key.provider().as_str(),
+            "stagedoor.cache.class" = ask.key.class().as_str(),
+            "stagedoor.cache.level" = Empty,
+        );
+        let answered = self.look_up(ctx, ask, fetch, verdicts).instrument(span.clone()).await;
+        if let Ok(cached) = &answered {
+            span.record("stagedoor.cache.level", cached.level.as_str());
+        }
+        answered
+    }
+
+    async fn look_up<E>(
         &self,
         ctx: &TenantContext,
         ask: Ask<'_>,

@@ -8,6 +8,8 @@ use std::time::Duration;
 use reqwest::{Client, Method, StatusCode, redirect};
 use serde::de::DeserializeOwned;
 use stagedoor_domain::{Clock, Entropy, Provider, TenantContext};
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 use url::{Host, Url};
 
 use crate::answer::{Answer, failure};
@@ -152,7 +154,7 @@ impl ProviderHttp {
             Provider::Tidal => &self.tidal_retries,
         };
         budget.earn();
-        let mut outcome = self.attempt_in(turn, call).await;
+        let mut outcome = self.attempt_in(turn, call, 0).await;
         let mut retried = false;
         if can_repeat(call, &outcome)
             && budget.spend()
@@ -160,7 +162,7 @@ impl ProviderHttp {
             && let Ok(turn) = self.turn(ctx, call).await
         {
             retried = true;
-            let second = self.attempt_in(turn, call).await;
+            let second = self.attempt_in(turn, call, 1).await;
             // Of a write whose first outcome nobody knows, anything but a success says nothing: a refusal may be of the
             // repetition alone.
             if !may_be_done(call, &outcome) || second.as_ref().is_ok_and(|answer| answer.status.is_success())
@@ -189,15 +191,26 @@ impl ProviderHttp {
     }
 
     /// One request, and what its answer means for those behind it.
-    async fn attempt_in(&self, turn: Turn<'_>, call: &Call<'_>) -> Result<Answer, ProviderError> {
+    async fn attempt_in(
+        &self,
+        turn: Turn<'_>,
+        call: &Call<'_>,
+        resend: u32,
+    ) -> Result<Answer, ProviderError> {
         if let Some(sent) = call.sent {
             sent.add();
         }
-        let started = self.options.clock.elapsed();
-        let result = self.attempt(turn, call).await;
-        let duration = self.options.clock.elapsed().saturating_sub(started);
-        let outcome = AttemptOutcome::of(result.as_ref().map(|answer| answer.status.as_u16()));
-        self.observe(call.app.provider, outcome, duration);
+        let span = attempt_span(call, resend);
+        let attempt = async {
+            let started = self.options.clock.elapsed();
+            let result = self.attempt(turn, call).await;
+            let duration = self.options.clock.elapsed().saturating_sub(started);
+            let outcome = AttemptOutcome::of(result.as_ref().map(|answer| answer.status.as_u16()));
+            self.observe(call.app.provider, outcome, duration);
+            (result, outcome)
+        };
+        let (result, outcome) = attempt.instrument(span.clone()).await;
+        conclude(&span, outcome);
         result
     }
 
@@ -246,6 +259,46 @@ impl ProviderHttp {
             None => Ok(()),
         }
     }
+}
+
+/// The span of one request (OpenTelemetry's semantic conventions for HTTP clients). It names the operation: an address has ids
+/// and words in it. The services are told nothing of the trace.
+fn attempt_span(call: &Call<'_>, resend: u32) -> Span {
+    tracing::info_span!(
+        "provider",
+        "otel.name" = call.method.as_str(),
+        "otel.kind" = "client",
+        "otel.status_code" = Empty,
+        "error.type" = Empty,
+        "http.request.method" = call.method.as_str(),
+        "http.request.resend_count" = (resend > 0).then_some(i64::from(resend)),
+        "http.response.status_code" = Empty,
+        "server.address" = call.url.host_str(),
+        "server.port" = call.url.port_or_known_default().map(i64::from),
+        "stagedoor.operation" = call.operation,
+        "stagedoor.provider" = call.app.provider.as_str(),
+    )
+}
+
+fn conclude(span: &Span, outcome: AttemptOutcome) {
+    if span.is_disabled() {
+        return;
+    }
+    let failure = match outcome {
+        AttemptOutcome::Status(status) => {
+            span.record("http.response.status_code", i64::from(status));
+            if status < 400 {
+                return;
+            }
+            status.to_string()
+        }
+        AttemptOutcome::TimedOut => "timed_out".to_owned(),
+        AttemptOutcome::Unreachable => "unreachable".to_owned(),
+        AttemptOutcome::Garbage => "garbage".to_owned(),
+        AttemptOutcome::KeptBack => "kept_back".to_owned(),
+    };
+    span.record("error.type", failure);
+    span.record("otel.status_code", "ERROR");
 }
 
 /// Whether to send the request again: a read that failed in passing, or a write that its key keeps from being done twice.

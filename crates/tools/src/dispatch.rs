@@ -16,6 +16,7 @@ use stagedoor_audit::{
 use stagedoor_cache::Level;
 use stagedoor_domain::{ErrorCode, ItemRef, PublicError, ScopeSet, TenantContext, ToolName};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::beside::Beside;
@@ -214,7 +215,8 @@ impl Dispatcher {
             resource: about,
             ..AuditOpening::new(AuditAction::Tool(call.tool), call.client.clone())
         };
-        let mut entry = match self.audit.open(ctx, opening).await {
+        let span = tracing::info_span!("audit", "stagedoor.audit.class" = opening.class.as_str());
+        let mut entry = match self.audit.open(ctx, opening).instrument(span).await {
             Ok(entry) => entry,
             Err(error) => {
                 // A full log is said once, where it fills up, and its refusals are counted.

@@ -18,6 +18,7 @@ pub struct RequestRecord {
     ctx: TenantContext,
     tool: OnceLock<ToolReport>,
     page: OnceLock<PageReport>,
+    trace: OnceLock<String>,
 }
 
 /// How a link page ended. Its address holds a secret and is no part of this.
@@ -41,13 +42,19 @@ pub struct ToolReport {
 impl RequestRecord {
     /// The record of a request.
     pub fn new(ctx: TenantContext) -> Arc<Self> {
-        Arc::new(Self { ctx, tool: OnceLock::new(), page: OnceLock::new() })
+        let (tool, page, trace) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Arc::new(Self { ctx, tool, page, trace })
     }
 
     /// Notes how the request's tool call ended; a request has at most one.
     pub fn report(&self, report: ToolReport) {
         // The first report stands: a request that was refused is not also answered.
         let _ = self.tool.set(report);
+    }
+
+    /// Notes the id of the request's trace.
+    pub fn report_trace(&self, id: String) {
+        let _ = self.trace.set(id);
     }
 
     /// Notes which link page was asked for, and `ok` or the stable code of its failure.
@@ -120,6 +127,7 @@ fn write(
         page = page.map(|page| page.page),
         outcome = report.map(|report| report.outcome).or(page.map(|page| page.outcome)),
         source = report.filter(|_| named).and_then(|report| report.source),
+        trace_id = record.trace.get(),
         "request"
     );
 }

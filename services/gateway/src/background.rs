@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stagedoor_bootstrap::tasks;
+use stagedoor_bootstrap::{tasks, telemetry};
 use stagedoor_tools::Spawn;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
@@ -15,13 +15,14 @@ use tokio_util::task::TaskTracker;
 pub struct Background(TaskTracker);
 
 impl Background {
-    /// Begins `work`; the handle answers `None` if it panicked, and dropping it does not stop the work.
+    /// Begins `work`, which stays in its caller's trace; the handle answers `None` if it panicked, and dropping it does not
+    /// stop the work.
     pub fn spawn<T: Send + 'static>(
         &self,
         name: &'static str,
         work: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<Option<T>> {
-        tasks::spawn(name, self.0.track_future(work))
+        tasks::spawn(name, self.0.track_future(telemetry::within(None, work)))
     }
 
     /// The same as the tools take it.

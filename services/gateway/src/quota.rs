@@ -7,6 +7,8 @@ use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use stagedoor_domain::error::ceil_seconds;
 use stagedoor_domain::{LimitClass, PublicError, TenantContext};
 use stagedoor_limits::{Decision, Limiter};
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::violations::Violations;
 
@@ -39,7 +41,15 @@ impl Quota {
     /// Counts one request.
     pub async fn admit(&self, ctx: &TenantContext, class: LimitClass) -> Admission {
         let Some(limiter) = &self.limiter else { return Admission::default() };
-        let decision = limiter.admit(ctx, class).await;
+        let span = tracing::info_span!(
+            "limits",
+            "stagedoor.limits.class" = class.as_str(),
+            "stagedoor.limits.backend" = Empty,
+            "stagedoor.limits.outcome" = Empty,
+        );
+        let decision = limiter.admit(ctx, class).instrument(span.clone()).await;
+        span.record("stagedoor.limits.backend", decision.backend.as_str());
+        span.record("stagedoor.limits.outcome", if decision.admitted { "admitted" } else { "refused" });
         if let Some(violation) = decision.violation() {
             self.violations.note(ctx, &violation.limit, violation.penalty);
         }

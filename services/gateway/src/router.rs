@@ -12,8 +12,7 @@ use http::header::{ALLOW, HeaderValue};
 use stagedoor_bootstrap::metrics::AuthMethod;
 use stagedoor_bootstrap::telemetry;
 use stagedoor_domain::error::Chain;
-use stagedoor_domain::{CallId, ErrorCode, PrincipalKind, PublicError, Tenant, TenantContext};
-use tracing::{Instrument, Span};
+use stagedoor_domain::{CallId, ErrorCode, PrincipalKind, PublicError, Tenant};
 
 use stagedoor_audit::{AuditAction, AuditClient, Refusal};
 
@@ -119,7 +118,8 @@ async fn serve(
     of_path: Result<Narrowing, PublicError>,
     request: Request,
 ) -> Response {
-    let (parts, body) = request.into_parts();
+    let began = state.traces.then(telemetry::moment);
+    let (mut parts, body) = request.into_parts();
     let authority = parts.uri.authority().map(http::uri::Authority::as_str);
     if let Err(problem) = state.doors.check(authority, &parts.headers) {
         return problem.closing().into_response();
@@ -130,7 +130,11 @@ async fn serve(
             Ok(sign_in) => sign_in,
             Err(refused) => return refuse(state, refused, client, (slug, &parts.uri)).await,
         };
-    state.metrics.auth_successes.count(method(&sign_in.principal.kind));
+    let method = method(&sign_in.principal.kind);
+    state.metrics.auth_successes.count(method);
+    if let Some(began) = began {
+        parts.extensions.insert(mcp::Arrival { began, signed_in: telemetry::moment(), method });
+    }
     // After the key: strangers learn nothing from it.
     let narrowing = match of_path.and_then(|of_path| of_path.and_headers(&parts.headers)) {
         Ok(narrowing) => narrowing,
@@ -142,8 +146,7 @@ async fn serve(
         issuer: sign_in.issuer.clone(),
     };
     let ctx = tenancy::establish(sign_in, narrowing, state.clock.as_ref(), state.entropy.as_ref());
-    let span = if state.traces { trace(&ctx, &parts) } else { Span::none() };
-    mcp::serve(state, ctx, (client, step_up), &parts, body).instrument(span).await
+    Box::pin(mcp::serve(state, ctx, (client, step_up), &parts, body)).await
 }
 
 fn method(kind: &PrincipalKind) -> AuthMethod {
@@ -151,14 +154,6 @@ fn method(kind: &PrincipalKind) -> AuthMethod {
         PrincipalKind::Jwt { .. } => AuthMethod::Token,
         _ => AuthMethod::ApiKey,
     }
-}
-
-/// The span of one call, as a child of the caller's (W3C Trace Context).
-fn trace(ctx: &TenantContext, parts: &http::request::Parts) -> Span {
-    let span = tracing::info_span!("mcp request", call = %ctx.call(), tenant = ctx.tenant().slug.as_str());
-    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-    telemetry::adopt_parent(&span, header("traceparent"), header("tracestate"));
-    span
 }
 
 async fn refuse(state: &AppState, refused: Refused, client: Client, called: (&str, &Uri)) -> Response {

@@ -54,7 +54,7 @@ pub struct AppState {
     pub metrics: Arc<Metrics>,
     /// Whether `/metrics` is there.
     pub serves_metrics: bool,
-    /// Whether traces are exported; spans are not even made where they are not.
+    /// Whether traces are exported.
     pub traces: bool,
     /// What the probes are told.
     pub health: Health,

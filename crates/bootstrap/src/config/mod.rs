@@ -48,8 +48,8 @@ pub use operator::OperatorConfig;
 pub use retention::RetentionConfig;
 pub use secret::SecretUrl;
 pub use sections::{
-    AuditConfig, LinkingConfig, LogFormat, MetricsConfig, OpsConfig, PrivacyConfig, ProvidersConfig,
-    ServerConfig, StorageConfig, TelemetryConfig,
+    AuditConfig, LinkingConfig, LogFormat, MetricsConfig, OpsConfig, OtlpProtocol, OtlpSignal, PrivacyConfig,
+    ProvidersConfig, ServerConfig, StorageConfig, TelemetryConfig,
 };
 pub use shared::{CacheConfig, RateLimitingConfig};
 

@@ -2,6 +2,7 @@
 //! and the advice in error messages. Rules that join several fields are in `validate`.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -219,13 +220,45 @@ pub enum LogFormat {
     Pretty,
 }
 
-/// Logs and traces.
+/// How a collector is spoken to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OtlpProtocol {
+    /// Protobuf over HTTP, usually on port 4318.
+    #[default]
+    Http,
+    /// gRPC, usually on port 4317.
+    Grpc,
+}
+
+/// What can be exported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OtlpSignal {
+    /// One trace for each call.
+    Traces,
+    /// What `/metrics` shows, every 15 seconds.
+    Metrics,
+    /// The log lines that are written.
+    Logs,
+}
+
+/// Logs, and what a collector gets.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TelemetryConfig {
-    /// The collector's address for OTLP over HTTP, such as `http://collector:4318`; without it nothing is exported.
+    /// The collector's address, such as `http://collector:4318`; without it nothing is exported.
     #[schemars(with = "Option<String>", url)]
     pub otlp_endpoint: Option<Url>,
+    /// `http` (protobuf over HTTP, usually port 4318) or `grpc` (usually port 4317).
+    pub otlp_protocol: OtlpProtocol,
+    /// What the gateway exports: `traces`, `metrics`, `logs`. The figures of the keeper's jobs are exported in any case.
+    pub otlp_signals: Vec<OtlpSignal>,
+    /// A file with headers for the collector, such as `authorization: Bearer …`; one a line.
+    pub otlp_headers_file: Option<PathBuf>,
+    /// Milliseconds that the collector has to take a batch, repetitions included.
+    #[schemars(range(min = 100, max = 60_000))]
+    pub otlp_timeout_ms: u64,
     /// The share of traces kept that no caller decided on; 1 keeps all.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub sampling_ratio: f64,
@@ -235,10 +268,23 @@ pub struct TelemetryConfig {
     pub log_filter: String,
 }
 
+milliseconds!(TelemetryConfig { otlp_timeout = otlp_timeout_ms });
+
+impl TelemetryConfig {
+    /// Whether there is a collector that gets `signal`.
+    pub fn exports(&self, signal: OtlpSignal) -> bool {
+        self.otlp_endpoint.is_some() && self.otlp_signals.contains(&signal)
+    }
+}
+
 impl Default for TelemetryConfig {
     fn default() -> Self {
         Self {
             otlp_endpoint: None,
+            otlp_protocol: OtlpProtocol::Http,
+            otlp_signals: vec![OtlpSignal::Traces],
+            otlp_headers_file: None,
+            otlp_timeout_ms: 5_000,
             sampling_ratio: 1.0,
             log_format: LogFormat::Auto,
             log_filter: "info,rmcp=warn,sqlx=warn,hyper=warn,reqwest=warn,opentelemetry=warn".to_owned(),

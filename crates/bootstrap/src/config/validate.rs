@@ -6,7 +6,7 @@ use url::{Host, Url};
 use super::encryption::TransitConfig;
 use super::error::ConfigError;
 use super::secret::SecretUrl;
-use super::{Config, ConfigSchema};
+use super::{Config, ConfigSchema, OtlpProtocol};
 
 /// Every broken rule.
 pub(super) fn problems(config: &Config, schema: &ConfigSchema) -> Vec<ConfigError> {
@@ -335,9 +335,17 @@ impl Problems<'_> {
 
     fn telemetry(&mut self) {
         let telemetry = &self.config.telemetry;
-        if telemetry.otlp_endpoint.as_ref().is_some_and(|url| !matches!(url.scheme(), "http" | "https")) {
+        if let Some(url) = &telemetry.otlp_endpoint {
             let advice = "wanted: an address such as `http://collector:4318`";
-            self.add("telemetry.otlp_endpoint", "only OTLP over http and https is spoken", advice);
+            if !matches!(url.scheme(), "http" | "https") {
+                self.add("telemetry.otlp_endpoint", "only OTLP over http and https is spoken", advice);
+            } else if !url.username().is_empty() || url.password().is_some() {
+                let advice =
+                    "wanted: a header in telemetry.otlp_headers_file, such as `authorization: Basic …`";
+                self.add("telemetry.otlp_endpoint", "it must not hold a user name or password", advice);
+            } else if telemetry.otlp_protocol == OtlpProtocol::Grpc && !matches!(url.path(), "" | "/") {
+                self.add("telemetry.otlp_endpoint", "an address of gRPC has no path", advice);
+            }
         }
         if let Err(error) = crate::telemetry::parse_filter(&telemetry.log_filter) {
             self.add("telemetry.log_filter", error, "wanted: levels by module, such as `info,sqlx=warn`");

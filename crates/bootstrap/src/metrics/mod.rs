@@ -1,5 +1,6 @@
 //! The process's metrics, in the text form of `OpenMetrics` 1.0. Counting costs an atomic addition.
 
+pub(crate) mod exposition;
 mod labels;
 mod process;
 mod table;
@@ -15,6 +16,9 @@ pub use table::{CounterGrid, Counters, Durations};
 
 /// The content type of [`Metrics::render`] (`OpenMetrics` 1.0).
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The content type of [`Metrics::render_plain`] (Prometheus text format 0.0.4).
+pub const PLAIN_CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 const CALL_BUCKETS: &[f64] = &[
     0.0001, 0.000_25, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -87,6 +91,7 @@ impl Metrics {
         };
         register(&mut registry);
         registry.register_collector(Box::new(Tasks));
+        registry.register_collector(Box::new(crate::telemetry::Tallies));
         registry.register_collector(Box::new(process::Process));
         Self { registry, ..metrics }
     }
@@ -98,6 +103,11 @@ impl Metrics {
             tracing::error!(%error, "a metric could not be rendered");
         }
         text
+    }
+
+    /// The same in the older form, without exemplars, see [`PLAIN_CONTENT_TYPE`].
+    pub fn render_plain(&self) -> String {
+        exposition::plain(&self.render())
     }
 }
 

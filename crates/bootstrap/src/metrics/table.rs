@@ -4,13 +4,18 @@
 use std::marker::PhantomData;
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::exemplar::HistogramWithExemplars;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::labels::Label;
+use crate::telemetry;
 
 type LabelSet = Vec<(&'static str, &'static str)>;
+
+/// The trace and span of a call (`OpenMetrics` 1.0, "Exemplars").
+type TraceLabels = [(&'static str, String); 2];
+type Histogram = HistogramWithExemplars<TraceLabels>;
 
 /// Counters over one label.
 #[derive(Debug)]
@@ -76,7 +81,7 @@ impl<A: Label, B: Label> CounterGrid<A, B> {
     }
 }
 
-/// Histograms of durations over one label, in seconds.
+/// Histograms of durations over one label, in seconds. Each bucket names the last traced call that fell into it.
 #[derive(Debug)]
 pub struct Durations<A> {
     cells: Vec<Histogram>,
@@ -92,8 +97,12 @@ impl<A: Label> Durations<A> {
         Self { cells, labels: PhantomData }
     }
 
-    /// Records one duration.
+    /// Records one duration, of the request in whose trace this is called.
     pub fn record(&self, a: A, duration: std::time::Duration) {
-        self.cells[a.index()].observe(duration.as_secs_f64());
+        let trace = telemetry::current();
+        let at = trace.map(|_| telemetry::moment());
+        let trace =
+            trace.map(|(trace, span)| [("trace_id", trace.to_string()), ("span_id", span.to_string())]);
+        self.cells[a.index()].observe(duration.as_secs_f64(), trace, at);
     }
 }

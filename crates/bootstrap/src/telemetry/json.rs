@@ -1,4 +1,4 @@
-//! One event as one line of JSON (RFC 8259): time, level, the event's fields, target, the span around it. Written
+//! One event as one line of JSON (RFC 8259): time, level, the event's fields, target, the trace and span around it. Written
 //! straight into the line, because every request writes one.
 
 use std::fmt::{self, Write};
@@ -35,6 +35,9 @@ where
         fields.outcome?;
         writer.write_str(",\"target\":")?;
         quote(&mut writer, metadata.target())?;
+        if let Some((trace, span)) = super::current() {
+            write!(writer, ",\"trace_id\":\"{trace}\",\"span_id\":\"{span}\"")?;
+        }
         if let Some(span) = context.lookup_current() {
             writer.write_str(",\"span\":{\"name\":")?;
             quote(&mut writer, span.name())?;

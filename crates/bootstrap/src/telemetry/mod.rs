@@ -1,16 +1,20 @@
-//! Logs to standard error and traces to a collector. `json` and `batch` are how log lines look and leave,
-//! `exporter` is the way out of traces, `propagation` their way in; `push` is how a process that ends leaves its figures.
+//! Logs to standard error; traces, metrics and logs to a collector. `json` and `batch` are how log lines look and leave,
+//! `otlp` is the way to the collector, `request` the trace of a request and `propagation` its caller's; `push` is how a
+//! process that ends leaves its figures.
 
 mod batch;
-mod exporter;
 mod json;
+mod otlp;
 mod propagation;
 mod push;
+mod request;
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
-use opentelemetry::trace::TracerProvider;
-use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing::Metadata;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::{FilterExt, dynamic_filter_fn, filter_fn};
 use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -21,8 +25,18 @@ use crate::config::{LogFormat, TelemetryConfig};
 use batch::BatchedLines;
 use json::JsonLines;
 
-pub use propagation::{adopt_parent, current_traceparent};
+use otlp::Exports;
+
+pub use opentelemetry::KeyValue;
+pub(crate) use otlp::Tallies;
+pub use otlp::export_metrics;
+pub use propagation::Caller;
 pub use push::{Figure, PushError, push};
+pub(crate) use request::current;
+pub use request::{RequestTrace, moment, within};
+
+/// How long the end of a process waits for the collector.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why logs and traces cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +45,7 @@ pub enum TelemetryError {
     #[error("the log filter is wrong: {0}")]
     Filter(String),
     /// The exporter cannot be made.
-    #[error("the trace exporter could not be made")]
+    #[error("what goes to the collector (telemetry.otlp_endpoint) could not be set up")]
     Exporter(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The thread that writes log lines does not start.
     #[error("the thread for log lines could not be started")]
@@ -41,11 +55,11 @@ pub enum TelemetryError {
     Twice(#[source] tracing_subscriber::util::TryInitError),
 }
 
-/// Keeps the exporter; [`Self::flush`] belongs at the end of the process. Dropping it writes the last log lines.
+/// Keeps what is exported; [`Self::flush`] belongs at the end of the process. Dropping it writes the last log lines.
 #[derive(Debug)]
-#[must_use = "dropping it stops the export of traces"]
+#[must_use = "dropping it stops the export"]
 pub struct TelemetryGuard {
-    provider: Option<SdkTracerProvider>,
+    exports: Exports,
     lines: Option<BatchedLines>,
 }
 
@@ -57,23 +71,37 @@ impl Drop for TelemetryGuard {
     }
 }
 
-/// Sets up logs and, where an endpoint is configured, traces; once a process, inside a tokio runtime.
+/// Sets up logs and, where an endpoint is configured, what is exported; once a process, inside a tokio runtime.
 pub fn init(config: &TelemetryConfig, service: &'static str) -> Result<TelemetryGuard, TelemetryError> {
-    let filter = parse_filter(&config.log_filter).map_err(TelemetryError::Filter)?;
-    let provider = exporter::provider(config, service).map_err(TelemetryError::Exporter)?;
-    let traces = provider.as_ref().map(|provider| {
-        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("stagedoor"));
-        layer.with_location(false).with_threads(false).with_tracked_inactivity(false)
+    let filter = || parse_filter(&config.log_filter).map_err(TelemetryError::Filter);
+    let exports = Exports::open(config, service).map_err(TelemetryError::Exporter)?;
+    let traces = exports.tracer().map(|tracer| {
+        let layer = tracing_opentelemetry::layer().with_tracer(tracer);
+        let layer = layer.with_location(false).with_threads(false).with_tracked_inactivity(false);
+        // A span costs nothing outside of a sampled request; what is logged is no part of it.
+        let within = dynamic_filter_fn(|metadata, _| is_ours(metadata) && request::current().is_some());
+        layer.with_filter(within.with_max_level_hint(LevelFilter::INFO))
     });
+    let exported_lines = match exports.logs() {
+        Some(layer) => Some(layer.with_filter(filter()?.and(filter_fn(otlp::may_leave)))),
+        None => None,
+    };
     let lines = writes_json(config.log_format).then(|| BatchedLines::start(std::io::stderr())).transpose();
     let lines = lines.map_err(TelemetryError::Lines)?;
+    let logged = filter()?.and(filter_fn(|metadata| !is_ours(metadata)));
     tracing_subscriber::registry()
-        .with(filter)
-        .with(log_layer(lines.clone()))
+        .with(log_layer(lines.clone()).with_filter(logged))
+        .with(exported_lines)
         .with(traces)
         .try_init()
         .map_err(TelemetryError::Twice)?;
-    Ok(TelemetryGuard { provider, lines })
+    exports.begin();
+    Ok(TelemetryGuard { exports, lines })
+}
+
+/// Whether it is a span of a request's trace; log lines name the trace instead.
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && metadata.target().starts_with("stagedoor")
 }
 
 /// Parses a filter such as `info,sqlx=warn`.
@@ -84,12 +112,8 @@ pub(crate) fn parse_filter(text: &str) -> Result<EnvFilter, String> {
 impl TelemetryGuard {
     /// Sends what waits, for at most two seconds. A collector that is down costs no more than that.
     pub async fn flush(&self) {
-        let Some(provider) = self.provider.clone() else { return };
-        // The provider blocks, and its exporter needs this runtime to go on meanwhile.
-        let flushed =
-            tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(exporter::FLUSH_PATIENCE));
-        if let Ok(Err(error)) = flushed.await {
-            tracing::warn!(error = %stagedoor_domain::error::Chain(&error), "the last traces could not be sent");
+        if tokio::time::timeout(FLUSH_PATIENCE, self.exports.flush()).await.is_err() {
+            tracing::warn!("the last telemetry could not be sent");
         }
     }
 }

@@ -1,39 +1,38 @@
-//! W3C Trace Context (Level 1, `traceparent` and `tracestate`): taking a caller's trace over, and naming our own.
+//! W3C Trace Context (Level 1, `traceparent` and `tracestate`), as it comes in HTTP headers and in MCP's `params._meta`
+//! (SEP-414). `baggage` is not read: it may say anything about anyone, and nothing here needs it.
 
-use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
-use opentelemetry::trace::TraceContextExt;
+use opentelemetry::propagation::{Extractor, TextMapPropagator};
+use opentelemetry::trace::{SpanContext, TraceContextExt};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use tracing::Span;
-use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// Makes `span` a child of the caller's, named by an HTTP header or by MCP's `_meta.traceparent`. A value that is not
-/// of the standard's form is ignored, as the standard wants (§4.3).
-pub fn adopt_parent(span: &Span, traceparent: Option<&str>, tracestate: Option<&str>) {
-    let Some(traceparent) = traceparent else { return };
-    let context = TraceContextPropagator::new().extract(&Carrier { traceparent, tracestate });
-    if context.span().span_context().is_valid() {
-        // Fails only where no traces are exported, and then there is nothing to link.
-        let _ = span.set_parent(context);
+/// The longest `tracestate` that is handed on; the standard wants 512 characters at least (§3.3.1.5).
+const LONGEST_STATE: usize = 512;
+
+/// What a caller says of the span that it is in.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Caller<'a> {
+    /// `traceparent`.
+    pub parent: Option<&'a str>,
+    /// `tracestate`.
+    pub state: Option<&'a str>,
+}
+
+impl Caller<'_> {
+    /// The span, unless what is said is not of the standard's form, which is ignored, as the standard wants (§4.3).
+    pub(super) fn span(&self) -> Option<SpanContext> {
+        self.parent?;
+        let context =
+            TraceContextPropagator::new().extract_with_context(&opentelemetry::Context::new(), self);
+        let span = context.span().span_context().clone();
+        span.is_valid().then_some(span)
     }
 }
 
-/// The `traceparent` of `span`, for an answer or a log line; `None` where traces are off.
-pub fn current_traceparent(span: &Span) -> Option<String> {
-    let mut header = Header::default();
-    TraceContextPropagator::new().inject_context(&span.context(), &mut header);
-    header.0
-}
-
-struct Carrier<'a> {
-    traceparent: &'a str,
-    tracestate: Option<&'a str>,
-}
-
-impl Extractor for Carrier<'_> {
+impl Extractor for Caller<'_> {
     fn get(&self, key: &str) -> Option<&str> {
         match key {
-            "traceparent" => Some(self.traceparent),
-            "tracestate" => self.tracestate,
+            "traceparent" => self.parent,
+            "tracestate" => self.state.filter(|state| state.len() <= LONGEST_STATE),
             _ => None,
         }
     }
@@ -43,53 +42,98 @@ impl Extractor for Carrier<'_> {
     }
 }
 
-#[derive(Default)]
-struct Header(Option<String>);
-
-impl Injector for Header {
-    fn set(&mut self, key: &str, value: String) {
-        if key == "traceparent" {
-            self.0 = Some(value);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use opentelemetry::trace::TracerProvider;
-    use opentelemetry_sdk::trace::SdkTracerProvider;
-    use tracing_subscriber::layer::SubscriberExt;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
-    use super::{adopt_parent, current_traceparent};
+    use opentelemetry::trace::TracerProvider;
+    use opentelemetry_sdk::error::OTelSdkResult;
+    use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, Span, SpanData, SpanProcessor};
+
+    use super::super::request::{RequestTrace, current, moment, within};
+    use super::Caller;
 
     const CALLER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    const PROXY: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa01a902b7-01";
 
-    fn traceparent_after(given: Option<&str>) -> Option<String> {
-        let provider = SdkTracerProvider::builder().build();
-        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
-            let span = tracing::info_span!("call");
-            adopt_parent(&span, given, None);
-            current_traceparent(&span)
-        })
+    #[derive(Debug, Clone, Default)]
+    struct Ended(Arc<Mutex<Vec<SpanData>>>);
+
+    impl SpanProcessor for Ended {
+        fn on_start(&self, _: &mut Span, _: &opentelemetry::Context) {}
+
+        fn on_end(&self, span: SpanData) {
+            self.0.lock().unwrap().push(span);
+        }
+
+        fn force_flush(&self) -> OTelSdkResult {
+            Ok(())
+        }
+
+        fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+            Ok(())
+        }
+    }
+
+    fn traced(callers: &[Caller<'_>], ratio: f64) -> Option<SpanData> {
+        let ended = Ended::default();
+        let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio)));
+        let provider =
+            SdkTracerProvider::builder().with_span_processor(ended.clone()).with_sampler(sampler).build();
+        let trace = RequestTrace::begin_with(&provider.tracer("test"), "request", moment(), callers)?;
+        drop(trace);
+        ended.0.lock().unwrap().pop()
+    }
+
+    fn parent(text: &str) -> Caller<'_> {
+        Caller { parent: Some(text), state: None }
     }
 
     #[test]
-    fn a_call_joins_its_callers_trace_under_a_span_of_its_own() {
-        let own = traceparent_after(Some(CALLER)).unwrap();
-        assert_eq!(own[..36], CALLER[..36], "another trace");
-        assert_ne!(own[36..52], CALLER[36..52], "the caller's span");
+    fn a_call_joins_its_callers_trace_and_names_the_one_of_the_transport() {
+        let state = Caller { parent: Some(CALLER), state: Some("vendor=1") };
+        let span = traced(&[state, parent(PROXY)], 0.0).unwrap();
+        assert_eq!(span.span_context.trace_id().to_string(), CALLER[3..35]);
+        assert_eq!(span.parent_span_id.to_string(), CALLER[36..52]);
+        assert_ne!(span.span_context.span_id().to_string(), CALLER[36..52]);
+        assert_eq!(span.span_context.trace_state().header(), "vendor=1");
+        assert!(span.parent_span_is_remote);
+        assert_eq!(span.links.links.len(), 1);
+        assert_eq!(span.links.links[0].span_context.trace_id().to_string(), PROXY[3..35]);
+        let same = traced(&[parent(CALLER), parent(CALLER)], 0.0).unwrap();
+        assert!(same.links.links.is_empty(), "a link to its own parent");
+        let only = traced(&[Caller::default(), parent(PROXY)], 0.0).unwrap();
+        assert_eq!(only.span_context.trace_id().to_string(), PROXY[3..35]);
     }
 
     #[test]
     fn a_malformed_header_starts_a_new_trace() {
         for given in ["", "00-0-0-01", "00-00000000000000000000000000000000-b7ad6b7169203331-01", "ünïcode"]
         {
-            let own = traceparent_after(Some(given)).unwrap();
-            assert!(
-                own.starts_with("00-") && own.len() == 55 && !own.contains("b7ad6b7169203331"),
-                "{given}: {own}"
-            );
+            let span = traced(&[parent(given)], 1.0).unwrap();
+            assert_eq!(span.parent_span_id.to_string(), "0000000000000000", "{given}");
         }
+        let long = "v=".to_owned() + &"x".repeat(600);
+        let span = traced(&[Caller { parent: Some(CALLER), state: Some(&long) }], 1.0).unwrap();
+        assert_eq!(span.span_context.trace_state().header(), "");
+    }
+
+    #[test]
+    fn the_caller_decides_about_sampling_and_else_the_share() {
+        assert!(traced(&[], 0.0).is_none());
+        assert!(traced(&[], 1.0).is_some());
+        assert!(traced(&[parent(CALLER)], 0.0).is_some());
+        let unsampled = CALLER.replace("-01", "-00");
+        assert!(traced(&[parent(&unsampled)], 1.0).is_none());
+    }
+
+    #[tokio::test]
+    async fn work_within_a_request_knows_its_trace() {
+        let provider = SdkTracerProvider::builder().build();
+        let trace = RequestTrace::begin_with(&provider.tracer("test"), "request", moment(), &[]).unwrap();
+        let within = within(Some(&trace), async { current() }).await;
+        assert_eq!(within.unwrap().0.to_string(), trace.trace_id());
+        assert_eq!(current(), None);
     }
 }

@@ -1,14 +1,12 @@
-//! Figures of a process that ends: nobody could come and read them, so they are pushed, once, by OTLP over HTTP.
+//! Figures of a process that ends: nobody could come and read them, so they are pushed, once.
 
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider;
-use opentelemetry_otlp::{MetricExporter, Protocol, RetryPolicy, WithExportConfig, WithHttpConfig};
-use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 
-use super::exporter::{CollectorClient, EXPORT_PATIENCE, address};
+use super::otlp::{Collector, resource};
 use crate::config::TelemetryConfig;
 
 /// Longer than any process that pushes: it pushes at its end.
@@ -42,20 +40,11 @@ pub async fn push(
     service: &'static str,
     figures: &[Figure],
 ) -> Result<bool, PushError> {
-    let Some(endpoint) = &config.otlp_endpoint else { return Ok(false) };
-    let client = CollectorClient::new().map_err(|error| PushError::Exporter(error.into()))?;
-    let exporter = MetricExporter::builder()
-        .with_http()
-        .with_http_client(client)
-        .with_endpoint(address(endpoint, "/v1/metrics"))
-        .with_protocol(Protocol::HttpBinary)
-        .with_timeout(EXPORT_PATIENCE)
-        .with_retry_policy(RetryPolicy::disabled())
-        .build()
-        .map_err(|error| PushError::Exporter(error.into()))?;
+    let Some(collector) = Collector::open(config).map_err(PushError::Exporter)? else { return Ok(false) };
+    let exporter = collector.metrics().map_err(PushError::Exporter)?;
     let provider = SdkMeterProvider::builder()
         .with_reader(PeriodicReader::builder(exporter).with_interval(NEVER).build())
-        .with_resource(Resource::builder().with_service_name(service).build())
+        .with_resource(resource(service))
         .build();
     let meter = provider.meter("stagedoor");
     for figure in figures {

@@ -183,6 +183,10 @@ fn a_configuration_is_shown_with_origins_and_loads_again() {
       log_filter: "info,rmcp=warn,sqlx=warn,hyper=warn,reqwest=warn,opentelemetry=warn"  # default
       log_format: "auto"  # default
       otlp_endpoint: null  # default
+      otlp_headers_file: null  # default
+      otlp_protocol: "http"  # default
+      otlp_signals: ["traces"]  # default
+      otlp_timeout_ms: 5000  # default
       sampling_ratio: 1.0  # default
     "#);
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use stagedoor_assembly::{keys, open_store};
 use stagedoor_audit::{AuditWorker, Checkpointer};
-use stagedoor_bootstrap::config::Config;
+use stagedoor_bootstrap::config::{Config, OtlpSignal};
 use stagedoor_bootstrap::{Health, Metrics};
 use stagedoor_cache::Cache;
 use stagedoor_crypto::KekProvider;
@@ -257,7 +257,7 @@ pub async fn assemble(
         background,
         metrics,
         serves_metrics: config.metrics.enabled,
-        traces: config.telemetry.otlp_endpoint.is_some(),
+        traces: config.telemetry.exports(OtlpSignal::Traces),
         health: Health::new(),
         clock,
         entropy,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use stagedoor_bootstrap::config::Config;
 use stagedoor_bootstrap::health::Importance;
-use stagedoor_bootstrap::{Shutdown, ShutdownOptions, tasks};
+use stagedoor_bootstrap::{Shutdown, ShutdownOptions, tasks, telemetry};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -97,6 +97,9 @@ impl Gateway {
         });
         self.start_helpers(&tokens.finished);
         let farewells = self.start_sharing(&tokens.finished);
+        let metrics = Arc::clone(&self.state.metrics);
+        let metrics_export = telemetry::export_metrics(metrics, tokens.finished.clone());
+        let metrics_export = tasks::spawn("metrics export", metrics_export);
         tasks::spawn("audit", self.audit_writer.run(tokens.finished.clone()));
         tasks::spawn("checkpoints", self.checkpointer.clone().run(tokens.begun.clone()));
         tasks::spawn("jobs", Arc::clone(&self.jobs).run(tokens.begun.clone()));
@@ -134,6 +137,9 @@ impl Gateway {
             if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
                 tracing::warn!("the other replicas were not told of this one's end");
             }
+        }
+        if tokio::time::timeout(FAREWELL, metrics_export).await.is_err() {
+            tracing::warn!("the last metrics could not be sent");
         }
         self.store.close().await;
     }

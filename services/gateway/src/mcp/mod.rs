@@ -15,6 +15,7 @@ pub mod music;
 mod negotiate;
 pub mod render;
 pub mod revision;
+mod spans;
 mod stream;
 pub mod surface;
 
@@ -36,9 +37,9 @@ use self::listen::Subscription;
 use self::message::{Malformed, Message, Meta, Request};
 use self::render::{Rendered, ServerInfo};
 use self::revision::Revision;
+pub use self::spans::Arrival;
 use self::surface::{Caller, Notifier, Reply, RpcError, Surface};
-use stagedoor_bootstrap::telemetry;
-use tracing::Span;
+use stagedoor_bootstrap::telemetry::{self, RequestTrace};
 
 use crate::access_log::RequestRecord;
 use crate::client::Client;
@@ -103,7 +104,7 @@ async fn respond(state: &Arc<AppState>, seat: Seat, parts: &Parts, body: Body) -
         }
     };
     match message::read(&body, state.mcp.input) {
-        Ok(Message::Request(request)) => answer(state, seat, &parts.headers, &body, &request).await,
+        Ok(Message::Request(request)) => answer(state, seat, parts, &body, &request).await,
         Ok(Message::Notification { method }) => notification(&parts.headers, &method),
         Ok(Message::Response) => empty(StatusCode::ACCEPTED),
         Err(Malformed { id, error }) => refusal(id, Revision::NEWEST_WITH_HANDSHAKE, &error),
@@ -118,20 +119,33 @@ async fn receive(endpoint: &Endpoint, parts: &Parts, body: Body) -> Result<Bytes
 async fn answer(
     state: &Arc<AppState>,
     seat: Seat,
+    parts: &Parts,
+    body: &Bytes,
+    request: &Request<'_>,
+) -> Response {
+    let trace = spans::begin(&seat.ctx, parts, request);
+    if let Some(trace) = &trace {
+        seat.record.report_trace(trace.trace_id());
+    }
+    let answered = traced_answer(state, (seat, trace.clone()), &parts.headers, body, request);
+    telemetry::within(trace.as_deref(), answered).await
+}
+
+async fn traced_answer(
+    state: &Arc<AppState>,
+    (seat, trace): (Seat, Option<Arc<RequestTrace>>),
     headers: &HeaderMap,
     body: &Bytes,
     request: &Request<'_>,
 ) -> Response {
     let spoken = match negotiate::negotiate(headers, request) {
         Ok(spoken) => spoken,
-        Err(error) => return refusal(Some(request.id), Revision::V20260728, &error),
+        Err(error) => {
+            spans::refused(trace.as_deref(), &error);
+            return refusal(Some(request.id), Revision::V20260728, &error);
+        }
     };
     let revision = spoken.revision;
-    if state.traces
-        && let Some(parent) = request.params.meta.as_ref().and_then(|meta| meta.traceparent.as_deref())
-    {
-        telemetry::adopt_parent(&Span::current(), Some(parent), None);
-    }
     let caller = Caller {
         ctx: seat.ctx,
         revision,
@@ -140,11 +154,13 @@ async fn answer(
         user_agent: seat.client.user_agent,
         software: request.params.meta.as_ref().and_then(Meta::software),
         record: seat.record,
+        trace,
         step_up: seat.step_up,
     };
     if revision.is_modern() {
         let schema = request.params.name.as_deref().and_then(|name| state.mcp.surface.header_schema(name));
         if let Err(error) = headers::agree(headers, request, schema.as_deref()) {
+            spans::refused(caller.trace.as_deref(), &error);
             return refusal(Some(request.id), revision, &error);
         }
     }
@@ -179,6 +195,7 @@ async fn admitted(
     request: &Request<'_>,
     (permit, extra): (Permit, HeaderMap),
 ) -> Response {
+    spans::name(state, &caller, request).await;
     let revision = caller.revision;
     if revision.is_modern() && request.method == "subscriptions/listen" {
         return match admission::admit_listener(state, &caller, request, permit).await {
@@ -240,7 +257,9 @@ async fn streamed(
     let takes_logs = !caller.revision.is_modern() || meta.is_some_and(|meta| meta.log_level.is_some());
     let (sender, mut receiver) = mpsc::channel(STREAM_BUFFER);
     let notifier = Notifier::new(token, takes_logs, sender);
-    let answer = Box::pin(owned_answer(Arc::clone(state), caller, body.clone(), notifier, permit));
+    let trace = caller.trace.clone();
+    let answer = owned_answer(Arc::clone(state), caller, body.clone(), notifier, permit);
+    let answer = Box::pin(telemetry::within(trace.as_deref(), answer));
     match stream::first(answer, &mut receiver).await {
         stream::First::Ended(rendered) => render::response(rendered, extra),
         stream::First::Streaming(first, answer) => {
@@ -261,6 +280,7 @@ async fn owned_answer(
     match message::read(&body, state.mcp.input) {
         Ok(Message::Request(request)) => {
             let reply = methods::answer_in_time(&state.mcp, &caller, &request, &notifier).await;
+            spans::conclude(&caller, &reply);
             render::message(request.id, &caller, &state.mcp.server_info, reply)
         }
         // The same bytes were read as a request before the stream began.
@@ -269,6 +289,7 @@ async fn owned_answer(
 }
 
 fn finish(endpoint: &Endpoint, id: &RawValue, caller: &Caller, reply: Reply, extra: HeaderMap) -> Response {
+    spans::conclude(caller, &reply);
     render::response(render::message(id, caller, &endpoint.server_info, reply), extra)
 }
 

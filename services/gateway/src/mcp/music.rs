@@ -23,11 +23,12 @@ use stagedoor_bootstrap::Metrics;
 use stagedoor_domain::{ErrorCode, PublicError, ToolName};
 use stagedoor_tools::{Call, Desk, Dispatcher, Interaction, Outcome, Progress, UrlQuestion};
 
-pub(super) use self::answers::outcome_class;
+pub(super) use self::answers::{failed_with, outcome_class};
 pub use self::answers::{failure, render};
 use self::answers::{rendered_result, rendered_structure, rendered_text};
 use self::listing::Listing;
 use self::progress::Steps;
+pub(super) use self::prompts::known_name as prompt_name;
 use super::surface::{Caller, OtherCall, Reply, RpcError, Surface, ToolCall};
 use crate::access_log::ToolReport;
 use crate::background::Background;

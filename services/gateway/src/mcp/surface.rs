@@ -11,6 +11,7 @@ use rmcp::model::{ClientCapabilities, ErrorCode as RpcErrorCode, JsonObject, Ser
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use stagedoor_audit::AuditClient;
+use stagedoor_bootstrap::telemetry::RequestTrace;
 use stagedoor_domain::{PublicError, ScopeSet, TenantContext};
 use tokio::sync::{broadcast, mpsc};
 
@@ -35,6 +36,8 @@ pub struct Caller {
     pub software: Option<Arc<str>>,
     /// Where it is noted how the request went.
     pub record: Arc<RequestRecord>,
+    /// The request's trace, if it has one; it ends with the last who holds it.
+    pub trace: Option<Arc<RequestTrace>>,
     /// How it is told that it needs further scopes.
     pub step_up: StepUp,
 }

@@ -12,9 +12,9 @@ use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use stagedoor_audit::AuditClient;
 use stagedoor_bootstrap::metrics::AuthFailure;
+use stagedoor_bootstrap::telemetry::{self, RequestTrace};
 use stagedoor_domain::error::ceil_seconds;
 use stagedoor_domain::{ErrorCode, Provider, PublicError, TenantContext, TenantSlug};
-use tracing::{Instrument, Span};
 use uuid::Uuid;
 
 use super::form::{self, Fields, is_token};
@@ -75,17 +75,21 @@ impl<S: Step> Visit<S> {
         &self,
         work: impl Future<Output = Result<Response, PublicError>> + Send,
     ) -> Response {
-        let span = if self.state.traces {
-            tracing::info_span!("page", page = self.step.as_str(), tenant = tracing::field::Empty)
-        } else {
-            Span::none()
-        };
-        let outcome = self.within_bounds(work).instrument(span).await;
+        // A browser's traces are nobody's but its own.
+        let begin = || RequestTrace::begin("page", telemetry::moment(), &[]);
+        let trace = self.state.traces.then(begin).flatten();
+        let outcome = telemetry::within(trace.as_ref(), self.within_bounds(work)).await;
         let code = outcome.as_ref().err().map(|error| error.code);
+        if let Some(trace) = &trace {
+            self.describe(trace, code);
+        }
         let mut response = outcome.unwrap_or_else(|error| self.failure(&error));
         if let Some(ctx) = self.ctx.get() {
             let record = RequestRecord::new(ctx.clone());
             record.report_page(self.step.as_str(), code.map_or("ok", ErrorCode::as_str));
+            if let Some(trace) = &trace {
+                record.report_trace(trace.trace_id());
+            }
             response.extensions_mut().insert(record);
         }
         response
@@ -137,7 +141,6 @@ impl<S: Step> Visit<S> {
 
     /// The context that the address stands for.
     pub(crate) fn establish(&self, made: TenantContext) -> &TenantContext {
-        Span::current().record("tenant", made.tenant().slug.as_str());
         self.ctx.get_or_init(|| made)
     }
 
@@ -188,6 +191,18 @@ impl<S: Step> Visit<S> {
                 PublicError::new(ErrorCode::DeadlineExceeded, "The page took longer than its deadline.");
             Err(error)
         })
+    }
+
+    fn describe(&self, trace: &RequestTrace, error: Option<ErrorCode>) {
+        trace.rename(format!("page {}", self.step.as_str()));
+        trace.set("stagedoor.page", self.step.as_str());
+        if let Some(ctx) = self.ctx.get() {
+            trace.set("stagedoor.tenant", ctx.tenant().slug.as_str().to_owned());
+            trace.set("stagedoor.call", ctx.call().to_string());
+        }
+        if let Some(error) = error {
+            trace.fail(error.as_str());
+        }
     }
 
     fn failure(&self, error: &PublicError) -> Response {

@@ -66,6 +66,13 @@ pub fn failure(error: &PublicError, call: CallId) -> JsonObject {
     }
 }
 
+/// The stable code of a result that is a failure.
+pub(in crate::mcp) fn failed_with(result: &JsonObject) -> Option<String> {
+    result.get("isError").filter(|is| **is == Value::Bool(true))?;
+    let code = result.get("_meta").and_then(|meta| meta.get(ERROR_META)?.get("code")?.as_str());
+    Some(code.unwrap_or("internal").to_owned())
+}
+
 /// The class of an outcome for metrics.
 pub(in crate::mcp) fn outcome_class(error: Option<ErrorCode>) -> CallOutcome {
     match error {
@@ -105,6 +112,16 @@ mod tests {
         assert_eq!(result["structuredContent"]["title"], "So \"What\"");
         let text = result["content"][0]["text"].as_str().unwrap();
         assert_eq!(serde_json::from_str::<Value>(text).unwrap(), result["structuredContent"]);
+    }
+
+    #[test]
+    fn a_failure_says_its_code_and_an_answer_none() {
+        let entropy = stagedoor_crypto::SystemEntropy;
+        let call = CallId::generate(&stagedoor_domain::SystemClock::new(), &entropy);
+        let failed = failure(&PublicError::new(ErrorCode::RateLimited, "Too many."), call);
+        assert_eq!(failed_with(&failed).as_deref(), Some("rate_limited"));
+        let answered = rendered_result(&render(b"{}")).unwrap();
+        assert_eq!(failed_with(&answered), None);
     }
 
     #[test]

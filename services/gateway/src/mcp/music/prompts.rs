@@ -196,6 +196,11 @@ pub(super) fn argument(principal: &Principal, prompt: &str, name: &str) -> Optio
     named(principal, prompt)?.arguments.iter().find(|argument| argument.name == name)
 }
 
+/// The name itself, if there is a prompt of that name.
+pub(in crate::mcp) fn known_name(name: &str) -> Option<&'static str> {
+    PROMPTS.iter().map(|prompt| prompt.name).find(|known| *known == name)
+}
+
 fn named(principal: &Principal, name: &str) -> Option<&'static Prompt> {
     PROMPTS.iter().find(|prompt| prompt.name == name && prompt.is_shown(principal))
 }
