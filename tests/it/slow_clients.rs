@@ -39,6 +39,28 @@ async fn a_head_that_never_ends_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_connection_may_be_idle_for_longer_than_a_head_may_take_and_not_for_ever() {
+    let stage = Stage::start().await;
+    let bounds = |config: &mut stagedoor_bootstrap::config::Config| {
+        (config.server.body_timeout_ms, config.server.idle_timeout_ms) = (300, 2_000);
+    };
+    let gateway = TestGateway::start_with(&stage, bounds).await;
+    let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        stream.write_all(b"GET /t/ada/mcp HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n").await.unwrap();
+        let mut answer = [0; 1024];
+        let length = stream.read(&mut answer).await.unwrap();
+        assert!(
+            answer[..length].starts_with(b"HTTP/1.1 4"),
+            "{}",
+            String::from_utf8_lossy(&answer[..length])
+        );
+    }
+    received_until_closed(stream).await;
+}
+
+#[tokio::test]
 async fn a_body_that_never_ends_is_refused() {
     let stage = Stage::start().await;
     let gateway = TestGateway::start_with(&stage, |config| config.server.body_timeout_ms = 300).await;

@@ -1,13 +1,18 @@
 //! Listening: accepts connections up to a bound, gives headers a time limit, and drains when told to.
 
+mod heads;
+
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::ConnectInfo;
 use axum::http::Request;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,6 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use self::heads::{OpenRequest, Requests, TimedHeads};
 use crate::client::TrustedProxies;
 
 /// The bounds of one listener.
@@ -30,9 +36,10 @@ pub struct Bounds {
     /// Connections open at once from one client network; further ones are closed. Trusted proxies, who speak
     /// for many, are not counted.
     pub connections_per_network: usize,
-    /// How long a request's headers may take to arrive, from the moment the connection waits for them; so this
-    /// is also how long an idle connection is kept.
+    /// How long a request's head may take to arrive, from its first byte.
     pub header_timeout: Duration,
+    /// How long a connection without a request is kept.
+    pub idle_timeout: Duration,
     /// How long open requests may take to finish when the listener stops.
     pub drain: Duration,
 }
@@ -42,7 +49,8 @@ impl Default for Bounds {
         Self {
             connections: 10_000,
             connections_per_network: 500,
-            header_timeout: Duration::from_secs(30),
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_mins(2),
             drain: Duration::from_secs(20),
         }
     }
@@ -60,7 +68,9 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(bounds.header_timeout).max_buf_size(64 * 1024);
+    // hyper counts from when the connection waits for a head.
+    let longest_wait = bounds.idle_timeout + bounds.header_timeout;
+    builder.timer(TokioTimer::new()).header_read_timeout(longest_wait).max_buf_size(64 * 1024);
     let graceful = GracefulShutdown::new();
     let free = Arc::new(Semaphore::new(bounds.connections));
     let networks = Networks::new(bounds.connections_per_network, proxies);
@@ -71,9 +81,13 @@ pub async fn serve(
         };
         let Some(place) = networks.enter(peer.ip()) else { continue };
         let router = router.clone();
+        let requests = Arc::new(Requests::default());
+        let stream = TimedHeads::new(stream, Arc::clone(&requests), bounds.header_timeout);
         let service = service_fn(move |mut request: Request<Incoming>| {
+            let open = requests.begin();
             request.extensions_mut().insert(ConnectInfo(peer));
-            router.clone().oneshot(request)
+            let answer = router.clone().oneshot(request);
+            async move { Ok::<_, Infallible>(answer.await?.map(|body| until_sent(body, open))) }
         });
         let watched = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
         tasks::spawn("connection", async move {
@@ -87,6 +101,14 @@ pub async fn serve(
     if tokio::time::timeout(bounds.drain, graceful.shutdown()).await.is_err() {
         tracing::warn!(seconds = bounds.drain.as_secs(), "some requests did not finish in time");
     }
+}
+
+/// The body, with which `open` goes.
+fn until_sent(body: Body, open: OpenRequest) -> impl HttpBody<Data = Bytes, Error = axum::Error> {
+    body.map_frame(move |frame| {
+        let _ = &open;
+        frame
+    })
 }
 
 /// How many connections each client network has open.

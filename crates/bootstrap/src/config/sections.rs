@@ -37,6 +37,10 @@ pub struct ServerConfig {
     /// Milliseconds in which a request's head and body must arrive.
     #[schemars(range(min = 100, max = 600_000))]
     pub body_timeout_ms: u64,
+    /// Milliseconds that a connection is kept without a request. Longer than clients, proxies and load balancers keep theirs, or now and then
+    /// a request meets a connection that is just being closed: many keep them for 60 or 90 seconds, some for 600.
+    #[schemars(range(min = 1_000, max = 3_600_000))]
+    pub idle_timeout_ms: u64,
     /// Milliseconds that a call may take.
     #[schemars(range(min = 100, max = 600_000))]
     pub request_deadline_ms: u64,
@@ -59,6 +63,7 @@ pub struct ServerConfig {
 
 milliseconds!(ServerConfig {
     body_timeout = body_timeout_ms,
+    idle_timeout = idle_timeout_ms,
     request_deadline = request_deadline_ms,
     drain_grace = drain_grace_ms,
     drain_finish = drain_finish_ms,
@@ -74,6 +79,7 @@ impl Default for ServerConfig {
             trusted_proxies: Vec::new(),
             body_limit_bytes: MIB,
             body_timeout_ms: 10_000,
+            idle_timeout_ms: 120_000,
             request_deadline_ms: 30_000,
             max_depth: 64,
             max_in_flight: 1_024,

@@ -162,6 +162,7 @@ fn a_configuration_is_shown_with_origins_and_loads_again() {
       body_timeout_ms: 10000  # default
       drain_finish_ms: 20000  # default
       drain_grace_ms: 5000  # default
+      idle_timeout_ms: 120000  # default
       listen: "127.0.0.1:8080"  # default
       max_depth: 64  # default
       max_in_flight: 1024  # default

@@ -264,6 +264,7 @@ pub async fn assemble(
     };
     let bounds = Bounds {
         header_timeout: config.server.body_timeout(),
+        idle_timeout: config.server.idle_timeout(),
         drain: config.server.drain_finish(),
         ..Bounds::default()
     };

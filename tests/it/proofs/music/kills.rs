@@ -15,6 +15,7 @@ use stagedoor_testkit::proof::{ProofSize, prove_equal, remark};
 use stagedoor_testkit::{Client, GatewayProcess, Inhabited, Stage};
 
 use super::{held, matched, of_that_name, playlist, text};
+use crate::limits_hot_reload::until;
 use crate::music;
 
 const SEED: u64 = 0x0d_ead1;
@@ -49,13 +50,12 @@ async fn a_killed_replicas_transfers_lose_and_double_nothing() {
             Provider::ALL.iter().map(|from| moving(&stage, &ada, *from, round, &mut random)).collect();
         slow_down(&stage);
         for kill in 0..kills {
-            let death = Duration::from_millis(random.random_range(200..size.of(2_000, 3_500)));
-            begin_and_kill(&ada, &mut replica, &transfers, death).await;
+            let death = Duration::from_millis(random.random_range(200..size.of(1_000, 3_500)));
+            begin_and_kill(&stage, &ada, &mut replica, (&transfers, death)).await;
             // The turns of the dead are over.
             stage.sql("UPDATE idempotency_keys SET claimed_until = clock_timestamp()").await;
             stage.sql("UPDATE jobs SET due_at = clock_timestamp() WHERE state = 'running'").await;
-            let under_way = "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')";
-            tally.under_way += stage.sql(under_way).await.trim().parse::<u64>().unwrap();
+            tally.under_way += under_way(&stage).await;
             replica = GatewayProcess::start(&stage, &format!("replica-{round}-{kill}"), &[]).await;
         }
         stage.sandbox().faults().clear();
@@ -64,10 +64,10 @@ async fn a_killed_replicas_transfers_lose_and_double_nothing() {
             judge(&stage, &client, transfer, &mut tally).await;
         }
     }
-    let Tally { under_way, written, doubled, lost } = tally;
+    let Tally { under_way: cut_off, written, doubled, lost } = tally;
     let transfers = rounds * Provider::ALL.len() as u64;
-    remark(format_args!("{written} tracks of {transfers} transfers, {under_way} times cut off"));
-    assert!(under_way > 0, "no transfer was cut off");
+    remark(format_args!("{written} tracks of {transfers} transfers, {cut_off} times cut off"));
+    assert!(cut_off > 0, "no transfer was cut off");
     prove_equal("music.transfer_duplicates_after_kill", doubled, 0);
     prove_equal("music.transfer_lost_after_kill", lost, 0);
 }
@@ -112,12 +112,18 @@ fn slow_down(stage: &Stage) {
     }
 }
 
-/// Has a replica begin the transfers, or find those that were begun, and kills it.
+/// How many transfers have begun and not ended.
+async fn under_way(stage: &Stage) -> u64 {
+    let query = "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')";
+    stage.sql(query).await.trim().parse().unwrap()
+}
+
+/// Has a replica begin the transfers, or find those that were begun, and kills it so long after there are any.
 async fn begin_and_kill(
+    stage: &Stage,
     ada: &Inhabited<'_>,
     replica: &mut GatewayProcess,
-    transfers: &[Moving],
-    death: Duration,
+    (transfers, death): (&[Moving], Duration),
 ) {
     let client = replica.client(ada.tenant.slug(), &ada.key);
     let calls = transfers.iter().map(|transfer| {
@@ -125,6 +131,7 @@ async fn begin_and_kill(
         client.try_rpc("tools/call", params)
     });
     let kill = async {
+        until("a transfer", async || under_way(stage).await > 0).await;
         tokio::time::sleep(death).await;
         replica.kill().await;
     };
