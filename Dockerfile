@@ -1,5 +1,6 @@
 # syntax=docker/dockerfile:1
-# The image of all programs: the gateway (what it runs if nothing else is said), the keeper, the command line of operators.
+# The image of all programs: the gateway (what it runs if nothing else is said), the keeper, the operator of Kubernetes, the
+# command line of operators. One more is named three times below, in scripts/image.sh and in scripts/sbom.py.
 # Nothing else is in it but the libraries that they are linked to and the certificates of authorities: no shell, no package
 # manager, nothing that writes. docs/image.md says how to build and to check it.
 ARG RUST_VERSION=1.95
@@ -23,14 +24,13 @@ COPY --from=plan /recipe.json /recipe.json
 # Built again only when Cargo.lock or a manifest changes.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     cargo chef cook --release --locked --recipe-path /recipe.json \
-        --package stagedoor-gateway --package stagedoor-keeper --package stagedoor-ctl
+        --package stagedoor-gateway --package stagedoor-keeper --package stagedoor-operator --package stagedoor-ctl
 COPY . .
-# A program of another service is added here, and nowhere else in this file.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     cargo auditable build --release --locked \
-        --package stagedoor-gateway --package stagedoor-keeper --package stagedoor-ctl && \
+        --package stagedoor-gateway --package stagedoor-keeper --package stagedoor-operator --package stagedoor-ctl && \
     scripts/image-files.sh /image \
-        target/release/stagedoor target/release/stagedoor-keeper target/release/stagedoorctl && \
+        target/release/stagedoor target/release/stagedoor-keeper target/release/stagedoor-operator target/release/stagedoorctl && \
     cp LICENSE /image/usr/share/stagedoor/LICENSE
 
 FROM scratch

@@ -50,14 +50,17 @@ else
     HELM="$(command -v helm)" || fail "helm is missing, and no registry has one for $(uname -m)"
 fi
 
-# The gateway knows its configuration: it says what its keys are, and whether a rendered one is valid.
+# The programs know their configuration: the gateway says what its keys are, and both whether a rendered one is valid.
 gateway="${STAGEDOOR_BINARY:-}"
-if [ -z "$gateway" ]; then
-    cargo build --quiet --locked -p stagedoor-gateway --bin stagedoor
-    gateway="${CARGO_TARGET_DIR:-target}/debug/stagedoor"
+operator="${STAGEDOOR_OPERATOR_BINARY:-}"
+if [ -z "$gateway" ] || [ -z "$operator" ]; then
+    # The whole workspace: with fewer packages, dependencies have fewer features and would be compiled anew.
+    cargo build --quiet --locked --workspace --bin stagedoor --bin stagedoor-operator
+    gateway="${gateway:-${CARGO_TARGET_DIR:-target}/debug/stagedoor}"
+    operator="${operator:-${CARGO_TARGET_DIR:-target}/debug/stagedoor-operator}"
 fi
 
-export HELM STAGEDOOR_BINARY="$gateway" NODE_PATH="$tools/node_modules" PYTHONDONTWRITEBYTECODE=1
+export HELM STAGEDOOR_BINARY="$gateway" STAGEDOOR_OPERATOR_BINARY="$operator" NODE_PATH="$tools/node_modules" PYTHONDONTWRITEBYTECODE=1
 # A chart is rendered without a cluster: nobody's kubeconfig counts.
 export KUBECONFIG=/dev/null HELM_CACHE_HOME="$tools/helm-home" HELM_CONFIG_HOME="$tools/helm-home" HELM_DATA_HOME="$tools/helm-home"
 exec "$tools/python/bin/python" tests/chart/run.py --tools "$tools" "$@"

@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Program and most MiB without symbols.
-budgets=("stagedoor 40" "stagedoor-keeper 40" "stagedoorctl 40")
+budgets=("stagedoor 40" "stagedoor-keeper 40" "stagedoor-operator 40" "stagedoorctl 40")
 programs="${CARGO_TARGET_DIR:-target}/release"
 version="$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)"
 tag="stagedoor:$version"
@@ -42,12 +42,13 @@ if [ -n "$missing" ]; then
     skip "sizes and image:$missing not in $programs (cargo build --release)"
 else
     rm -rf "$out/context"
-    scripts/image-files.sh "$root" "$programs"/{stagedoor,stagedoor-keeper,stagedoorctl}
+    names=("${budgets[@]% *}")
+    scripts/image-files.sh "$root" "${names[@]/#/$programs/}"
     cp LICENSE "$root/usr/share/stagedoor/LICENSE"
     for budget in "${budgets[@]}"; do
         name="${budget% *}" most="${budget#* }"
         bytes="$(stat --format %s "$root/usr/local/bin/$name")"
-        printf 'image: %-17s %6.1f MiB of %s\n' "$name" "$(awk "BEGIN { print $bytes / 1048576 }")" "$most"
+        printf 'image: %-18s %6.1f MiB of %s\n' "$name" "$(awk "BEGIN { print $bytes / 1048576 }")" "$most"
         [ "$bytes" -le $((most * 1048576)) ] || wrong "$name is bigger than $most MiB"
     done
 fi
@@ -71,7 +72,8 @@ if [ -z "$missing" ]; then
             --build-context "build=$out/context" --tag "$tag" . >/dev/null
         container="$("${store[@]}" from --pull-never "localhost/$tag")"
         trap '"${store[@]}" rm "$container" >/dev/null' EXIT
-        for name in stagedoor stagedoor-keeper stagedoorctl; do
+        for budget in "${budgets[@]}"; do
+            name="${budget% *}"
             told="$("${store[@]}" run "$container" -- "/usr/local/bin/$name" --version)" || wrong "$name does not start in the image"
             [ "${told:-}" = "$name $version" ] || wrong "$name --version says ${told:-nothing}"
         done

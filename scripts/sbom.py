@@ -10,7 +10,12 @@ import re
 import sys
 import uuid
 
-PROGRAMS = {"stagedoor-gateway": "stagedoor", "stagedoor-keeper": "stagedoor-keeper", "stagedoor-ctl": "stagedoorctl"}
+PROGRAMS = {
+    "stagedoor-gateway": "stagedoor",
+    "stagedoor-keeper": "stagedoor-keeper",
+    "stagedoor-operator": "stagedoor-operator",
+    "stagedoor-ctl": "stagedoorctl",
+}
 
 
 def crates(metadata):

@@ -8,9 +8,9 @@ trap 'rm -f "$log"' EXIT
 
 just check
 cargo nextest run --workspace --locked --no-fail-fast "$@" 2>&1 | tee "$log"
-# The program that the tests ran is that of the suites, too.
-STAGEDOOR_BINARY="$(realpath "${CARGO_TARGET_DIR:-target}/debug/stagedoor")"
-export STAGEDOOR_BINARY
+# The programs that the tests ran are those of the suites, too.
+programs="$(realpath "${CARGO_TARGET_DIR:-target}/debug")"
+export STAGEDOOR_BINARY="$programs/stagedoor" STAGEDOOR_OPERATOR_BINARY="$programs/stagedoor-operator"
 for suite in "clients" "oauth" "chart" "conformance" "audit-verifier"; do
     just "$suite"
 done

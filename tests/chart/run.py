@@ -40,9 +40,13 @@ def helm(*arguments, text=None):
     return subprocess.run([os.environ["HELM"], *arguments], capture_output=True, text=True, input=text, check=False)
 
 
-def gateway(*arguments, environment=None):
+def run(*command, environment=None):
     clean = {"PATH": os.environ["PATH"], **(environment or {})}
-    return subprocess.run([os.environ["STAGEDOOR_BINARY"], *arguments], capture_output=True, text=True, env=clean, check=False)
+    return subprocess.run(command, capture_output=True, text=True, env=clean, check=False, timeout=60)
+
+
+def gateway(*arguments, environment=None):
+    return run(os.environ["STAGEDOOR_BINARY"], *arguments, environment=environment)
 
 
 def generated(path, text, write):
@@ -122,7 +126,10 @@ def keep_to_policy(sets, exemptions):
             wrong("tests/chart/exemptions.yaml", f"the exemption from {one['rule']} has no reason")
 
 
-SAMPLES = {"redis": "redis://cache:6379/", "database": "postgres://stagedoor@db:5432/stagedoor"}
+SAMPLES = {"redis": "redis://cache:6379/", "database": "postgres://stagedoor@db:5432/stagedoor", "telemetry": "authorization: Bearer x\n"}
+OPERATOR = "/usr/local/bin/stagedoor-operator"
+# No machine has this address (RFC 5737).
+NOWHERE = "192.0.2.1:9090"
 
 
 def configuration(sets, known):
@@ -139,9 +146,9 @@ def configuration(sets, known):
                 if "STAGEDOOR_CONFIG" not in variables:
                     continue
                 text = next(data["stagedoor.yaml"] for data in files.values() if "stagedoor.yaml" in data)
-                tried.setdefault((text, json.dumps(variables, sort_keys=True)), where)
+                tried.setdefault((container["command"][0], text, json.dumps(variables, sort_keys=True)), where)
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda item: try_configuration(item[1], item[0][0], json.loads(item[0][1])), tried.items()))
+        list(pool.map(lambda item: try_configuration(item[1], item[0][0], item[0][1], json.loads(item[0][2])), tried.items()))
 
 
 def unknown(where, variables, known):
@@ -154,7 +161,7 @@ def unknown(where, variables, known):
             wrong(where, f"{variable} is no key of the configuration")
 
 
-def try_configuration(where, text, variables):
+def try_configuration(where, program, text, variables):
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "stagedoor.yaml")
         file.write_text(text)
@@ -165,6 +172,13 @@ def try_configuration(where, text, variables):
                 Path(folder, variable).write_text(SAMPLES[kind])
                 value = str(Path(folder, variable))
             environment[variable] = value
+        if program == OPERATOR:
+            # It has no command that checks alone: having nowhere to listen is what comes after a configuration that holds.
+            environment["STAGEDOOR_OPS__LISTEN"] = NOWHERE
+            began = run(os.environ["STAGEDOOR_OPERATOR_BINARY"], "run", "--config", str(file), environment=environment)
+            if f"{NOWHERE} is not to be had" not in began.stderr:
+                wrong(where, f"stagedoor-operator run: {began.stderr.strip()}")
+            return
         # The keeper has its own connection only, and takes that for the gateway's, which it does not use.
         if "STAGEDOOR_STORAGE__DATABASE_URL_FILE" not in environment:
             environment["STAGEDOOR_STORAGE__DATABASE_URL"] = SAMPLES["database"]
@@ -227,12 +241,12 @@ def main():
 
     for problem in jobs.problems(ROOT, sets):
         wrong("keeper's jobs", problem)
-    for problem in selftest.problems(sets["high-availability"]):
+    for problem in selftest.problems(sets["high-availability"], sets["operator-cluster"]):
         wrong("tests/chart/selftest.py", problem)
     keep_to_policy(sets, yaml.load((HERE / "exemptions.yaml").read_text(), LOADER))
     configuration(sets, values_schema.known_keys(config))
     refused = refusals()
-    versions, skipped = schemas.check(sets, options.tools, wrong)
+    versions, skipped, (taken, spoiled) = schemas.check(sets, ROOT, options.tools, wrong)
 
     for line in skipped:
         print(f"chart: SKIPPED: {line}")
@@ -240,7 +254,7 @@ def main():
         print("\n".join(dict.fromkeys(problems)), file=sys.stderr)
         sys.exit(f"chart: {len(dict.fromkeys(problems))} problems")
     manifests = sum(len(found) for found in sets.values())
-    print(f"chart: schemas of Kubernetes {versions[0]} to {versions[-1]}, {refused} wrong values refused")
+    print(f"chart: schemas of Kubernetes {versions[0]} to {versions[-1]}, {refused} wrong values refused, {taken} objects taken, {spoiled} refused")
     print(f"chart: {manifests} manifests of {len(sets)} value sets hold")
 
 

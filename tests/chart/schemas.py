@@ -1,4 +1,4 @@
-"""Manifests against the schemas of the Kubernetes API, release by release, and of custom resources."""
+"""Manifests against the schemas of the Kubernetes API, release by release, and of custom resources, the chart's own among them."""
 
 import json
 import subprocess
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import kubernetes_validate
 from kubernetes_validate import utils
+
+import own_crds
 
 OLDEST = (1, 30)
 CUSTOM = {"monitoring.coreos.com", "gateway.networking.k8s.io", "postgresql.cnpg.io", "external-secrets.io"}
@@ -18,9 +20,11 @@ def releases():
     return [f"{major}.{minor}" for major, minor in sorted(found) if (major, minor) >= OLDEST]
 
 
-def check(sets, tools, wrong):
-    """Tells `wrong` of every manifest that a schema refuses; the releases that were looked at, and what was not."""
+def check(sets, root, tools, wrong):
+    """Tells `wrong` of every manifest that a schema refuses; the releases that were looked at, what was not, and how many of the
+    chart's own custom resources were taken and refused."""
     versions, skipped, seen, custom = releases(), [], set(), []
+    definitions = own_crds.Definitions(root / "charts/stagedoor/crds")
     for name, manifests in sets.items():
         for manifest in manifests:
             text = json.dumps(manifest, sort_keys=True)
@@ -28,6 +32,10 @@ def check(sets, tools, wrong):
                 continue
             seen.add(text)
             where = f"{name}: {manifest['kind']}/{manifest['metadata']['name']}"
+            if manifest["apiVersion"].startswith(f"{own_crds.GROUP}/"):
+                for fault in definitions.faults(manifest):
+                    wrong(where, fault)
+                continue
             if manifest["apiVersion"].split("/")[0] in CUSTOM:
                 custom.append({"where": where, "manifest": manifest})
                 continue
@@ -44,7 +52,7 @@ def check(sets, tools, wrong):
             skipped.append(f"{': '.join(where)}: {what.removeprefix('SKIPPED: ')}")
         else:
             wrong(": ".join(where), what)
-    return versions, skipped
+    return versions, skipped, own_crds.check(root, versions, refuse, wrong)
 
 
 def refuse(manifest, version, where, wrong):

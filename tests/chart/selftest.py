@@ -61,13 +61,33 @@ SPOILED = [
     ("references", lambda all: container(all)["env"].append({"name": "STAGEDOOR_OAUTH__CA_FILE", "value": "/etc/ca.pem"})),
     ("references", lambda all: pod(all)["volumes"][1]["secret"].update(defaultMode=0o444)),
 ]
+OPERATOR = {"kind": "Deployment", "name": "stagedoor-operator"}
+SPOILED_OPERATOR = [
+    ("identity", lambda all: pod(all, **OPERATOR).pop("automountServiceAccountToken")),
+    ("checksum", lambda all: policy.pod_of(found(all, **OPERATOR))[0]["annotations"].clear()),
+    ("network", lambda all: gone(all, "NetworkPolicy", "stagedoor-operator")),
+    ("references", lambda all: pod(all, **OPERATOR)["volumes"].pop(1)),
+    ("references", lambda all: gone(all, "ClusterRole", "music-stagedoor-operator")),
+    ("references", lambda all: found(all, "ClusterRoleBinding", "music-stagedoor-operator")["subjects"][0].update(name="default")),
+    ("references", lambda all: found(all, "RoleBinding", "stagedoor-operator-lease")["metadata"].update(namespace="kube-system")),
+    ("references", lambda all: found(all, "PodDisruptionBudget", "stagedoor-operator")["spec"]["selector"]["matchLabels"].update(x="y")),
+    ("rights", lambda all: found(all, "ClusterRole", "music-stagedoor-operator")["rules"][2]["verbs"].append("list")),
+    ("rights", lambda all: found(all, "ClusterRole", "music-stagedoor-operator")["rules"][0]["verbs"].remove("watch")),
+    ("rights", lambda all: found(all, "Role", "stagedoor-operator-lease")["rules"][1].pop("resourceNames")),
+    ("rights", lambda all: found(all, "Role", "stagedoor-operator-lease")["metadata"].update(name="stagedoor-more")),
+]
 
 
-def problems(manifests):
-    """What no rule noticed; `manifests` are those of a release that holds."""
-    for index, (rule, spoil) in enumerate(SPOILED):
+def problems(manifests, with_operator):
+    """What no rule noticed, in the manifests of two releases that hold."""
+    yield from unseen(manifests, SPOILED)
+    yield from unseen(with_operator, SPOILED_OPERATOR)
+
+
+def unseen(manifests, ways):
+    for index, (rule, spoil) in enumerate(ways):
         spoiled = copy.deepcopy(manifests)
         spoil(spoiled)
         told = {rule for one in spoiled for rule, _ in policy.of_one(one)} | {rule for _, rule, _ in together.problems(spoiled)}
         if rule not in told:
-            yield f"no rule saw number {index + 1}, which {rule} is there for"
+            yield f"no rule saw number {index + 1} of {len(ways)}, which {rule} is there for"

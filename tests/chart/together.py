@@ -6,6 +6,9 @@ import yaml
 from policy import SERVED, containers, pod_of, selected
 
 
+BINDINGS = ("RoleBinding", "ClusterRoleBinding")
+
+
 def name_of(manifest):
     return f"{manifest['kind']}/{manifest['metadata']['name']}"
 
@@ -34,6 +37,7 @@ def problems(manifests):
             for problem in drain(by_kind, spec):
                 yield manifest, "drain", problem
     served = [(metadata["labels"], spec) for manifest, metadata, spec in pods if manifest["kind"] in SERVED]
+    yield from bindings(by_kind)
     for service in by_kind.get("Service", {}).values():
         taken = [spec for labels, spec in served if selected({"matchLabels": service["spec"]["selector"]}, labels)]
         if not taken:
@@ -66,7 +70,7 @@ def references(by_kind, spec):
     account = spec.get("serviceAccountName")
     if account and account not in by_kind.get("ServiceAccount", {}):
         yield f"there is no ServiceAccount {account}"
-    bound = {subject["name"] for binding in by_kind.get("RoleBinding", {}).values() for subject in binding["subjects"]}
+    bound = {subject["name"] for kind in BINDINGS for binding in by_kind.get(kind, {}).values() for subject in binding["subjects"]}
     if spec.get("automountServiceAccountToken") and account not in bound:
         yield "it has a token of an account without rights"
     if account in bound and not spec.get("automountServiceAccountToken"):
@@ -87,6 +91,18 @@ def references(by_kind, spec):
             value = variable.get("value", "")
             if value.startswith("/") and not any(value.startswith(f"{path}/") for path in files):
                 yield f"{variable['name']} is {value}, which is mounted nowhere"
+
+
+def bindings(by_kind):
+    """A binding gives a role of this release to accounts of this release, where the role is."""
+    for kind in BINDINGS:
+        for binding in by_kind.get(kind, {}).values():
+            role = by_kind.get(binding["roleRef"]["kind"], {}).get(binding["roleRef"]["name"])
+            if not role or role["metadata"].get("namespace") != binding["metadata"].get("namespace"):
+                yield binding, "references", f"there is no {binding['roleRef']['kind']} {binding['roleRef']['name']}"
+            for subject in binding["subjects"]:
+                if subject["kind"] != "ServiceAccount" or subject["name"] not in by_kind.get("ServiceAccount", {}):
+                    yield binding, "references", f"{subject['kind']} {subject['name']} is not of this release"
 
 
 def isolation(by_kind, labels):

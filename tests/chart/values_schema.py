@@ -9,6 +9,8 @@ OWN = {
     "server": ["listen"],
     "ops": ["listen"],
     "admin": ["listen", "certificate_file", "private_key_file", "client_authority_file"],
+    "operator": ["admin_url", "admin_insecure", "admin_key_file", "admin_ca_file", "admin_client_certificate_file", "admin_client_key_file", "namespace", "lease_namespace", "lease_name"],
+    "telemetry": ["otlp_headers_file"],
     "encryption": ["key_file", "key_directory", "passphrase_directory", "api_key_pepper_file", "api_key_pepper_directory"],
 }
 URL = {"type": "string", "pattern": "^(https?://.+)?$"}

@@ -183,8 +183,10 @@ def _choice(name, label, metric):
     }
 
 
-def board(uid, title, description, panels):
-    """A dashboard as Grafana imports it: whatever Prometheus it finds there, no id of anyone's."""
+def board(uid, title, description, panels, up="stagedoor_requests_in_flight"):
+    """A dashboard as Grafana imports it: whatever Prometheus it finds there, no id of anyone's. Replicas are those that
+    have the metric `up`.
+    """
     source = {
         "type": "datasource",
         "name": "datasource",
@@ -194,7 +196,6 @@ def board(uid, title, description, panels):
         "current": {},
         "hide": 0,
     }
-    up = "stagedoor_requests_in_flight"
     variables = [source, _choice("namespace", "Namespace", up), _choice("job", "Job", up), _choice("instance", "Replica", up)]
     alerts = {
         "name": "Alerts",

@@ -1,25 +1,30 @@
-//! Dashboards and alert rules against what a gateway and the keeper really export: every metric, label and value of a label
-//! that a query names is there. Whether the queries parse is for `tests/dashboards`.
+//! Dashboards and alert rules against what a gateway, the keeper and the operator really export: every metric, label and value
+//! of a label that a query names is there. Whether the queries parse is for `tests/dashboards`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use stagedoor_domain::Provider;
 use stagedoor_keeper::RunOptions;
 use stagedoor_keeper::jobs::partitions::Partitions;
 use stagedoor_keeper::jobs::run_due::SCHEDULE;
+use stagedoor_operator::kind::KindName;
+use stagedoor_operator::metrics::{Change, OperatorMetrics, ReconcileOutcome};
 use stagedoor_testkit::{Stage, TestGateway};
+use tonic::Code;
 
 use crate::keeper::frame::collect;
 use crate::music;
 
 const RULES: &str = include_str!("../../docs/alerts.yaml");
-const DASHBOARDS: [(&str, &str); 5] = [
+const DASHBOARDS: [(&str, &str); 6] = [
     ("service", include_str!("../../charts/stagedoor/dashboards/service.json")),
     ("tenants", include_str!("../../charts/stagedoor/dashboards/tenants.json")),
     ("cache", include_str!("../../charts/stagedoor/dashboards/cache.json")),
     ("limits", include_str!("../../charts/stagedoor/dashboards/limits.json")),
     ("audit-keeper", include_str!("../../charts/stagedoor/dashboards/audit-keeper.json")),
+    ("operator", include_str!("../../charts/stagedoor/dashboards/operator.json")),
 ];
 /// Labels that Prometheus puts on whatever it reads from a replica.
 const OF_TARGETS: [&str; 3] = ["namespace", "job", "instance"];
@@ -104,14 +109,18 @@ impl Exported {
     /// What a page of metrics has.
     fn of(page: &str) -> Self {
         let mut exported = Self::default();
+        exported.read(page);
+        exported
+    }
+
+    fn read(&mut self, page: &str) {
         for line in page.lines().filter(|line| !line.starts_with('#')) {
             // An exemplar may follow the figure, with labels of its own.
             let series = line.split(" # ").next().unwrap().rsplit_once(' ').unwrap().0;
             let (name, labels) = series.split_once('{').unwrap_or((series, ""));
             let labels = conditions(labels).into_iter().map(|(label, _, value)| (label, value)).collect();
-            exported.add(name, labels);
+            self.add(name, labels);
         }
-        exported
     }
 
     fn add(&mut self, name: &str, labels: Labels) {
@@ -220,11 +229,44 @@ async fn push(stage: &Stage, exported: &mut Exported) {
     }
 }
 
+/// Adds what a replica of the operator shows once everything has happened to it that is counted.
+fn operate(exported: &mut Exported) {
+    let (metrics, took) = (OperatorMetrics::new(), Duration::from_millis(3));
+    for kind in [KindName::Tenant, KindName::ProviderApp, KindName::AgentKey] {
+        for outcome in [
+            ReconcileOutcome::Settled,
+            ReconcileOutcome::Waiting,
+            ReconcileOutcome::Failed,
+            ReconcileOutcome::Conflict,
+            ReconcileOutcome::Released,
+        ] {
+            metrics.reconciled(kind, outcome, took);
+        }
+        for change in [
+            Change::Created,
+            Change::Updated,
+            Change::DriftCorrected,
+            Change::Rotated,
+            Change::Revoked,
+            Change::Deleted,
+        ] {
+            metrics.changed(kind, change);
+        }
+    }
+    for code in
+        [Code::Ok, Code::Unavailable, Code::DeadlineExceeded, Code::Unauthenticated, Code::PermissionDenied]
+    {
+        metrics.admin_call("GetTenant", code, took);
+    }
+    exported.read(&metrics.render());
+}
+
 #[tokio::test]
 async fn every_query_asks_for_what_is_exported() {
     let stage = Stage::start().await;
     let mut exported = shown(&stage).await;
     Box::pin(push(&stage, &mut exported)).await;
+    operate(&mut exported);
     for rule in RULES.lines().filter_map(|line| line.trim().strip_prefix("- record: ")) {
         exported.add(rule, [("slo".to_owned(), String::new())].into());
     }

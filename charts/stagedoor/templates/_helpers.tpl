@@ -78,5 +78,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- if and $v.trial.postgresql.enabled (eq $v.migration.mode "hook") }}{{ fail "trial.postgresql.enabled: the database is not there yet when a hook runs; set migration.mode: job" }}{{ end -}}
 {{- with $v.gateway.autoscaling }}{{ if and .enabled (gt (int .minReplicas) (int .maxReplicas)) }}{{ fail (printf "gateway.autoscaling.minReplicas, %d, is more than maxReplicas, %d" (int .minReplicas) (int .maxReplicas)) }}{{ end }}{{ end -}}
 {{- if and $v.monitoring.kind (not (dig "metrics" "enabled" true $v.config)) }}{{ fail "monitoring.kind is set, and config.metrics.enabled is false" }}{{ end -}}
+{{- if and $v.secrets.telemetryHeaders.existingSecret (not (dig "telemetry" "otlp_endpoint" "" $v.config)) }}{{ fail "secrets.telemetryHeaders is for config.telemetry.otlp_endpoint, which is not set" }}{{ end -}}
+{{- if $v.operator.enabled }}{{ include "stagedoor.operatorCheck" . }}{{ end -}}
 {{- if and $v.httpRoute.enabled (not $v.httpRoute.parentRefs) }}{{ fail "httpRoute.parentRefs is empty: which Gateway serves the route" }}{{ end -}}
 {{- end -}}

@@ -43,6 +43,51 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
+{{/* Over zones and nodes. Takes (dict "root" $ "component" NAME "over" SECTION). */}}
+{{- define "stagedoor.spread" -}}
+{{- if or .over.zone .over.node -}}
+topologySpreadConstraints:
+{{- $selector := include "stagedoor.selector" . }}
+{{- range $key, $when := dict "topology.kubernetes.io/zone" .over.zone "kubernetes.io/hostname" .over.node }}
+{{- if $when }}
+  - maxSkew: 1
+    topologyKey: {{ $key }}
+    whenUnsatisfiable: {{ $when }}
+    labelSelector:
+      matchLabels: {{- $selector | nindent 8 }}
+    matchLabelKeys: [pod-template-hash]
+{{- end }}
+{{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* Headers for the collector: the variable, the mount, the volume. */}}
+{{- define "stagedoor.headersEnv" -}}
+{{- if .Values.secrets.telemetryHeaders.existingSecret -}}
+- name: STAGEDOOR_TELEMETRY__OTLP_HEADERS_FILE
+  value: /etc/stagedoor/telemetry/headers
+{{- end -}}
+{{- end -}}
+
+{{- define "stagedoor.headersMount" -}}
+{{- if .Values.secrets.telemetryHeaders.existingSecret -}}
+- {name: telemetry-headers, mountPath: /etc/stagedoor/telemetry, readOnly: true}
+{{- end -}}
+{{- end -}}
+
+{{- define "stagedoor.headersVolume" -}}
+{{- with .Values.secrets.telemetryHeaders -}}
+{{- if .existingSecret -}}
+- name: telemetry-headers
+  secret:
+    secretName: {{ .existingSecret }}
+    defaultMode: 0440
+    items:
+      - {key: {{ .key }}, path: headers}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The environment of a container. Takes (dict "root" $ "component" NAME "databases" (list ROLE …) "redis" BOOL
      "config" BOOL "extra" LIST). */}}
 {{- define "stagedoor.env" -}}
@@ -77,6 +122,11 @@ env:
     value: /etc/stagedoor/admin-authority/ca.crt
   {{- end }}
   {{- end }}
+  {{- if .config }}
+  {{- with include "stagedoor.headersEnv" .root }}
+  {{- . | nindent 2 }}
+  {{- end }}
+  {{- end }}
   {{- with .extra }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
@@ -103,6 +153,9 @@ volumeMounts:
   - {name: pepper, mountPath: /etc/stagedoor/pepper, readOnly: true}
   {{- if include "stagedoor.vaultToken" .root }}
   - {name: vault-token, mountPath: /var/run/secrets/stagedoor, readOnly: true}
+  {{- end }}
+  {{- with include "stagedoor.headersMount" .root }}
+  {{- . | nindent 2 }}
   {{- end }}
   {{- end }}
   - {name: database, mountPath: /etc/stagedoor/database, readOnly: true}
@@ -146,6 +199,9 @@ volumes:
       defaultMode: 0440
       sources:
         - serviceAccountToken: {path: token, expirationSeconds: 3600}
+  {{- end }}
+  {{- with include "stagedoor.headersVolume" .root }}
+  {{- . | nindent 2 }}
   {{- end }}
   {{- end }}
   - name: database

@@ -60,19 +60,8 @@ spec:
       {{- include "stagedoor.podSecurity" $root | nindent 6 }}
       {{- include "stagedoor.scheduling" $own | nindent 6 }}
       {{- if $gateway }}
-      {{- $spread := dict "topology.kubernetes.io/zone" $own.topologySpread.zone "kubernetes.io/hostname" $own.topologySpread.node }}
-      {{- if or $own.topologySpread.zone $own.topologySpread.node }}
-      topologySpreadConstraints:
-        {{- range $key, $when := $spread }}
-        {{- if $when }}
-        - maxSkew: 1
-          topologyKey: {{ $key }}
-          whenUnsatisfiable: {{ $when }}
-          labelSelector:
-            matchLabels: {{- include "stagedoor.selector" $needs | nindent 14 }}
-          matchLabelKeys: [pod-template-hash]
-        {{- end }}
-        {{- end }}
+      {{- with include "stagedoor.spread" (dict "root" $root "component" "gateway" "over" $own.topologySpread) }}
+      {{- . | nindent 6 }}
       {{- end }}
       {{- end }}
       containers:

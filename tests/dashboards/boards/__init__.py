@@ -1,6 +1,6 @@
 """The dashboards, one module for each."""
 
-from boards import audit, cache, limits, service, tenants
+from boards import audit, cache, limits, operator, service, tenants
 
 ALL = {
     "service.json": service.BOARD,
@@ -8,4 +8,5 @@ ALL = {
     "cache.json": cache.BOARD,
     "limits.json": limits.BOARD,
     "audit-keeper.json": audit.BOARD,
+    "operator.json": operator.BOARD,
 }

@@ -170,6 +170,9 @@ PANELS = [
         ("min by (instance) (stagedoor_filesystem_available_bytes{FILTER} / stagedoor_filesystem_size_bytes{FILTER})", "{{instance}}"),
     ),
     lines("Background tasks", "Running, by replica.", "none", ("sum by (instance) (stagedoor_tasks_running{FILTER})", "{{instance}}")),
+    lines("Telemetry taken", "Spans, log lines and series that the collector took. The keeper's jobs tell of their own.", "ops", (rate("telemetry_exported_total", "signal"), "{{signal}}")),
+    lines("Telemetry dropped", "Refused by the collector, or without room while it was slow.", "none", ("sum by (signal, reason) (increase(stagedoor_telemetry_dropped_total{FILTER}[$__rate_interval]))", "{{signal}} {{reason}}")),
+    lines("Telemetry waiting", "For the collector, by replica and signal; there is room for 4,096 spans and as many lines.", "none", ("sum by (instance, signal) (stagedoor_telemetry_waiting{FILTER})", "{{instance}} {{signal}}")),
     lines("Panics", "Background tasks that panicked: each is a fault of ours.", "none", ("sum by (instance) (increase(stagedoor_task_panics_total{FILTER}[$__rate_interval]))", "{{instance}}")),
 ]
 
