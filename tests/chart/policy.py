@@ -180,6 +180,11 @@ def named(manifest):
     most = 52 if manifest["kind"] == "CronJob" else 63
     if len(manifest["metadata"]["name"]) > most:
         yield "labels", f"its name is longer than {most} characters"
+    if manifest["kind"] == "Service" and not re.fullmatch("[a-z]([a-z0-9-]*[a-z0-9])?", manifest["metadata"]["name"]):
+        yield "labels", "its name is no label of DNS that begins with a letter"
+    # With another separator, a release and its namespace could make the name of others: `a-b` and `c`, `a` and `b-c`.
+    if manifest["kind"] in {"ClusterRole", "ClusterRoleBinding"} and not manifest["metadata"]["name"].startswith("music:"):
+        yield "labels", "it is of the whole cluster, and its name does not begin with the namespace and a colon"
     labels = manifest["metadata"].get("labels", {})
     for label in ("name", "instance", "component", "part-of", "version", "managed-by"):
         if f"app.kubernetes.io/{label}" not in labels:

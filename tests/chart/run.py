@@ -15,6 +15,7 @@ from pathlib import Path
 import yaml
 
 import jobs
+import page
 import policy
 import schemas
 import selftest
@@ -25,7 +26,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 CHART = ROOT / "charts/stagedoor"
 ALERTS = ROOT / "docs/alerts.yaml"
-RELEASE = ["stagedoor", str(CHART), "--namespace", "music"]
+CHART_OF = [str(CHART), "--namespace", "music"]
+RELEASE = ["stagedoor", *CHART_OF]
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -200,7 +202,7 @@ def refusals():
 
     def one(case):
         values = yaml.dump(merged(minimal, case["set"]), Dumper=DUMPER)
-        refused = helm("template", *RELEASE, "--values", "-", text=values)
+        refused = helm("template", case.get("release", "stagedoor"), *CHART_OF, "--values", "-", text=values)
         said = refused.stderr.replace("stagedoor: ", "").replace("'", "")
         if not refused.returncode:
             wrong("tests/chart/bad/cases.yaml", f"{json.dumps(case['set'])} is taken")
@@ -212,6 +214,43 @@ def refusals():
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(one, cases))
     return len(cases)
+
+
+def taken():
+    """Values and names that are unusual, and hold."""
+    minimal = yaml.load((HERE / "values/minimal.yaml").read_text(), LOADER)
+    # What `helm upgrade --reuse-values` hands on of the chart before it had an operator.
+    older = {"operator": None, "networkPolicy": {"adminApi": None}, "serviceAccounts": {"operator": None}, "secrets": {"telemetryHeaders": None}}
+    rendered = template("stagedoor", yaml.dump(merged(minimal, older)))
+    if [one["kind"] for one in rendered] != [one["kind"] for one in template("stagedoor", yaml.dump(minimal))]:
+        wrong("values of an older chart", "they do not make what the values of this one make")
+    notes = helm("install", *RELEASE, "--values", "-", "--dry-run=client", "--disable-openapi-validation", text=yaml.dump(merged(minimal, older)))
+    if notes.returncode:
+        wrong("values of an older chart", notes.stderr.strip())
+    dotted = template("my.music", yaml.dump(minimal))
+    for manifest in dotted:
+        for rule, problem in policy.named(manifest):
+            wrong(f"the release my.music: {together.name_of(manifest)}", f"{rule}: {problem}")
+    long = yaml.load((HERE / "values/operator-cluster.yaml").read_text(), LOADER)
+    named = {}
+    for namespace in ("music", "n" * 63, "n" * 62 + "m"):
+        made = template("stagedoor", yaml.dump(long), "--namespace", namespace)
+        named[namespace] = next(value for one in made for value in installations(one))
+    if named["music"] != "music.stagedoor" or len(set(named.values())) != 3 or max(map(len, named.values())) > 63:
+        wrong("STAGEDOOR_OPERATOR__INSTALLATION", ", ".join(named.values()))
+
+
+def installations(manifest):
+    pod = policy.pod_of(manifest)
+    variables = (one for container in policy.containers(pod[1]) for one in container.get("env", [])) if pod else []
+    return [one["value"] for one in variables if one["name"] == "STAGEDOOR_OPERATOR__INSTALLATION"]
+
+
+def template(release, values, *further):
+    rendered = helm("template", release, *CHART_OF, "--values", "-", *further, text=values)
+    if rendered.returncode:
+        wrong(f"the release {release}", rendered.stderr.strip())
+    return [manifest for manifest in yaml.load_all(rendered.stdout, LOADER) if manifest]
 
 
 def main():
@@ -246,7 +285,10 @@ def main():
     keep_to_policy(sets, yaml.load((HERE / "exemptions.yaml").read_text(), LOADER))
     configuration(sets, values_schema.known_keys(config))
     refused = refusals()
-    versions, skipped, (taken, spoiled) = schemas.check(sets, ROOT, options.tools, wrong)
+    taken()
+    for problem in page.problems((ROOT / "docs/kubernetes.md").read_text(), lambda values, *further: template("stagedoor", values, *further)):
+        wrong("docs/kubernetes.md", problem)
+    versions, skipped, (accepted, spoiled) = schemas.check(sets, ROOT, options.tools, wrong)
 
     for line in skipped:
         print(f"chart: SKIPPED: {line}")
@@ -254,7 +296,7 @@ def main():
         print("\n".join(dict.fromkeys(problems)), file=sys.stderr)
         sys.exit(f"chart: {len(dict.fromkeys(problems))} problems")
     manifests = sum(len(found) for found in sets.values())
-    print(f"chart: schemas of Kubernetes {versions[0]} to {versions[-1]}, {refused} wrong values refused, {taken} objects taken, {spoiled} refused")
+    print(f"chart: schemas of Kubernetes {versions[0]} to {versions[-1]}, {refused} wrong values refused, {accepted} objects taken, {spoiled} refused")
     print(f"chart: {manifests} manifests of {len(sets)} value sets hold")
 
 

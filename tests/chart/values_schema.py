@@ -9,11 +9,21 @@ OWN = {
     "server": ["listen"],
     "ops": ["listen"],
     "admin": ["listen", "certificate_file", "private_key_file", "client_authority_file"],
-    "operator": ["admin_url", "admin_insecure", "admin_key_file", "admin_ca_file", "admin_client_certificate_file", "admin_client_key_file", "namespace", "lease_namespace", "lease_name"],
+    "operator": ["admin_url", "admin_insecure", "admin_key_file", "admin_ca_file", "admin_client_certificate_file", "admin_client_key_file", "installation", "namespace", "lease_namespace", "lease_name"],
     "telemetry": ["otlp_headers_file"],
     "encryption": ["key_file", "key_directory", "passphrase_directory", "api_key_pepper_file", "api_key_pepper_directory"],
 }
-URL = {"type": "string", "pattern": "^(https?://.+)?$"}
+# Addresses are in the ConfigMap: none has a user name or password.
+WEB = "https?://[^/?#@\\s]+(/[^?#\\s]*)?"
+STORE = "((s3|gs|az)://[^/?#@\\s]+(/[^?#\\s]*)?|file:///[^?#\\s]+)"
+ADDRESSES = {
+    ("ServerConfig", "public_url"): f"^({WEB})?$",
+    ("AdminConfig", "issuer_url"): f"^{WEB}$",
+    ("TelemetryConfig", "otlp_endpoint"): f"^{WEB}$",
+    ("TransitConfig", "address"): f"^{WEB}$",
+    ("BackupConfig", "url"): f"^{STORE}$",
+    ("AuditConfig", "checkpoint_url"): f"^{STORE}$",
+}
 
 
 def build(base, config, alerts):
@@ -26,7 +36,12 @@ def build(base, config, alerts):
         for key, rules in list(definition["properties"].items()):
             if key in OWN.get(section, []) or is_secret(rules):
                 del definition["properties"][key]
-    definitions["ServerConfig"]["properties"]["public_url"].update(URL)
+    for (definition, key), pattern in ADDRESSES.items():
+        definitions[definition]["properties"][key]["pattern"] = pattern
+    for name, definition in definitions.items():
+        for key, rules in definition.get("properties", {}).items():
+            if rules.get("format") == "uri" and (name, key) not in ADDRESSES:
+                raise ValueError(f"{name}.{key} is an address without a pattern here")
     schema["definitions"]["Config"] = {
         "description": "The configuration file by section.",
         "type": "object",

@@ -1,12 +1,14 @@
 {{/* Names, labels and checks that all templates share. */}}
 
+{{/* A label of DNS that begins with a letter, as names of Services are. Nearly every template begins with it, so it is also what
+     tells of values that cannot be rendered. */}}
 {{- define "stagedoor.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
-{{- else -}}
+{{- if and (.Values.operator).enabled (not (and (.Values.operator).admin (.Values.networkPolicy).adminApi (.Values.serviceAccounts).operator)) }}{{ fail "these are the values of an older chart: helm upgrade with --reset-then-reuse-values instead of --reuse-values" }}{{ end -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | trunc 40 | trimSuffix "-" -}}
-{{- end -}}
+{{- $full := default (ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name)) .Values.fullnameOverride -}}
+{{- $full = $full | replace "." "-" | trunc 40 | trimAll "-" -}}
+{{- if not (regexMatch "^[a-z][a-z0-9-]*$" $full) }}{{ fail (printf "%s is no name of a Service, which begins with a letter: set fullnameOverride" $full) }}{{ end -}}
+{{- $full -}}
 {{- end -}}
 
 {{- define "stagedoor.image" -}}
@@ -78,7 +80,19 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- if and $v.trial.postgresql.enabled (eq $v.migration.mode "hook") }}{{ fail "trial.postgresql.enabled: the database is not there yet when a hook runs; set migration.mode: job" }}{{ end -}}
 {{- with $v.gateway.autoscaling }}{{ if and .enabled (gt (int .minReplicas) (int .maxReplicas)) }}{{ fail (printf "gateway.autoscaling.minReplicas, %d, is more than maxReplicas, %d" (int .minReplicas) (int .maxReplicas)) }}{{ end }}{{ end -}}
 {{- if and $v.monitoring.kind (not (dig "metrics" "enabled" true $v.config)) }}{{ fail "monitoring.kind is set, and config.metrics.enabled is false" }}{{ end -}}
-{{- if and $v.secrets.telemetryHeaders.existingSecret (not (dig "telemetry" "otlp_endpoint" "" $v.config)) }}{{ fail "secrets.telemetryHeaders is for config.telemetry.otlp_endpoint, which is not set" }}{{ end -}}
-{{- if $v.operator.enabled }}{{ include "stagedoor.operatorCheck" . }}{{ end -}}
+{{- if and ($v.secrets.telemetryHeaders).existingSecret (not (dig "telemetry" "otlp_endpoint" "" $v.config)) }}{{ fail "secrets.telemetryHeaders is for config.telemetry.otlp_endpoint, which is not set" }}{{ end -}}
+{{- range $section := list "gateway" "admin" "keeper" "operator" }}{{ range (index $v $section).extraEnv }}
+{{- if .value }}{{ include "stagedoor.environmentCheck" (dict "section" $section "name" .name "value" (toString .value)) }}{{ end -}}
+{{- end }}{{ end -}}
+{{- if ($v.operator).enabled }}{{ include "stagedoor.operatorCheck" . }}{{ end -}}
 {{- if and $v.httpRoute.enabled (not $v.httpRoute.parentRefs) }}{{ fail "httpRoute.parentRefs is empty: which Gateway serves the route" }}{{ end -}}
+{{- end -}}
+
+{{/* A secret is no value. Takes (dict "section" NAME "name" NAME "value" TEXT) of a variable that is written out. */}}
+{{- define "stagedoor.environmentCheck" -}}
+{{- $secret := and (regexMatch "(?i)SECRET|PASSWORD|PASSPHRASE|TOKEN|_KEY$" .name) (not (regexMatch "(?i)_(FILE|DIRECTORY|PATH)$" .name)) -}}
+{{- $reference := regexMatch "^[$][(][A-Za-z0-9_]+[)]$" .value -}}
+{{- if or (and $secret (not $reference)) (regexMatch "://[^/@\\s]*:[^/@\\s$]+@" .value) -}}
+{{- fail (printf "%s.extraEnv: %s is a secret by its name or value, and no value of the chart is one: refer to a Secret with valueFrom.secretKeyRef" .section .name) -}}
+{{- end -}}
 {{- end -}}

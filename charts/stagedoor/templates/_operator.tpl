@@ -22,6 +22,13 @@
 {{- if hasPrefix "https:" (include "stagedoor.operatorUrl" .) }}{{ default (ternary "" .Values.admin.tls.existingSecret (not (empty $admin.url))) $admin.authoritySecret }}{{ end -}}
 {{- end -}}
 
+{{/* The installation's name in this cluster: at most 63 characters, of long names a part and a checksum. */}}
+{{- define "stagedoor.installation" -}}
+{{- $own := printf "%s.%s" .Release.Namespace (include "stagedoor.fullname" .) -}}
+{{- if gt (len $own) 63 }}{{ $own = printf "%s.%s" ($own | trunc 52 | trimAll "-.") (sha256sum $own | trunc 10) }}{{ end -}}
+{{- default $own .Values.operator.installation -}}
+{{- end -}}
+
 {{- define "stagedoor.operatorCheck" -}}
 {{- $admin := .Values.operator.admin -}}
 {{- if not $admin.keySecret }}{{ fail "operator.admin.keySecret is not set: a Secret with the admin key of a platform operator, which `stagedoor admin-key create` makes" }}{{ end -}}

@@ -63,14 +63,14 @@ topologySpreadConstraints:
 
 {{/* Headers for the collector: the variable, the mount, the volume. */}}
 {{- define "stagedoor.headersEnv" -}}
-{{- if .Values.secrets.telemetryHeaders.existingSecret -}}
+{{- if (.Values.secrets.telemetryHeaders).existingSecret -}}
 - name: STAGEDOOR_TELEMETRY__OTLP_HEADERS_FILE
   value: /etc/stagedoor/telemetry/headers
 {{- end -}}
 {{- end -}}
 
 {{- define "stagedoor.headersMount" -}}
-{{- if .Values.secrets.telemetryHeaders.existingSecret -}}
+{{- if (.Values.secrets.telemetryHeaders).existingSecret -}}
 - {name: telemetry-headers, mountPath: /etc/stagedoor/telemetry, readOnly: true}
 {{- end -}}
 {{- end -}}

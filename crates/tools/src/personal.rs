@@ -267,7 +267,7 @@ impl Desk {
         resource: AuditResource,
         told: ErrorCode,
     ) {
-        tracing::warn!(kind = resource.kind, principal = %ctx.principal().label(), "a handle in the wrong hands");
+        tracing::warn!(kind = resource.kind, call = %ctx.call(), "a handle in the wrong hands");
         self.sessions.counters.hijack_attempts.add();
         self.trail().note(ctx, AuditAction::SessionHijack, client, resource, Some(told)).await;
     }

@@ -41,7 +41,8 @@ pub async fn metrics(State(state): State<Arc<AppState>>, headers: HeaderMap) -> 
 fn wants_plain(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let kinds = accepted.flat_map(|value| value.split(','));
-    let kinds = kinds.filter_map(|kind| kind.split(';').next()).map(str::trim);
+    let kinds =
+        kinds.filter(|kind| !is_refused(kind)).filter_map(|kind| kind.split(';').next()).map(str::trim);
     let (mut plain, mut open) = (false, false);
     for kind in kinds {
         plain |= kind.eq_ignore_ascii_case("text/plain") || kind.eq_ignore_ascii_case("text/*");
@@ -52,6 +53,12 @@ fn wants_plain(headers: &HeaderMap) -> bool {
 
 fn status(good: bool) -> StatusCode {
     if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+/// Whether a kind has the weight 0 (RFC 9110, section 12.4.2).
+fn is_refused(kind: &str) -> bool {
+    let mut weights = kind.split(';').filter_map(|part| part.trim().strip_prefix("q="));
+    weights.any(|weight| weight.parse() == Ok(0.0_f32))
 }
 
 #[cfg(test)]
@@ -67,6 +74,7 @@ mod tests {
             ),
             ("text/plain;version=0.0.4;q=1,*/*;q=0.1", true),
             ("text/plain", true),
+            ("application/openmetrics-text;version=1.0.0;q=0.0, text/plain", true),
             ("*/*", false),
         ] {
             let headers = HeaderMap::from_iter([(ACCEPT, accept.parse().unwrap())]);

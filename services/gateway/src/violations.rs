@@ -65,8 +65,7 @@ impl Violations {
         {
             tracing::warn!(
                 tenant = ctx.tenant().slug.as_str(),
-                principal,
-                limit,
+                call = %ctx.call(),
                 penalty_seconds = penalty.as_secs(),
                 "a principal is shut out for being refused again and again"
             );

@@ -79,7 +79,7 @@ pub enum ReconcileError {
     #[error(transparent)]
     Admin(#[from] AdminFailure),
     /// The API server of Kubernetes refused or is away.
-    #[error("the API server of Kubernetes: {0}")]
+    #[error("the API server of Kubernetes: {}", told(.0))]
     Kubernetes(#[from] kube::Error),
     /// Something has to be there, or to be different, first.
     #[error("{message}")]
@@ -117,6 +117,17 @@ impl ReconcileError {
     }
 }
 
+/// What the API server answered, or why it could not be asked.
+fn told(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if status.message.is_empty() => {
+            format!("{} ({})", status.reason, status.code)
+        }
+        kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
+        other => other.to_string(),
+    }
+}
+
 fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 409)
 }
@@ -127,6 +138,10 @@ pub trait ObjectStatus: Debug + Clone + Default + PartialEq + Serialize + Send +
     fn conditions(&self) -> &[Condition];
     /// The conditions, to be changed.
     fn conditions_mut(&mut self) -> &mut Vec<Condition>;
+    /// The installation whose operator acts on the object, if one does.
+    fn installation(&self) -> Option<&str>;
+    /// The same, to be changed.
+    fn installation_mut(&mut self) -> &mut Option<String>;
     /// The generation that was last brought about, to be changed.
     fn observed_generation_mut(&mut self) -> &mut Option<i64>;
 }
@@ -150,6 +165,16 @@ pub trait Kind:
 
     /// Its status as it was last seen.
     fn status(&self) -> Option<&Self::Status>;
+
+    /// Whether the object, where no operator acts on it yet, is meant for another installation's.
+    fn is_meant_for_another(&self, context: &Context) -> bool;
+
+    /// Puts into `status` what the clean-up has to know of anything that `apply` may begin. Asks nobody; the status is written
+    /// before `apply` begins.
+    ///
+    /// # Errors
+    /// What has to be there first.
+    fn prepare(&self, context: &Context, status: &mut Self::Status) -> Result<(), ReconcileError>;
 
     /// Brings the object about. What is learned on the way is kept in `status`, also where it fails.
     fn apply(
@@ -175,6 +200,14 @@ macro_rules! statuses {
 
             fn conditions_mut(&mut self) -> &mut Vec<Condition> {
                 &mut self.conditions
+            }
+
+            fn installation(&self) -> Option<&str> {
+                self.installation.as_deref()
+            }
+
+            fn installation_mut(&mut self) -> &mut Option<String> {
+                &mut self.installation
             }
 
             fn observed_generation_mut(&mut self) -> &mut Option<i64> {

@@ -31,6 +31,8 @@ pub enum ReconcileOutcome {
     Conflict,
     /// Its finalizer is gone.
     Released,
+    /// It is another installation's: nothing was done.
+    Foreign,
 }
 
 impl ReconcileOutcome {
@@ -41,6 +43,7 @@ impl ReconcileOutcome {
             Self::Failed => "failed",
             Self::Conflict => "conflict",
             Self::Released => "released",
+            Self::Foreign => "foreign",
         }
     }
 }

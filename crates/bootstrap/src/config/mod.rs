@@ -201,7 +201,8 @@ impl Config {
 
     /// Every value by section and key, without secrets.
     fn tree(&self) -> BTreeMap<String, BTreeMap<String, Value>> {
-        let tree = serde_json::to_value(self).expect("the configuration is plain data");
+        let mut tree = serde_json::to_value(self).expect("the configuration is plain data");
+        secret::hide(&mut tree);
         serde_json::from_value(tree).expect("every section is a mapping")
     }
 

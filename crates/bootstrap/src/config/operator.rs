@@ -30,6 +30,11 @@ pub struct OperatorConfig {
     /// Calls of the admin API a second, of all objects together.
     #[schemars(range(min = 1, max = 10_000))]
     pub calls_per_second: u32,
+    /// The installation's name, which tells apart the operators of several installations in one cluster: an object belongs to
+    /// the one that its `spec.installation` names, else to the one that came to it first, and no other touches it. 1 to 63
+    /// lower-case letters, digits, hyphens and dots, such as `music.stagedoor`. It must not change while there are objects.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub installation: String,
     /// The only namespace whose objects are looked at; all if it is not set.
     pub namespace: Option<String>,
     /// Namespaces whose objects may have done what only a platform operator does: take over tenants that were made elsewhere,
@@ -60,6 +65,16 @@ pub struct OperatorConfig {
 milliseconds!(OperatorConfig { admin_timeout = admin_timeout_ms, retry_base = retry_base_ms });
 
 impl OperatorConfig {
+    /// Whether `installation` is a name that objects can hold.
+    pub fn has_installation_name(&self) -> bool {
+        let name = self.installation.as_bytes();
+        let is_plain = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        name.len() <= 63
+            && name.first().is_some_and(is_plain)
+            && name.last().is_some_and(is_plain)
+            && name.iter().all(|byte| is_plain(byte) || matches!(byte, b'-' | b'.'))
+    }
+
     /// `lease_seconds` as a duration.
     pub fn lease(&self) -> Duration {
         Duration::from_secs(self.lease_seconds.into())
@@ -87,6 +102,7 @@ impl Default for OperatorConfig {
             admin_client_key_file: None,
             admin_timeout_ms: 30_000,
             calls_per_second: 20,
+            installation: "stagedoor".to_owned(),
             namespace: None,
             platform_namespaces: Vec::new(),
             lease_namespace: None,

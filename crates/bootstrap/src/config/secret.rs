@@ -6,6 +6,7 @@ use std::fmt;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 use url::Url;
 
 const HIDDEN: &str = "***";
@@ -57,6 +58,28 @@ fn redacted(address: &str) -> String {
     address.to_string()
 }
 
+/// Hides what is secret in addresses anywhere in a value: one that is to hold no password may hold one before it is checked.
+pub(super) fn hide(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            let Ok(mut address) = Url::parse(text) else { return };
+            // Without a password, the name may be a token; drivers' own addresses are without secrets already.
+            let token = matches!(address.scheme(), "http" | "https" | "s3" | "gs" | "az");
+            let held = address.password().is_some();
+            if token && !address.username().is_empty() && address.set_username(HIDDEN).is_err()
+                || held && address.set_password(Some(HIDDEN)).is_err()
+            {
+                HIDDEN.clone_into(text);
+            } else if held || token && !address.username().is_empty() {
+                *text = address.to_string();
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(hide),
+        Value::Object(values) => values.values_mut().for_each(hide),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 impl From<&str> for SecretUrl {
     fn from(address: &str) -> Self {
         Self::new(address)
@@ -106,7 +129,22 @@ impl JsonSchema for SecretUrl {
 
 #[cfg(test)]
 mod tests {
-    use super::SecretUrl;
+    use serde_json::json;
+
+    use super::{SecretUrl, hide};
+
+    #[test]
+    fn addresses_that_are_to_hold_no_password_are_shown_without_it() {
+        let mut value = json!({
+            "with": ["http://user:hunter2@collector:4318/", "s3://AKIA:hunter2@bucket/a", "https://hunter2@music.example.com/"],
+            "without": ["https://music.example.com", "postgres://app:***@db/stagedoor", "postgres://app@db/x", "info,sqlx=warn", 7],
+        });
+        let without = value["without"].clone();
+        hide(&mut value);
+        assert!(!value.to_string().contains("hunter2"), "{value}");
+        assert_eq!(value["with"][1], "s3://***:***@bucket/a");
+        assert_eq!(value["without"], without);
+    }
 
     #[test]
     fn nothing_shows_a_password() {

@@ -74,6 +74,9 @@ impl Problems<'_> {
         {
             let advice = "wanted: http or https, a host, no query and no fragment, such as `https://music.example.com`";
             self.add("server.public_url", "it is no address of an endpoint", advice);
+        } else if !server.public_url.username().is_empty() || server.public_url.password().is_some() {
+            let advice = "wanted: without them, since everybody is told of this address";
+            self.add("server.public_url", "it must not hold a user name or password", advice);
         }
         for host in &server.allowed_hosts {
             if host.is_empty() || host.contains(['/', '@', ' ', '*']) {
@@ -123,6 +126,10 @@ impl Problems<'_> {
         if operator.admin_client_certificate_file.is_some() != operator.admin_client_key_file.is_some() {
             let advice = "wanted: both files, or neither";
             self.add("operator.admin_client_key_file", "a certificate and its key go together", advice);
+        }
+        if !operator.has_installation_name() {
+            let advice = "wanted: 1 to 63 lower-case letters, digits, inner hyphens and dots, such as `music.stagedoor`";
+            self.add("operator.installation", "it is no name of an installation", advice);
         }
         if operator.lease_name.is_empty() {
             self.add("operator.lease_name", "it is empty", "wanted: such as `stagedoor-operator`");

@@ -1,20 +1,15 @@
-//! W3C Trace Context (Level 1, `traceparent` and `tracestate`), as it comes in HTTP headers and in MCP's `params._meta`
-//! (SEP-414). `baggage` is not read: it may say anything about anyone, and nothing here needs it.
+//! W3C Trace Context (Level 1, `traceparent`), as it comes in HTTP headers and in MCP's `params._meta` (SEP-414).
+//! `tracestate` and `baggage` are not read: they may say anything about anyone, and nothing here needs them.
 
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry::trace::{SpanContext, TraceContextExt};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-
-/// The longest `tracestate` that is handed on; the standard wants 512 characters at least (§3.3.1.5).
-const LONGEST_STATE: usize = 512;
 
 /// What a caller says of the span that it is in.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Caller<'a> {
     /// `traceparent`.
     pub parent: Option<&'a str>,
-    /// `tracestate`.
-    pub state: Option<&'a str>,
 }
 
 impl Caller<'_> {
@@ -30,15 +25,11 @@ impl Caller<'_> {
 
 impl Extractor for Caller<'_> {
     fn get(&self, key: &str) -> Option<&str> {
-        match key {
-            "traceparent" => self.parent,
-            "tracestate" => self.state.filter(|state| state.len() <= LONGEST_STATE),
-            _ => None,
-        }
+        if key == "traceparent" { self.parent } else { None }
     }
 
     fn keys(&self) -> Vec<&str> {
-        vec!["traceparent", "tracestate"]
+        vec!["traceparent"]
     }
 }
 
@@ -87,17 +78,15 @@ mod tests {
     }
 
     fn parent(text: &str) -> Caller<'_> {
-        Caller { parent: Some(text), state: None }
+        Caller { parent: Some(text) }
     }
 
     #[test]
     fn a_call_joins_its_callers_trace_and_names_the_one_of_the_transport() {
-        let state = Caller { parent: Some(CALLER), state: Some("vendor=1") };
-        let span = traced(&[state, parent(PROXY)], 0.0).unwrap();
+        let span = traced(&[parent(CALLER), parent(PROXY)], 0.0).unwrap();
         assert_eq!(span.span_context.trace_id().to_string(), CALLER[3..35]);
         assert_eq!(span.parent_span_id.to_string(), CALLER[36..52]);
         assert_ne!(span.span_context.span_id().to_string(), CALLER[36..52]);
-        assert_eq!(span.span_context.trace_state().header(), "vendor=1");
         assert!(span.parent_span_is_remote);
         assert_eq!(span.links.links.len(), 1);
         assert_eq!(span.links.links[0].span_context.trace_id().to_string(), PROXY[3..35]);
@@ -114,9 +103,6 @@ mod tests {
             let span = traced(&[parent(given)], 1.0).unwrap();
             assert_eq!(span.parent_span_id.to_string(), "0000000000000000", "{given}");
         }
-        let long = "v=".to_owned() + &"x".repeat(600);
-        let span = traced(&[Caller { parent: Some(CALLER), state: Some(&long) }], 1.0).unwrap();
-        assert_eq!(span.span_context.trace_state().header(), "");
     }
 
     #[test]

@@ -122,6 +122,7 @@ fn a_configuration_is_shown_with_origins_and_loads_again() {
       admin_url: ""  # default
       calls_per_second: 20  # default
       concurrency: 8  # default
+      installation: "stagedoor"  # default
       lease_name: "stagedoor-operator"  # default
       lease_namespace: null  # default
       lease_seconds: 15  # default

@@ -99,6 +99,25 @@ telemetry:
 }
 
 #[test]
+fn addresses_hold_no_password() {
+    let yaml = "
+server:
+  public_url: https://user:hunter2@music.example.com
+backup:
+  url: s3://AKIA:hunter2@evidence/backups
+telemetry:
+  otlp_endpoint: http://user:hunter2@collector:4318
+";
+    let refusal = setting(yaml, &[]).refusal();
+    for key in
+        ["server.public_url: it must not hold", "backup.url: ", "telemetry.otlp_endpoint: it must not hold"]
+    {
+        assert!(refusal.contains(key), "{refusal}");
+    }
+    assert!(!refusal.contains("hunter2"), "{refusal}");
+}
+
+#[test]
 fn nothing_given_names_what_is_required() {
     assert_snapshot!(setting("", &[]).refusal(), @r#"
     the configuration has 3 problems:

@@ -85,8 +85,6 @@ pub(crate) struct Meta<'a> {
     pub(crate) log_level: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(crate) traceparent: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    pub(crate) tracestate: Option<Cow<'a, str>>,
 }
 
 impl Meta<'_> {

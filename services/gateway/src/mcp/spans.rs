@@ -7,11 +7,9 @@ use std::time::SystemTime;
 
 use http::request::Parts;
 use http::{HeaderMap, Version};
-use serde_json::value::RawValue;
 use stagedoor_bootstrap::metrics::{AuthMethod, Label};
 use stagedoor_bootstrap::telemetry::{Caller as Remote, KeyValue, RequestTrace};
 use stagedoor_domain::{ErrorCode, TenantContext, ToolName};
-use uuid::Uuid;
 
 use super::message::Request;
 use super::music;
@@ -55,12 +53,8 @@ pub struct Arrival {
 pub(super) fn begin(ctx: &TenantContext, parts: &Parts, request: &Request<'_>) -> Option<Arc<RequestTrace>> {
     let arrival = parts.extensions.get::<Arrival>()?;
     let meta = request.params.meta.as_ref();
-    let of_message = Remote {
-        parent: meta.and_then(|meta| meta.traceparent.as_deref()),
-        state: meta.and_then(|meta| meta.tracestate.as_deref()),
-    };
-    let of_transport =
-        Remote { parent: header(&parts.headers, "traceparent"), state: header(&parts.headers, "tracestate") };
+    let of_message = Remote { parent: meta.and_then(|meta| meta.traceparent.as_deref()) };
+    let of_transport = Remote { parent: header(&parts.headers, "traceparent") };
     let method = METHODS.into_iter().find(|known| *known == request.method).unwrap_or(OTHER);
     let trace = RequestTrace::begin(method, arrival.began, &[of_message, of_transport])?;
     if ctx.user().is_none() {
@@ -72,9 +66,6 @@ pub(super) fn begin(ctx: &TenantContext, parts: &Parts, request: &Request<'_>) -
     trace.set("network.protocol.version", version(parts.version));
     trace.set("stagedoor.tenant", ctx.tenant().slug.as_str().to_owned());
     trace.set("stagedoor.call", ctx.call().to_string());
-    if let Some(id) = telling_id(request.id) {
-        trace.set("jsonrpc.request.id", id);
-    }
     let how = KeyValue::new("stagedoor.auth.method", arrival.method.text());
     trace.add_past("authenticate", (arrival.began, arrival.signed_in), vec![how]);
     Some(Arc::new(trace))
@@ -147,35 +138,9 @@ fn version(version: Version) -> &'static str {
     }
 }
 
-/// The request's id, if it is a number or a UUID: any other text is the caller's, and may say anything.
-fn telling_id(id: &RawValue) -> Option<String> {
-    let text = id.get();
-    match text.strip_prefix('"') {
-        None => Some(text.to_owned()),
-        Some(quoted) => {
-            let inner = quoted.strip_suffix('"')?;
-            Uuid::try_parse(inner).ok().map(|id| id.to_string())
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_id_that_may_say_anything_is_not_told() {
-        for (given, told) in [
-            ("7", Some("7")),
-            ("-12", Some("-12")),
-            ("\"0190a5b8-7c1e-7d3a-9f00-0123456789ab\"", Some("0190a5b8-7c1e-7d3a-9f00-0123456789ab")),
-            ("\"for Robin\"", None),
-            ("\"\"", None),
-        ] {
-            let id = RawValue::from_string(given.to_owned()).unwrap();
-            assert_eq!(telling_id(&id).as_deref(), told, "{given}");
-        }
-    }
 
     #[test]
     fn methods_are_in_order_and_each_stands_once() {

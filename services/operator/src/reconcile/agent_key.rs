@@ -3,10 +3,11 @@
 
 use kube::ResourceExt;
 use stagedoor_proto::admin::v1::{
-    self, GetAgentKeyRequest, KeyState, ListUsersRequest, RevokeAgentKeyRequest,
+    self, GetAgentKeyRequest, GetCallerRequest, KeyState, ListAgentKeysRequest, ListUsersRequest,
+    RevokeAgentKeyRequest,
 };
 
-use super::agent_key_secret::KeySecret;
+use super::agent_key_secret::{Held, KeySecret};
 use super::convert;
 use super::key_maker::Maker;
 use super::key_plan::{self, Step};
@@ -24,34 +25,40 @@ impl Kind for AgentKey {
         self.status.as_ref()
     }
 
+    fn is_meant_for_another(&self, context: &Context) -> bool {
+        let claimed = self.status.as_ref().is_some_and(|status| status.installation.is_some());
+        let namespace = self.namespace().unwrap_or_default();
+        !claimed && tenant_ref::is_elsewhere(context, &namespace, &self.spec.tenant_ref)
+    }
+
+    fn prepare(&self, context: &Context, status: &mut AgentKeyStatus) -> Result<(), ReconcileError> {
+        let namespace = self.namespace().unwrap_or_default();
+        status.tenant = Some(tenant_ref::find(context, &namespace, &self.spec.tenant_ref)?.slug);
+        status.secret_name = Some(self.secret_name());
+        Ok(())
+    }
+
     async fn apply(&self, context: &Context, status: &mut AgentKeyStatus) -> Result<Settled, ReconcileError> {
         let namespace = self.namespace().unwrap_or_default();
         let tenant = tenant_ref::find(context, &namespace, &self.spec.tenant_ref)?.slug;
-        status.tenant = Some(tenant.clone());
-        status.secret_name = Some(self.secret_name());
         self.only_claim(context, &namespace)?;
         let user = self.user(context, &tenant).await?;
         let secret = KeySecret::read(context, self).await?;
         let held = secret.held();
-        let named = held.as_ref().map(|held| held.key_id.clone()).or_else(|| status.key_id.clone());
-        let current = match &named {
-            Some(id) => get(context, &tenant, id).await?,
-            None => None,
-        };
+        let current = self.current(context, &tenant, held.as_ref(), status).await?;
         let current = current.filter(|key| key.user_id == user && key.mode() == self.mode());
-        let intact = held.as_ref().filter(|held| held.intact);
+        let is_current = |held: &&Held| current.as_ref().is_some_and(|key| key.key_id == held.key_id);
+        let intact = held.as_ref().filter(|held| held.intact).filter(is_current);
         let maker = Maker { object: self, context, tenant: &tenant, user: &user, secret: &secret };
         let key = match key_plan::decide(&self.spec, current.as_ref(), intact, context.now()) {
             Step::Over => {
-                for id in named.iter().chain(&status.previous_key_id) {
-                    self.revoke(context, &tenant, id, "spec.expireTime of its AgentKey object is over")
-                        .await?;
-                }
+                let because = "spec.expireTime of its AgentKey object is over";
+                self.revoke_all(context, &tenant, status, because).await?;
                 status.rotate_time = None;
                 let message = "spec.expireTime is over: no key is made any more.".to_owned();
                 return Ok(Settled { ready: false, reason: "Expired", message, again_after: None });
             }
-            Step::Create => maker.create(status, named.as_deref().unwrap_or_default()).await?,
+            Step::Create => maker.create(status).await?,
             Step::Rotate(old, because) => maker.rotate(status, old, because).await?,
             Step::Keep(key, held) => maker.keep(status, key.clone(), held).await?,
         };
@@ -63,19 +70,11 @@ impl Kind for AgentKey {
         context: &Context,
         status: &mut AgentKeyStatus,
     ) -> Result<Cleanup, ReconcileError> {
+        // The tenant is written down before anything is asked of the installation: without it, nothing was made.
         let Some(tenant) = status.tenant.clone() else { return Ok(Cleanup::Done) };
-        let held = match KeySecret::read(context, self).await {
-            Ok(secret) => secret.held().map(|held| held.key_id),
-            // Someone else's Secret holds no key of this object.
-            Err(ReconcileError::Waiting { .. }) => None,
-            Err(error) => return Err(error),
-        };
-        let mut ids: Vec<_> =
-            [held, status.key_id.clone(), status.previous_key_id.clone()].into_iter().flatten().collect();
-        ids.sort_unstable();
-        ids.dedup();
-        for id in &ids {
-            self.revoke(context, &tenant, id, "its AgentKey object was deleted").await?;
+        // The keys of the name are another object's, if that was there first.
+        if self.only_claim(context, &self.namespace().unwrap_or_default()).is_ok() {
+            self.revoke_all(context, &tenant, status, "its AgentKey object was deleted").await?;
         }
         Ok(Cleanup::Done)
     }
@@ -132,7 +131,79 @@ impl AgentKey {
         })
     }
 
-    /// Ends a key. One that is gone, or whose tenant is, does not work either.
+    /// The key in use, as the installation knows it. The status says which: a Secret may be written by more people than those
+    /// who may end keys. The Secret is believed where the status was not written after it, and for keys of this object's name.
+    async fn current(
+        &self,
+        context: &Context,
+        tenant: &str,
+        held: Option<&Held>,
+        status: &AgentKeyStatus,
+    ) -> Result<Option<v1::AgentKey>, ReconcileError> {
+        let known = match &status.key_id {
+            Some(id) => self.own(context, tenant, id).await?,
+            None => None,
+        };
+        let Some(held) = held.filter(|held| status.key_id.as_ref() != Some(&held.key_id)) else {
+            return Ok(known);
+        };
+        let works = known.as_ref().filter(|key| key.state() == KeyState::Active);
+        if works.is_some_and(|key| key.replaced_by != held.key_id) {
+            return Ok(known);
+        }
+        let next = self.own(context, tenant, &held.key_id).await?;
+        Ok(next.or(known))
+    }
+
+    /// The key of that id, if it has this object's name for its key.
+    async fn own(
+        &self,
+        context: &Context,
+        tenant: &str,
+        key_id: &str,
+    ) -> Result<Option<v1::AgentKey>, ReconcileError> {
+        Ok(get(context, tenant, key_id).await?.filter(|key| key.name == self.key_name()))
+    }
+
+    /// Ends every key of this object: those of its name that the operator made, also where neither Secret nor status tells of
+    /// them, or that the status names.
+    async fn revoke_all(
+        &self,
+        context: &Context,
+        tenant: &str,
+        status: &AgentKeyStatus,
+        reason: &str,
+    ) -> Result<(), ReconcileError> {
+        let known = [status.key_id.as_deref(), status.previous_key_id.as_deref()];
+        let me = context.admin.call(GetCallerRequest {}).await?.principal;
+        for key in self.active(context, tenant).await? {
+            if key.created_by == me || known.contains(&Some(key.key_id.as_str())) {
+                self.revoke(context, tenant, &key.key_id, reason).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys of this object's name that work, whoever made them; none if the tenant is gone.
+    pub(super) async fn active(
+        &self,
+        context: &Context,
+        tenant: &str,
+    ) -> Result<Vec<v1::AgentKey>, ReconcileError> {
+        let list = ListAgentKeysRequest {
+            tenant: tenant.to_owned(),
+            name: self.key_name(),
+            state: KeyState::Active.into(),
+            ..ListAgentKeysRequest::default()
+        };
+        match context.admin.call(list).await {
+            Ok(list) => Ok(list.agent_keys),
+            Err(failure) if failure.is_missing() || failure.is_of_state() => Ok(Vec::new()),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Ends a key of this object's name. One that is gone, or whose tenant is, does not work either.
     pub(super) async fn revoke(
         &self,
         context: &Context,
@@ -140,7 +211,7 @@ impl AgentKey {
         key_id: &str,
         reason: &str,
     ) -> Result<(), ReconcileError> {
-        let present = match get(context, tenant, key_id).await {
+        let present = match self.own(context, tenant, key_id).await {
             Ok(Some(key)) if key.state() == KeyState::Active => key,
             Ok(_) => return Ok(()),
             Err(error) => return Err(error),

@@ -73,6 +73,14 @@ impl<'a> KeySecret<'a> {
         Some(Held { key_id, key, endpoint, intact })
     }
 
+    /// Asks whether a key could be written into it, and writes nothing: no key is made that could not be stored.
+    ///
+    /// # Errors
+    /// Those of `write`.
+    pub(super) async fn try_write(&self, tenant: &str) -> Result<(), ReconcileError> {
+        self.send(tenant, ("", &SecretString::default()), "", true).await
+    }
+
     /// Writes a key into it.
     ///
     /// # Errors
@@ -80,8 +88,18 @@ impl<'a> KeySecret<'a> {
     pub(super) async fn write(
         &self,
         tenant: &str,
+        key: (&str, &SecretString),
+        endpoint: &str,
+    ) -> Result<(), ReconcileError> {
+        self.send(tenant, key, endpoint, false).await
+    }
+
+    async fn send(
+        &self,
+        tenant: &str,
         (key_id, key): (&str, &SecretString),
         endpoint: &str,
+        dry_run: bool,
     ) -> Result<(), ReconcileError> {
         let key = key.expose_secret();
         let texts = [
@@ -111,12 +129,12 @@ impl<'a> KeySecret<'a> {
             ..Secret::default()
         };
         if self.present.is_some() {
-            let by = PatchParams::apply(FIELD_MANAGER).force();
+            let by = PatchParams { dry_run, ..PatchParams::apply(FIELD_MANAGER).force() };
             self.api.patch(&self.name, &by, &Patch::Apply(&secret)).await?;
             return Ok(());
         }
         // A first apply would take over whatever is there by now; a create does not.
-        let by = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let by = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), dry_run };
         match self.api.create(&by, &secret).await {
             Err(kube::Error::Api(status)) if status.code == 409 => Err(taken(&self.name)),
             created => Ok(created.map(drop)?),

@@ -36,14 +36,13 @@ pub(super) struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    /// A new key in the Secret. `before` is the key that was there last, which works no more.
-    pub(super) async fn create(
-        &self,
-        status: &mut AgentKeyStatus,
-        before: &str,
-    ) -> Result<v1::AgentKey, ReconcileError> {
+    /// A new key in the Secret, where there is none that works.
+    pub(super) async fn create(&self, status: &mut AgentKeyStatus) -> Result<v1::AgentKey, ReconcileError> {
+        self.secret.try_write(self.tenant).await?;
+        self.revoke_lost(status).await?;
         let uid = self.object.uid().unwrap_or_default();
-        let mut seed = before.to_owned();
+        // Each request follows the key that was made last: one that was answered is never asked again.
+        let mut seed = self.newest().await?;
         for _ in 0..MOST_LOST {
             let create = CreateAgentKeyRequest {
                 tenant: self.tenant.to_owned(),
@@ -58,7 +57,6 @@ impl Maker<'_> {
             let made = match self.context.admin.call(create).await {
                 Ok(made) => made,
                 Err(failure) if failure.exists() => {
-                    self.revoke_lost(status, before).await?;
                     return Err(ReconcileError::waiting(
                         "KeyNameTaken",
                         format!("spec.keyName: {failure} The name is {:?}.", self.object.key_name()),
@@ -81,18 +79,24 @@ impl Maker<'_> {
         ))
     }
 
-    /// Revokes keys of this object's name that the operator made, that nobody holds: those whose answer was lost longer than a
-    /// day ago, when their requests are not known any more.
-    async fn revoke_lost(&self, status: &AgentKeyStatus, before: &str) -> Result<(), ReconcileError> {
-        let me = self.context.admin.call(GetCallerRequest {}).await?.principal;
+    /// The id of the key of this object's name that was made last; empty if there was none.
+    async fn newest(&self) -> Result<String, ReconcileError> {
         let list = ListAgentKeysRequest {
             tenant: self.tenant.to_owned(),
             name: self.object.key_name(),
-            state: KeyState::Active.into(),
+            page_size: 1,
             ..ListAgentKeysRequest::default()
         };
-        let known = [Some(before), status.key_id.as_deref(), status.previous_key_id.as_deref()];
-        for key in self.context.admin.call(list).await?.agent_keys {
+        let newest = self.context.admin.call(list).await?.agent_keys.into_iter().next();
+        Ok(newest.map(|key| key.key_id).unwrap_or_default())
+    }
+
+    /// Revokes keys of this object's name that the operator made and nobody holds: their answer was lost, or their Secret could
+    /// not be written.
+    async fn revoke_lost(&self, status: &AgentKeyStatus) -> Result<(), ReconcileError> {
+        let me = self.context.admin.call(GetCallerRequest {}).await?.principal;
+        let known = [status.key_id.as_deref(), status.previous_key_id.as_deref()];
+        for key in self.object.active(self.context, self.tenant).await? {
             let is_known = known.contains(&Some(key.key_id.as_str()));
             if !is_known && key.created_by == me && key.last_use_time.is_none() {
                 self.object.revoke(self.context, self.tenant, &key.key_id, LOST).await?;
@@ -108,6 +112,7 @@ impl Maker<'_> {
         old: &v1::AgentKey,
         because: Because,
     ) -> Result<v1::AgentKey, ReconcileError> {
+        self.secret.try_write(self.tenant).await?;
         let uid = self.object.uid().unwrap_or_default();
         if !old.replaced_by.is_empty() {
             // Its secret is not in the Secret: it was lost, or told to someone else.
@@ -126,7 +131,7 @@ impl Maker<'_> {
             Ok(rotated) => rotated,
             Err(failure) if failure.exists() => {
                 // The key before is still there: two may be active, and the one in use is not it.
-                if let Some(previous) = status.previous_key_id.take() {
+                if let Some(previous) = status.previous_key_id.take_if(|previous| *previous != old.key_id) {
                     let reason = "a newer key had to be replaced within its overlap";
                     self.object.revoke(self.context, self.tenant, &previous, reason).await?;
                 }
@@ -143,10 +148,12 @@ impl Maker<'_> {
             ));
         }
         let ended = rotated.old_agent_key.unwrap_or_default();
+        tracing::info!(key = old.key_id, by = key.key_id, "a key is replaced, as {}", because.text());
+        let told = ("KeyRotated", Change::Rotated);
+        let key = self.store(status, key, (rotated.secret, &rotated.endpoint), told).await?;
         status.previous_key_id = Some(old.key_id.clone()).filter(|_| ended.state() == KeyState::Active);
         status.previous_expire_time = convert::time(ended.expire_time.as_ref()).map(convert::text);
-        tracing::info!(key = old.key_id, by = key.key_id, "a key is replaced, as {}", because.text());
-        self.store(status, key, (rotated.secret, &rotated.endpoint), ("KeyRotated", Change::Rotated)).await
+        Ok(key)
     }
 
     /// Gives a new key its rights and puts it into the Secret.

@@ -47,28 +47,38 @@ pub async fn reconcile<K: Kind>(object: Arc<K>, context: Arc<Context>) -> Result
 }
 
 async fn work<K: Kind>(object: &K, context: &Context) -> (ReconcileOutcome, Action) {
+    if is_foreign(object, context) {
+        return (ReconcileOutcome::Foreign, Action::requeue(context.spread(context.config.resync())));
+    }
+    let mut object = object.clone();
     let mut status = object.status().cloned().unwrap_or_default();
     let held = object.finalizers().iter().any(|finalizer| finalizer == FINALIZER);
     if object.meta().deletion_timestamp.is_none() {
         let settled = async {
+            object.prepare(context, &mut status)?;
+            claim(&mut object, context, &mut status).await?;
             if !held {
-                set_finalizer(object, context, true).await?;
+                set_finalizer(&object, context, true).await?;
             }
             object.apply(context, &mut status).await
         };
-        return match settled.await {
-            Ok(settled) => settle(object, context, status, settled).await,
-            Err(error) => fail(object, context, status, error).await,
+        let settled = settled.await;
+        return match settled {
+            Ok(settled) => settle(&object, context, status, settled).await,
+            Err(error) => fail(&object, context, status, error).await,
         };
     }
     if !held {
         return (ReconcileOutcome::Released, Action::await_change());
     }
-    let cleaned = match object.clean_up(context, &mut status).await {
-        Ok(Cleanup::Done) => set_finalizer(object, context, false).await.map(|()| None),
-        Ok(Cleanup::Pending { reason, message, again_after }) => Ok(Some((reason, message, again_after))),
-        Err(error) => Err(error),
+    let cleaned = async {
+        claim(&mut object, context, &mut status).await?;
+        match object.clean_up(context, &mut status).await? {
+            Cleanup::Done => set_finalizer(&object, context, false).await.map(|()| None),
+            Cleanup::Pending { reason, message, again_after } => Ok(Some((reason, message, again_after))),
+        }
     };
+    let cleaned = cleaned.await;
     match cleaned {
         Ok(None) => {
             context.pauses.forget(&object.uid().unwrap_or_default());
@@ -76,11 +86,48 @@ async fn work<K: Kind>(object: &K, context: &Context) -> (ReconcileOutcome, Acti
         }
         Ok(Some((reason, message, again_after))) => {
             let pending = Settled { ready: false, reason, message, again_after: Some(again_after) };
-            let (_, action) = settle(object, context, status, pending).await;
+            let (_, action) = settle(&object, context, status, pending).await;
             (ReconcileOutcome::Waiting, action)
         }
-        Err(error) => fail(object, context, status, error).await,
+        Err(error) => fail(&object, context, status, error).await,
     }
+}
+
+/// Whether an object is another installation's, and not to be touched.
+fn is_foreign<K: Kind>(object: &K, context: &Context) -> bool {
+    let claimed = object.status().and_then(ObjectStatus::installation);
+    claimed.is_some_and(|by| by != context.config.installation) || object.is_meant_for_another(context)
+}
+
+/// Writes into the object that it is this installation's, and what the clean-up has to know, before anything is done. An object
+/// that is nobody's has to be the one that was seen: of several operators one is first, and the others see that they are not.
+async fn claim<K: Kind>(
+    object: &mut K,
+    context: &Context,
+    status: &mut K::Status,
+) -> Result<(), ReconcileError> {
+    let mut claimed = status.clone();
+    *claimed.installation_mut() = Some(context.config.installation.clone());
+    if object.status() != Some(&claimed) {
+        let patch = Patch::Apply(status_patch(object, &claimed));
+        let by = PatchParams::apply(FIELD_MANAGER).force();
+        *object = api(object, context).patch_status(&object.name_any(), &by, &patch).await?;
+    }
+    *status = claimed;
+    Ok(())
+}
+
+/// The whole status, for this object only. Where no operator has it yet, only as it was last seen.
+fn status_patch<K: Kind>(object: &K, status: &K::Status) -> serde_json::Value {
+    let is_claimed = object.status().and_then(ObjectStatus::installation).is_some();
+    let version = object.resource_version().filter(|_| !is_claimed);
+    let mut metadata = json!({"name": object.name_any(), "uid": object.uid()});
+    if let Some(version) = version {
+        metadata["resourceVersion"] = version.into();
+    }
+    json!({
+        "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": metadata, "status": status,
+    })
 }
 
 async fn settle<K: Kind>(
@@ -185,12 +232,7 @@ async fn write_status<K: Kind>(
     if object.status() == Some(status) {
         return Ok(());
     }
-    let patch = Patch::Apply(json!({
-        "apiVersion": K::api_version(&()),
-        "kind": K::kind(&()),
-        "metadata": {"name": object.name_any()},
-        "status": status,
-    }));
+    let patch = Patch::Apply(status_patch(object, status));
     let by = PatchParams::apply(FIELD_MANAGER).force();
     let written = api(object, context).patch_status(&object.name_any(), &by, &patch).await;
     match written.map_err(ReconcileError::from) {

@@ -37,6 +37,20 @@ impl Kind for ProviderApp {
         self.status.as_ref()
     }
 
+    fn is_meant_for_another(&self, context: &Context) -> bool {
+        let claimed = self.status.as_ref().is_some_and(|status| status.installation.is_some());
+        let namespace = self.namespace().unwrap_or_default();
+        !claimed && tenant_ref::is_elsewhere(context, &namespace, &self.spec.tenant_ref)
+    }
+
+    fn prepare(&self, context: &Context, status: &mut ProviderAppStatus) -> Result<(), ReconcileError> {
+        let namespace = self.namespace().unwrap_or_default();
+        let tenant = tenant_ref::find(context, &namespace, &self.spec.tenant_ref)?;
+        status.tenant = Some(tenant.slug);
+        status.deletion_policy = Some(tenant.deletion_policy);
+        Ok(())
+    }
+
     async fn apply(
         &self,
         context: &Context,
@@ -44,8 +58,6 @@ impl Kind for ProviderApp {
     ) -> Result<Settled, ReconcileError> {
         let namespace = self.namespace().unwrap_or_default();
         let tenant = tenant_ref::find(context, &namespace, &self.spec.tenant_ref)?;
-        status.tenant = Some(tenant.slug.clone());
-        status.deletion_policy = Some(tenant.deletion_policy);
         self.only_claim(context, &namespace)?;
         self.only_allowed_addresses(context, &namespace)?;
         let secret = self.wanted_secret(context, &namespace).await?;
@@ -71,9 +83,13 @@ impl Kind for ProviderApp {
         let namespace = self.namespace().unwrap_or_default();
         let present = tenant_ref::deletion_policy(context, &namespace, &self.spec.tenant_ref);
         let policy = present.or(status.deletion_policy).unwrap_or_default();
-        let (Some(tenant), Some(_), DeletionPolicy::Delete) = (&status.tenant, &status.etag, policy) else {
+        let (Some(tenant), DeletionPolicy::Delete) = (&status.tenant, policy) else {
             return Ok(Cleanup::Done);
         };
+        // What another object has is not this one's.
+        if self.only_claim(context, &namespace).is_err() {
+            return Ok(Cleanup::Done);
+        }
         let provider = self.provider();
         let get = GetProviderAppRequest { tenant: tenant.clone(), provider: provider.into() };
         let app = match context.admin.call(get).await {

@@ -26,6 +26,14 @@ impl Kind for Tenant {
         self.status.as_ref()
     }
 
+    fn is_meant_for_another(&self, context: &Context) -> bool {
+        self.spec.installation.as_ref().is_some_and(|of| *of != context.config.installation)
+    }
+
+    fn prepare(&self, _: &Context, _: &mut TenantStatus) -> Result<(), ReconcileError> {
+        Ok(())
+    }
+
     async fn apply(&self, context: &Context, status: &mut TenantStatus) -> Result<Settled, ReconcileError> {
         let slug = self.slug();
         self.only_claim(context, &slug)?;
@@ -56,16 +64,22 @@ impl Kind for Tenant {
         context: &Context,
         status: &mut TenantStatus,
     ) -> Result<Cleanup, ReconcileError> {
-        // An object that never owned the tenant of its slug has nothing to say about it.
-        let (Some(id), DeletionPolicy::Delete) = (status.tenant_id.clone(), self.spec.deletion_policy) else {
+        if self.spec.deletion_policy == DeletionPolicy::Retain {
             return Ok(Cleanup::Done);
-        };
+        }
         let slug = self.slug();
         let tenant = match context.admin.call(GetTenantRequest { tenant: slug.clone() }).await {
             Ok(tenant) => tenant,
             Err(failure) if failure.is_missing() => return Ok(Cleanup::Done),
             Err(failure) => return Err(failure.into()),
         };
+        let own = match &status.tenant_id {
+            Some(id) => Some(id.clone()),
+            None => self.made(context, &slug).await?,
+        };
+        // An object that never owned the tenant of its slug has nothing to say about it.
+        let Some(id) = own else { return Ok(Cleanup::Done) };
+        status.tenant_id = Some(id.clone());
         if tenant.tenant_id != id || tenant.state() == TenantState::Deleted {
             return Ok(Cleanup::Done);
         }
@@ -100,7 +114,13 @@ impl Kind for Tenant {
 impl Tenant {
     /// Fails if another object has this slug, or was there first.
     fn only_claim(&self, context: &Context, slug: &str) -> Result<(), ReconcileError> {
-        let claims = context.stores.tenants.state().into_iter().filter(|tenant| tenant.slug() == slug);
+        let mine = &context.config.installation;
+        let claims = context
+            .stores
+            .tenants
+            .state()
+            .into_iter()
+            .filter(|tenant| tenant.slug() == slug && tenant.installation().is_none_or(|of| of == mine));
         let owns = |tenant: &Tenant| tenant.status.as_ref().is_some_and(|status| status.tenant_id.is_some());
         match first_claim(claims, owns) {
             Some(first) if first.uid() != self.uid() => Err(ReconcileError::waiting(
@@ -133,14 +153,7 @@ impl Tenant {
                 Err(failure) => return Err(failure.into()),
             }
         }
-        // Nothing but what cannot change is in the request: whenever it comes again, it is the same one.
-        let uid = self.uid().unwrap_or_default();
-        let create = CreateTenantRequest {
-            tenant: slug.to_owned(),
-            request_id: request_id(&[&uid, "tenant", slug]),
-            ..CreateTenantRequest::default()
-        };
-        match context.admin.call(create).await {
+        match context.admin.call(self.creation(slug)).await {
             Ok(tenant) => {
                 if status.tenant_id.as_ref() != Some(&tenant.tenant_id) {
                     context.metrics.changed(KindName::Tenant, Change::Created);
@@ -157,6 +170,26 @@ impl Tenant {
                 Ok(tenant)
             }
             Err(failure) if failure.exists() => Err(self.foreign(slug)),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// The request that makes the tenant. Nothing but what cannot change is in it: whenever it comes again, it is the same one.
+    fn creation(&self, slug: &str) -> CreateTenantRequest {
+        let uid = self.uid().unwrap_or_default();
+        CreateTenantRequest {
+            tenant: slug.to_owned(),
+            request_id: request_id(&[&uid, "tenant", slug]),
+            ..CreateTenantRequest::default()
+        }
+    }
+
+    /// The id of the tenant of this slug, which is there, if this object made it and could not write that down: the same request
+    /// again makes nothing then and answers the tenant.
+    async fn made(&self, context: &Context, slug: &str) -> Result<Option<String>, ReconcileError> {
+        match context.admin.call(self.creation(slug)).await {
+            Ok(tenant) => Ok(Some(tenant.tenant_id)),
+            Err(failure) if failure.exists() => Ok(None),
             Err(failure) => Err(failure.into()),
         }
     }

@@ -33,7 +33,17 @@ pub(super) fn find(
             format!("spec.tenantRef: the Tenant {name:?} is being deleted."),
         ));
     }
+    let mine = &context.config.installation;
+    if tenant.installation().is_some_and(|of| of != mine) {
+        return Err(ReconcileError::waiting(
+            "TenantElsewhere",
+            format!(
+                "spec.tenantRef: the Tenant {name:?} is another installation's by now; delete this object and make it anew."
+            ),
+        ));
+    }
     let owns = tenant.status.as_ref().is_some_and(|status| status.tenant_id.is_some());
+    let owns = owns && tenant.installation().is_some();
     if !owns {
         return Err(ReconcileError::waiting(
             "TenantNotReady",
@@ -45,6 +55,12 @@ pub(super) fn find(
     Ok(OwnedTenant { slug: tenant.slug(), deletion_policy: tenant.spec.deletion_policy })
 }
 
+/// Whether the tenant that `named` stands for is another installation's: what names it follows it.
+pub(super) fn is_elsewhere(context: &Context, namespace: &str, named: &TenantRef) -> bool {
+    let tenant = context.stores.tenants.get(&ObjectRef::new(&named.name).within(namespace));
+    tenant.is_some_and(|tenant| tenant.installation().is_some_and(|of| of != context.config.installation))
+}
+
 /// What becomes of the tenant that `named` stands for, if its object is there.
 pub(super) fn deletion_policy(
     context: &Context,
@@ -52,5 +68,6 @@ pub(super) fn deletion_policy(
     named: &TenantRef,
 ) -> Option<DeletionPolicy> {
     let tenant = context.stores.tenants.get(&ObjectRef::new(&named.name).within(namespace));
+    let tenant = tenant.filter(|tenant| tenant.installation() == Some(&context.config.installation));
     tenant.map(|tenant| tenant.spec.deletion_policy)
 }

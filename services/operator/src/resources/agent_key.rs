@@ -133,6 +133,9 @@ pub struct AgentKeyStatus {
     #[serde(default)]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
+    /// The installation whose operator acts on the object: written before anything is done, and never changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installation: Option<String>,
     /// The tenant's name in URLs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,

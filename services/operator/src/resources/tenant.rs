@@ -32,6 +32,7 @@ pub enum DeletionPolicy {
     validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name must be at most 63 characters"),
     validation = Rule::new("has(self.spec.slug) || self.metadata.name.matches('^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$')").message("metadata.name is no slug (1 to 40 lower-case letters, digits and inner hyphens); set spec.slug"),
     validation = Rule::new("has(self.spec.slug) || self.metadata.name != 'platform'").message("platform is the installation's own tenant; take another name"),
+    validation = Rule::new("!has(self.spec.installation) || !has(self.status) || !has(self.status.installation) || self.spec.installation == self.status.installation").message("the operator of another installation has this object; delete it, and make it with spec.installation"),
     printcolumn(name = "Slug", type_ = "string", json_path = ".status.slug"),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state"),
     printcolumn(name = "Plan", type_ = "string", json_path = ".status.plan", priority = "1"),
@@ -42,6 +43,7 @@ pub enum DeletionPolicy {
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(oldSelf.installation) || (has(self.installation) && self.installation == oldSelf.installation)").message("installation cannot be changed once it is set; make another Tenant").field_path(".installation"))]
 #[x_kube(validation = Rule::new("has(self.slug) == has(oldSelf.slug) && (!has(self.slug) || self.slug == oldSelf.slug)").message("slug cannot be changed: agents' addresses and audiences hold it; make another Tenant").field_path(".slug"))]
 pub struct TenantSpec {
     /// The tenant's name in URLs: 1 to 40 lower-case letters, digits and inner hyphens; `metadata.name` if it is not set. It
@@ -50,6 +52,11 @@ pub struct TenantSpec {
     #[schemars(length(min = 1, max = 40), regex(pattern = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"))]
     #[x_kube(validation = Rule::new("self != 'platform'").message("platform is the installation's own tenant; take another slug"))]
     pub slug: Option<String>,
+    /// The installation that it is a tenant of (`operator.installation` of its operator's configuration); the one whose operator
+    /// comes to it first if it is not set. What names this object follows it. It cannot be changed once it is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub installation: Option<String>,
     /// What it is called; left as it is if it is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 100))]
@@ -85,6 +92,9 @@ pub struct TenantStatus {
     #[serde(default)]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
+    /// The installation whose operator acts on the object: written before anything is done, and never changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installation: Option<String>,
     /// Its id in the installation, a UUID. Set once the object owns the tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant_id: Option<String>,
@@ -109,5 +119,11 @@ impl Tenant {
     /// Its name in URLs.
     pub fn slug(&self) -> String {
         self.spec.slug.clone().unwrap_or_else(|| self.name_any())
+    }
+
+    /// The installation that it belongs to, if that is known.
+    pub fn installation(&self) -> Option<&str> {
+        let claimed = self.status.as_ref().and_then(|status| status.installation.as_deref());
+        self.spec.installation.as_deref().or(claimed)
     }
 }

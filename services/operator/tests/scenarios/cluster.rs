@@ -1,6 +1,5 @@
 //! A stand-in of the API server of Kubernetes, in memory: a tower service with resource versions, generations, finalizers,
-//! merge patches, server-side apply (what a manager applied before and does not any more goes), watches, and the collection of
-//! what belongs to something that is gone. It checks no schemas.
+//! merge patches, server-side apply, watches, and the collection of what belongs to something gone. It checks no schemas.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -38,6 +37,8 @@ pub(crate) struct State {
     uids: u64,
     /// Method and a part of the path of requests that are refused for now, and with what.
     pub(crate) refused: Vec<(Method, &'static str, u16)>,
+    /// Whether a dry run is answered as if nothing were refused.
+    pub(crate) dry_runs_pass: bool,
     /// Method and path of every request that writes.
     pub(crate) writes: Vec<String>,
 }
@@ -85,15 +86,16 @@ impl Cluster {
             let mut state = self.state();
             let refused =
                 state.refused.iter().find(|(method, part, _)| *method == parts.method && path.contains(part));
-            if let Some((_, _, code)) = refused {
+            let dry_run = parameter("dryRun").as_deref() == Some("All");
+            if let Some((_, _, code)) = refused.filter(|_| !dry_run || !state.dry_runs_pass) {
                 return failure(*code, "Refused", "refused for now");
             }
-            if parts.method != Method::GET {
-                state.writes.push(format!("{} {path}", parts.method));
-            }
+            let before = dry_run.then(|| state.image());
+            let wrote = (parts.method != Method::GET && !dry_run).then(|| format!("{} {path}", parts.method));
+            state.writes.extend(wrote);
             let body: Value = serde_json::from_slice(&body).unwrap_or_default();
             let manager = parameter("fieldManager").unwrap_or_default();
-            match (&parts.method, kind) {
+            let answer = match (&parts.method, kind) {
                 (&Method::GET, _) => state.read(&place),
                 (&Method::POST, _) => state.create(&place, body),
                 (&Method::PUT, _) => state.replace(&place, body),
@@ -101,7 +103,11 @@ impl Cluster {
                 (&Method::PATCH, _) => state.merge(&place, &body),
                 (&Method::DELETE, _) => state.delete(&place),
                 _ => failure(405, "MethodNotAllowed", "no such method"),
+            };
+            if let Some(before) = before {
+                state.restore(before);
             }
+            answer
         };
         self.changed.send_replace(self.state().version);
         answer
@@ -144,7 +150,19 @@ impl Cluster {
     }
 }
 
+/// What a dry run puts back: objects, what was applied, the length of the history, version and count of uids.
+type Image = (BTreeMap<Key, Value>, BTreeMap<(Key, String, String), Value>, usize, u64, u64);
+
 impl State {
+    fn image(&self) -> Image {
+        (self.objects.clone(), self.applied.clone(), self.history.len(), self.version, self.uids)
+    }
+
+    fn restore(&mut self, image: Image) {
+        self.history.truncate(image.2);
+        (self.objects, self.applied, _, self.version, self.uids) = image;
+    }
+
     fn read(&self, place: &Place) -> Answer {
         if place.name.is_some() {
             return match self.objects.get(&place.key()) {

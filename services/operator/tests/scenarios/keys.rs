@@ -39,7 +39,9 @@ impl Installation {
         let plain = PlainApiKey::generate(&SystemEntropy, Mode::Live);
         key.key_id = plain.id().to_string();
         key.state = KeyState::Active.into();
-        key.create_time = Some(stamp(self.now()));
+        // No two are made at the same time: what was made last is known.
+        let nanos = i32::try_from(seen.versions).unwrap();
+        key.create_time = Some(prost_types::Timestamp { nanos, ..stamp(self.now()) });
         "admin-key:operator".clone_into(&mut key.created_by);
         key.replaced_by = String::new();
         key.etag = seen.etag();
@@ -99,7 +101,12 @@ impl agent_key_service_server::AgentKeyService for Installation {
         self.age(&mut seen);
         let fits =
             |key: &&AgentKey| key.name == request.name && (request.state == 0 || key.state == request.state);
-        let agent_keys = seen.keys.values().map(|(_, key)| key).filter(fits).cloned().collect();
+        let mut agent_keys: Vec<_> = seen.keys.values().map(|(_, key)| key).filter(fits).cloned().collect();
+        agent_keys
+            .sort_by_key(|key| std::cmp::Reverse(key.create_time.map(|made| (made.seconds, made.nanos))));
+        if request.page_size > 0 {
+            agent_keys.truncate(usize::try_from(request.page_size).unwrap());
+        }
         Self::answer(
             seen,
             "ListAgentKeys",

@@ -6,8 +6,10 @@
 
 mod agent_keys;
 mod cluster;
+mod cut_off;
 mod faults;
 mod installation;
+mod installations;
 mod keys;
 mod manifests;
 mod merging;

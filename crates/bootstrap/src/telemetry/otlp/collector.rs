@@ -56,6 +56,16 @@ pub(in crate::telemetry) enum Refusal {
     },
 }
 
+impl Refusal {
+    /// How many it did not take; `None` if it took none.
+    pub(super) fn number(&self) -> Option<usize> {
+        match self {
+            Self::Rejected { number, .. } => usize::try_from(*number).ok(),
+            Self::Unsent(_) => None,
+        }
+    }
+}
+
 /// One builder after the other with what is the same for all exporters.
 macro_rules! exporter {
     ($self:ident, $builder:expr, $path:literal) => {

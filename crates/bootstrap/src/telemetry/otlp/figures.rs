@@ -16,7 +16,7 @@ use stagedoor_domain::error::Chain;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::tally::{Loss, Signal, note};
+use super::tally::{Loss, Signal};
 use super::{Collector, FIGURES, nanos};
 use crate::Metrics;
 use crate::metrics::exposition::{self, Family, Kind, Sample};
@@ -68,11 +68,13 @@ impl Figures {
         match self.collector.send(ExportMetricsServiceRequest { resource_metrics }).await {
             Ok(()) => {
                 Signal::Metrics.tally().exported(number);
-                note(None);
+                Signal::Metrics.note(None);
             }
             Err(error) => {
-                Signal::Metrics.tally().lost(Loss::Refused, number);
-                note(Some(&Chain(&error).to_string()));
+                let lost = error.number().map_or(number, |lost| lost.min(number));
+                Signal::Metrics.tally().lost(Loss::Refused, lost);
+                Signal::Metrics.tally().exported(number - lost);
+                Signal::Metrics.note(Some(&Chain(&error).to_string()));
             }
         }
     }

@@ -8,7 +8,7 @@ use stagedoor_domain::error::Chain;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-use super::tally::{Loss, Signal, note};
+use super::tally::{Loss, Signal};
 
 /// About 4 MB of spans.
 pub(super) const ROOM: usize = 4096;
@@ -142,11 +142,11 @@ where
     match send(batch).await {
         Ok(()) => {
             signal.tally().exported(number);
-            note(None);
+            signal.note(None);
         }
         Err(error) => {
             signal.tally().lost(Loss::Refused, number);
-            note(Some(&Chain(&error).to_string()));
+            signal.note(Some(&Chain(&error).to_string()));
         }
     }
 }

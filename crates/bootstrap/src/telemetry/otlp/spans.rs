@@ -25,7 +25,6 @@ const ALLOWED: &[&str] = &[
     "http.request.method",
     "http.request.resend_count",
     "http.response.status_code",
-    "jsonrpc.request.id",
     "mcp.method.name",
     "mcp.protocol.version",
     "network.protocol.name",

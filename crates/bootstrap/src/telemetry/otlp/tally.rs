@@ -1,13 +1,16 @@
 //! What is counted of exports, for `/metrics`, and the one line that says that the collector is away.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use tokio::time::Instant;
 
 /// What is exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,23 +78,56 @@ const SIGNALS: [(Signal, &str); 3] =
     [(Signal::Spans, "spans"), (Signal::Logs, "logs"), (Signal::Metrics, "metrics")];
 
 static TALLIES: [Tally; 3] = [const { Tally::new() }; 3];
-static AWAY: AtomicBool = AtomicBool::new(false);
+static OUTAGES: [Mutex<Outage>; 3] = [const { Mutex::new(Outage::none()) }; 3];
+/// At most one outage of a signal is told in this time: a collector that takes every other batch costs no line for each.
+const TOLD_EVERY: Duration = Duration::from_mins(1);
+
+/// Whether a signal is taken, and what was told of it.
+#[derive(Debug)]
+struct Outage {
+    lasts: bool,
+    told: bool,
+    told_at: Option<Instant>,
+}
+
+impl Outage {
+    const fn none() -> Self {
+        Self { lasts: false, told: false, told_at: None }
+    }
+
+    /// Whether that it fails, or does no more, is to be told.
+    fn is_news(&mut self, fails: bool, now: Instant) -> bool {
+        if std::mem::replace(&mut self.lasts, fails) == fails {
+            return false;
+        }
+        if fails {
+            self.told = self.told_at.is_none_or(|at| now.duration_since(at) >= TOLD_EVERY);
+            if self.told {
+                self.told_at = Some(now);
+            }
+        }
+        self.told
+    }
+}
 
 impl Signal {
     pub(super) fn tally(self) -> &'static Tally {
         &TALLIES[self as usize]
     }
-}
 
-/// Tells once when sending begins to fail and once when it works again.
-pub(super) fn note(failure: Option<&str>) {
-    if AWAY.swap(failure.is_some(), Ordering::Relaxed) == failure.is_some() {
-        return;
-    }
-    if let Some(failure) = failure {
-        tracing::warn!(failure, "the collector takes no telemetry; it is dropped until it does");
-    } else {
-        tracing::info!("the collector takes telemetry again");
+    /// Tells once when sending it begins to fail and once when it works again.
+    pub(super) fn note(self, failure: Option<&str>) {
+        let mut outage = OUTAGES[self as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        if !outage.is_news(failure.is_some(), Instant::now()) {
+            return;
+        }
+        drop(outage);
+        let (_, signal) = SIGNALS[self as usize];
+        if let Some(failure) = failure {
+            tracing::warn!(signal, failure, "the collector takes no telemetry; it is dropped until it does");
+        } else {
+            tracing::info!(signal, "the collector takes telemetry again");
+        }
     }
 }
 
@@ -130,32 +166,15 @@ impl Collector for Tallies {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::AtomicUsize;
-
-    use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
-
     use super::*;
 
-    struct Counter(Arc<AtomicUsize>);
-
-    impl<S: tracing::Subscriber> Layer<S> for Counter {
-        fn on_event(&self, _: &tracing::Event<'_>, _: Context<'_, S>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
     #[test]
-    fn a_collector_that_is_down_costs_one_line_and_its_return_another() {
-        let lines = Arc::new(AtomicUsize::new(0));
-        let subscriber = tracing_subscriber::registry().with(Counter(lines.clone()));
-        tracing::subscriber::with_default(subscriber, || {
-            for (failure, expected) in
-                [(None, 0), (Some("refused"), 1), (Some("refused"), 1), (None, 2), (None, 2)]
-            {
-                note(failure);
-                assert_eq!(lines.load(Ordering::Relaxed), expected);
-            }
-        });
+    fn an_outage_costs_one_line_and_its_end_another_and_flapping_no_more() {
+        let (mut outage, began) = (Outage::none(), Instant::now());
+        let mut told = |fails, seconds| outage.is_news(fails, began + Duration::from_secs(seconds));
+        assert!(!told(false, 0));
+        assert!(told(true, 1) && !told(true, 2) && told(false, 3) && !told(false, 4));
+        assert!(!told(true, 5) && !told(false, 6) && !told(true, 30) && !told(false, 59));
+        assert!(told(true, 61) && told(false, 62));
     }
 }
