@@ -75,6 +75,11 @@ bench *ARGS:
     @cargo build --locked --release -p stagedoor-gateway -p stagedoor-tests --bins
     @exec "${CARGO_TARGET_DIR:-target}/release/stagedoor-bench" "$@"
 
+# Three gateways behind a proxy, mixed load, rolling restarts: 0 failed requests, or it says which; also writes target/replicas.json.
+replicas *ARGS:
+    @cargo build --locked --release --workspace --bins
+    @exec "${CARGO_TARGET_DIR:-target}/release/stagedoor-replicas" "$@"
+
 # The promises in figures, at full size, all areas or some (sessions): one line `PROOF area.name figure bound ok|FAIL` each.
 prove *AREAS:
     @exec scripts/prove.sh "$@"

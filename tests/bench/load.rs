@@ -10,11 +10,11 @@ use hdrhistogram::Histogram;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use stagedoor_domain::Clock;
+use stagedoor_tests::machine::{CpuTime, cpu_time};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::machine::{CpuTime, cpu_time};
 use crate::subject::{Subject, Target};
 use crate::wire::{Connection, body_of};
 

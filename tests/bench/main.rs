@@ -3,7 +3,6 @@
 
 mod floor;
 mod load;
-mod machine;
 mod report;
 mod stage;
 mod subject;
@@ -17,8 +16,8 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
 use stagedoor_domain::{Clock, SystemClock};
+use stagedoor_tests::machine::{self, LOAD_CORE, pin};
 
-use crate::machine::{LOAD_CORE, pin};
 use crate::report::{Figures, Report};
 use crate::stage::Stage;
 use crate::subject::{Step, Subject};

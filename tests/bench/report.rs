@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::Context;
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
+use stagedoor_tests::machine;
 
 use crate::load::FullLoad;
-use crate::machine;
 use crate::stage::Stage;
 use crate::subject::{Step, Subject};
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use stagedoor_domain::Clock;
+use stagedoor_tests::machine::{SERVER_CORE, pin};
 
 use crate::Programs;
-use crate::machine::{SERVER_CORE, pin};
 use crate::stage::{Stage, free_address};
 use crate::tenant::TENANT;
 use crate::wire::{Connection, Era, ExpectedAnswer, RequestTemplate, get};

@@ -207,3 +207,24 @@ async fn a_replica_that_is_stopped_under_load_fails_no_request() {
     load.assert_no_failures();
     assert_eq!(load.retries.load(Ordering::Relaxed), 0, "connections were cut off");
 }
+
+#[tokio::test]
+async fn a_replica_that_is_about_to_end_closes_each_connection_with_its_answer() {
+    let stage = Stage::start().await;
+    let ada = stage.inhabit("ada").await;
+    let grace = [("STAGEDOOR_SERVER__DRAIN_GRACE_MS", "5000".to_owned())];
+    let mut replica = GatewayProcess::start(&stage, "replica", &grace).await;
+    let client = replica.client("ada", &ada.key);
+    let before = client.tool("accounts_list", json!({})).await;
+    assert_eq!((before.status, before.header("connection")), (200, None));
+    replica.program().signal(Signal::TERM);
+    while replica.is_ready().await {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Who sends the next request elsewhere cannot send it while the connection is being closed.
+    for era in [Era::Modern, Era::Legacy("2025-11-25")] {
+        let client = replica.client("ada", &ada.key).speaking(era);
+        let leaving = client.tool("accounts_list", json!({})).await;
+        assert_eq!((leaving.status, leaving.header("connection")), (200, Some("close")));
+    }
+}

@@ -1,4 +1,6 @@
-//! What the integration tests share with programs beside them: the mix of agent calls. The tests are in `it`.
+//! What the programs of this package share with each other and with the integration tests: the mix of agent calls, and
+//! what the operating system knows of a process. The tests are in `it`.
 #![warn(missing_docs)]
 
+pub mod machine;
 pub mod mix;

@@ -62,8 +62,22 @@ impl Program {
         log: &Path,
         output: Stdio,
     ) -> Self {
+        Self::start_at(&built(program), arguments, variables, log, output)
+    }
+
+    /// The same of a program of somebody else's, by its path.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn start_at(
+        program: &Path,
+        arguments: &[&str],
+        variables: &[(&str, String)],
+        log: &Path,
+        output: Stdio,
+    ) -> Self {
         let errors = std::fs::File::create(log).expect("a log file can be made");
-        let child = Command::new(built(program))
+        let child = Command::new(program)
             .args(arguments)
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -133,7 +147,19 @@ impl GatewayProcess {
     /// # Panics
     /// If it does not get ready.
     pub async fn start(stage: &Stage, name: &str, variables: &[(&str, String)]) -> Self {
-        let (address, ops) = (free_address(), free_address());
+        Self::start_at(stage, name, (free_address(), free_address()), variables).await
+    }
+
+    /// The same on given addresses, for agents and for probes: those of a replica that ended, which others know.
+    ///
+    /// # Panics
+    /// If it does not get ready.
+    pub async fn start_at(
+        stage: &Stage,
+        name: &str,
+        (address, ops): (SocketAddr, SocketAddr),
+        variables: &[(&str, String)],
+    ) -> Self {
         let mut all = settings(stage, address, ops);
         all.extend(variables.iter().map(|(name, value)| (*name, value.clone())));
         let log = stage.folder().join(format!("{name}.log"));
@@ -157,6 +183,11 @@ impl GatewayProcess {
     /// Whether it wants traffic.
     pub async fn is_ready(&self) -> bool {
         is_ready(self.ops).await
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.program.pid()
     }
 
     /// Where probes reach it.
@@ -288,10 +319,11 @@ fn free_address() -> SocketAddr {
     listener.local_addr().expect("a listener has an address")
 }
 
-/// The program beside the test's own: `target/PROFILE/NAME`.
+/// The program beside this one, `target/PROFILE/NAME`; tests are one folder further down.
 fn built(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows its own program");
-    let folder = test.parent().and_then(Path::parent).expect("tests are in target/PROFILE/deps");
+    let own = std::env::current_exe().expect("a process knows its own program");
+    let folder = own.parent().expect("a program is in a folder");
+    let folder = if folder.ends_with("deps") { folder.parent().expect("deps is in target") } else { folder };
     let program = folder.join(name);
     assert!(
         program.exists(),

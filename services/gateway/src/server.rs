@@ -11,7 +11,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::ConnectInfo;
-use axum::http::Request;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Request};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -56,7 +57,9 @@ impl Default for Bounds {
     }
 }
 
-/// Serves `router` until `stop`, then lets open requests finish within the drain time.
+/// Serves `router` until `stop`, then lets open requests finish within the drain time. From `leaving` on, which comes
+/// before, each answer closes its connection: who keeps one open goes elsewhere with the next request, instead of
+/// sending it at the moment at which the connection is closed.
 ///
 /// HTTP/1.1 only: MCP clients speak nothing else in the clear, and telling the versions apart means to wait for
 /// bytes without a time limit.
@@ -65,7 +68,7 @@ pub async fn serve(
     router: Router,
     bounds: Bounds,
     proxies: TrustedProxies,
-    stop: CancellationToken,
+    (leaving, stop): (CancellationToken, CancellationToken),
 ) {
     let mut builder = http1::Builder::new();
     // hyper counts from when the connection waits for a head.
@@ -80,14 +83,20 @@ pub async fn serve(
             accepted = accept(&listener, &free) => accepted,
         };
         let Some(place) = networks.enter(peer.ip()) else { continue };
-        let router = router.clone();
+        let (router, leaving) = (router.clone(), leaving.clone());
         let requests = Arc::new(Requests::default());
         let stream = TimedHeads::new(stream, Arc::clone(&requests), bounds.header_timeout);
         let service = service_fn(move |mut request: Request<Incoming>| {
             let open = requests.begin();
             request.extensions_mut().insert(ConnectInfo(peer));
-            let answer = router.clone().oneshot(request);
-            async move { Ok::<_, Infallible>(answer.await?.map(|body| until_sent(body, open))) }
+            let (answer, leaving) = (router.clone().oneshot(request), leaving.clone());
+            async move {
+                let mut answer = answer.await?;
+                if leaving.is_cancelled() {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(answer.map(|body| until_sent(body, open)))
+            }
         });
         let watched = graceful.watch(builder.serve_connection(TokioIo::new(stream), service));
         tasks::spawn("connection", async move {

@@ -63,6 +63,11 @@ impl PrivatePgBouncer {
         format!("postgres://{role}:{}@127.0.0.1:{}/{database}", self.role_password.expose_secret(), self.port)
     }
 
+    /// The server's process id.
+    pub fn pid(&self) -> i32 {
+        self.process.pid()
+    }
+
     /// The loopback port.
     pub fn port(&self) -> u16 {
         self.port

@@ -60,6 +60,11 @@ impl PrivateRedis {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
+    /// The server's process id.
+    pub fn pid(&self) -> i32 {
+        self.process().pid()
+    }
+
     /// The loopback port.
     pub fn port(&self) -> u16 {
         self.port

@@ -116,14 +116,14 @@ impl Gateway {
             router::public(&self.state),
             self.bounds.clone(),
             self.state.proxies.clone(),
-            tokens.stop_accepting.clone(),
+            (tokens.begun.clone(), tokens.stop_accepting.clone()),
         );
         let ops = server::serve(
             listeners.ops,
             router::ops(&self.state),
             self.bounds,
             self.state.proxies.clone(),
-            tokens.finished.clone(),
+            (tokens.begun.clone(), tokens.finished.clone()),
         );
         tasks::spawn("ops", ops);
         if let (Some(admin), Some(listener)) = (self.admin.take(), listeners.admin) {
