@@ -1,13 +1,13 @@
 //! Who calls: tenants with people, accounts at both services, keys, and agents of every revision at either door.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 use stagedoor_domain::policy::Quota;
 use stagedoor_domain::{LimitClass, PolicyGate, Provider, TenantSettings};
-use stagedoor_sandbox::SampleTrack;
+use stagedoor_sandbox::{SampleTrack, Sandbox};
 use stagedoor_testkit::{Client, Era, Inhabited, KeySpec, Linked, Stage, generous};
 
 use crate::balancer::Doors;
@@ -25,6 +25,11 @@ pub(crate) const LIMITED: usize = BUSY;
 pub(crate) const SEARCHES_A_MINUTE: u32 = 120;
 /// Tenants that are made, or that call, at a time.
 const AT_A_TIME: usize = 8;
+/// Playlists that an agent fills at a time: two writes at once are seldom to the same one, which would be a conflict if
+/// it happened again and again.
+const PLAYLISTS: usize = 4;
+/// Tracks of a playlist that is full. What a write costs grows with the playlist.
+const FULL: usize = 40;
 /// Tracks that searches and playlists are about.
 const KNOWN: usize = 400;
 
@@ -54,8 +59,8 @@ pub(crate) struct Agent {
     pub(crate) caller: Caller,
     /// The person's account at Spotify.
     pub(crate) account: String,
-    /// The playlist that both agents of the person fill.
-    pub(crate) playlist: String,
+    /// The playlists that it fills, and how many tracks it has begun to add to each.
+    playlists: Mutex<Vec<(String, usize)>>,
 }
 
 impl<'a> Population<'a> {
@@ -82,7 +87,7 @@ impl<'a> Population<'a> {
             .map(|(door, revision)| {
                 let client = client(door, limited.tenant.slug(), &limited.key, revision.1);
                 let caller = Caller { tenant: LIMITED, revision: revision.0, client };
-                Arc::new(Agent { caller, account: account.account.clone(), playlist: String::new() })
+                Arc::new(Agent::new(caller, &account.account, stage.sandbox(), 0))
             })
             .into();
         Ok(population)
@@ -99,19 +104,13 @@ impl<'a> Population<'a> {
             (user, of.tenant.link(user, Provider::Spotify).await)
         };
         let Linked { account, .. } = linked;
-        let playlist = stage.sandbox().make_playlist(Provider::Spotify, &account, "Ours", &[]);
-        let playlist = format!("spotify:playlist:{playlist}");
         let number = at * PEOPLE + person;
         for (which, (revision, era)) in [MODERN, LEGACY[number % LEGACY.len()]].into_iter().enumerate() {
             let key = of.tenant.key(&KeySpec::for_user(user)).await;
             let door = if (number + which).is_multiple_of(2) { doors.requests } else { doors.connections };
             let client = client(door, of.tenant.slug(), &key, era);
             let caller = Caller { tenant: at, revision, client };
-            self.agents.push(Arc::new(Agent {
-                caller,
-                account: account.clone(),
-                playlist: playlist.clone(),
-            }));
+            self.agents.push(Arc::new(Agent::new(caller, &account, stage.sandbox(), PLAYLISTS)));
         }
     }
 
@@ -146,6 +145,34 @@ impl<'a> Population<'a> {
         };
         stream::iter(0..self.tenants.len()).map(call).buffer_unordered(AT_A_TIME).collect::<Vec<()>>().await;
     }
+}
+
+impl Agent {
+    fn new(caller: Caller, account: &str, sandbox: &Sandbox, playlists: usize) -> Self {
+        let playlists = (0..playlists).map(|_| (new_playlist(sandbox, account), 0)).collect();
+        Self { caller, account: account.to_owned(), playlists: Mutex::new(playlists) }
+    }
+
+    /// One of its playlists.
+    pub(crate) fn playlist(&self, which: usize) -> String {
+        let playlists = self.playlists.lock().unwrap_or_else(PoisonError::into_inner);
+        playlists[which % playlists.len()].0.clone()
+    }
+
+    /// The same to add a track to. Once it is full there is a new one in its place.
+    pub(crate) fn playlist_with_room(&self, which: usize, sandbox: &Sandbox) -> String {
+        let mut playlists = self.playlists.lock().unwrap_or_else(PoisonError::into_inner);
+        let which = which % playlists.len();
+        if playlists[which].1 == FULL {
+            playlists[which] = (new_playlist(sandbox, &self.account), 0);
+        }
+        playlists[which].1 += 1;
+        playlists[which].0.clone()
+    }
+}
+
+fn new_playlist(sandbox: &Sandbox, account: &str) -> String {
+    format!("spotify:playlist:{}", sandbox.make_playlist(Provider::Spotify, account, "To be filled", &[]))
 }
 
 /// A client that takes tasks where its revision has them.

@@ -68,21 +68,15 @@ impl Caller {
         let stretch = ledger.stretch();
         let answer = self.client.try_rpc(wanted.method, wanted.params.clone()).await;
         ledger.count(stretch, self.revision, wanted.kind, due);
+        // What is answered is on record, whatever the answer is.
+        if let Some(tool) = wanted.tool.filter(|_| answer.as_ref().is_ok_and(|answer| answer.status == 200)) {
+            *ledger.pages().answered.entry((self.tenant, tool)).or_default() += 1;
+        }
         let reply = answer.map_err(|error| format!("{error:?}")).and_then(|answer| read(&answer));
         let what = || wanted.tool.unwrap_or(wanted.method);
         match reply {
-            Ok(Some(result)) => {
-                if let Some(tool) = wanted.tool {
-                    *ledger.pages().asked.entry((self.tenant, tool)).or_default() += 1;
-                }
-                Reply::Result(result)
-            }
-            Ok(None) => {
-                if let Some(tool) = wanted.tool {
-                    *ledger.pages().refused.entry((self.tenant, tool)).or_default() += 1;
-                }
-                Reply::Limited
-            }
+            Ok(Some(result)) => Reply::Result(result),
+            Ok(None) => Reply::Limited,
             Err(how) => {
                 let at = ledger.pages().stretches.last().map(|stretch| stretch.name.clone());
                 let at = at.unwrap_or_else(|| "at the start".to_owned());

@@ -26,10 +26,8 @@ pub(crate) struct Pages {
     pub(crate) stretches: Vec<Stretch>,
     /// Requests, by revision of the protocol.
     pub(crate) revisions: BTreeMap<&'static str, u64>,
-    /// Tool calls that were answered, by tenant and tool.
-    pub(crate) asked: BTreeMap<(usize, &'static str), u64>,
-    /// The same that were refused for their quota.
-    pub(crate) refused: BTreeMap<(usize, &'static str), u64>,
+    /// Tool calls that were answered, refusals among them, by tenant and tool.
+    pub(crate) answered: BTreeMap<(usize, &'static str), u64>,
     /// Requests that failed.
     pub(crate) failed: u64,
     /// The first of them, in words.

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use stagedoor_domain::{Clock, Provider};
-use stagedoor_sandbox::{Effect, FaultRule, SampleTrack};
+use stagedoor_sandbox::{Effect, FaultRule, SampleTrack, Sandbox};
 use tokio::task::JoinSet;
 
 use crate::agents::{Agent, Population};
@@ -40,6 +40,7 @@ struct Mix {
     agents: Vec<Arc<Agent>>,
     known: Arc<Vec<SampleTrack>>,
     ledger: Arc<Ledger>,
+    sandbox: Sandbox,
     written: AtomicUsize,
 }
 
@@ -58,6 +59,7 @@ impl Load {
             agents: population.agents.clone(),
             known: Arc::clone(&population.known),
             ledger: Arc::clone(ledger),
+            sandbox: town.stage().sandbox().clone(),
             written: AtomicUsize::new(0),
         });
         let ends = || Arc::clone(&stop);
@@ -112,7 +114,7 @@ impl Mix {
             30..44 => read("track_get", json!({ "ref": reference })),
             44..50 => read("album_get", json!({ "ref": format!("spotify:album:{}", known.album_id) })),
             50..60 => read("playlists_list", json!({ "provider": "spotify" })),
-            60..75 => read("playlist_get", json!({ "ref": agent.playlist, "limit": 20 })),
+            60..75 => read("playlist_get", json!({ "ref": agent.playlist(track), "limit": 20 })),
             75..80 => read("accounts_list", json!({})),
             80..82 => read("usage_status", json!({})),
             82..85 => Wanted::method("tools/list", json!({})),
@@ -125,13 +127,14 @@ impl Mix {
     /// Adds a track; with `twice` the same call is made again, which must add nothing.
     async fn add(&self, agent: &Agent, track: &str, twice: bool, due: Duration) {
         let number = self.written.fetch_add(1, Ordering::Relaxed);
-        let mut arguments = json!({ "ref": agent.playlist, "tracks": [track] });
+        let playlist = agent.playlist_with_room(number, &self.sandbox);
+        let mut arguments = json!({ "ref": playlist, "tracks": [track] });
         if twice {
             arguments["idempotency_key"] = json!(format!("write-{number}"));
         }
         let wanted = Wanted::write("playlist_add", &arguments);
         let Some(first) = agent.caller.result(&self.ledger, &wanted, due).await else { return };
-        self.ledger.added(&agent.playlist, track);
+        self.ledger.added(&playlist, track);
         if !twice {
             return;
         }

@@ -101,7 +101,8 @@ impl Drop for Presence<'_> {
     }
 }
 
-/// Writes the line. Which key and which tool it was stands in it only if that may be counted of the person.
+/// Writes the line. Which tool it was stands in it only if that may be counted of the person; whose key it was, never:
+/// the call id leads to the audit record.
 fn write(
     method: &http::Method,
     status: http::StatusCode,
@@ -122,7 +123,6 @@ fn write(
         duration_us,
         call = %record.ctx.call(),
         tenant = record.ctx.tenant().slug.as_str(),
-        principal = named.then(|| record.ctx.principal().label()),
         tool = report.filter(|_| named).map(|report| report.tool.as_str()),
         page = page.map(|page| page.page),
         outcome = report.map(|report| report.outcome).or(page.map(|page| page.outcome)),
