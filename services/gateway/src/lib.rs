@@ -33,6 +33,7 @@ pub mod privacy;
 pub mod privacy_command;
 pub mod problem;
 pub mod quota;
+pub mod queue_watch;
 pub mod refusals;
 pub mod router;
 pub mod sealer;

@@ -47,6 +47,7 @@ use crate::quota::Quota;
 use crate::server::Bounds;
 use crate::signing_keys::SigningKeys;
 use crate::state::AppState;
+use crate::queue_watch::QueueWatch;
 use crate::tenant_watch::TenantWatch;
 use crate::violations::Violations;
 use crate::vital_signs::VitalSigns;
@@ -71,6 +72,7 @@ pub struct Gateway {
     signs: Arc<VitalSigns>,
     requests: Arc<OpenRequests>,
     tenants: Arc<TenantWatch>,
+    queues: Arc<QueueWatch>,
     key_uses: Arc<KeyUses>,
     audit_writer: AuditWorker,
     checkpointer: Checkpointer,
@@ -170,11 +172,13 @@ pub async fn assemble(
         config.server.body_timeout(),
         config.server.request_deadline(),
     );
+    let queues = Arc::new(QueueWatch::new(store.clone(), Arc::clone(&tenants), Arc::clone(&clock)));
     let surface: Arc<dyn Surface> = Arc::new(MusicSurface::new(
         Arc::clone(&dispatcher),
         audit.clone(),
         background.clone(),
         Arc::clone(&metrics),
+        Arc::clone(&queues),
     ));
     #[cfg(feature = "conformance-fixtures")]
     let surface: Arc<dyn Surface> =
@@ -284,6 +288,7 @@ pub async fn assemble(
         signs,
         requests,
         tenants,
+        queues,
         key_uses,
         audit_writer,
         checkpointer,
