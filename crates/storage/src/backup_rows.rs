@@ -140,7 +140,9 @@ pub async fn each_row<E: From<StoreError>>(
             push,
             r#"playlist_chunks t WHERE t.tenant_id = $1 ORDER BY t.account_id, t.playlist COLLATE "C", t.chunk_id"#
         ),
-        "shared_queues" => each!(transaction, push, "shared_queues t WHERE t.tenant_id = $1 ORDER BY t.queue_id"),
+        "shared_queues" => {
+            each!(transaction, push, "shared_queues t WHERE t.tenant_id = $1 ORDER BY t.queue_id")
+        }
         "shared_queue_members" => each!(
             transaction,
             push,

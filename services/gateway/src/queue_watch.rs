@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use stagedoor_domain::error::Chain;
-use stagedoor_domain::{Clock, PrincipalKind, SharedQueueId, Tenant, TenantContext, TenantId, TenantStatus, UserId};
+use stagedoor_domain::{
+    Clock, PrincipalKind, SharedQueueId, Tenant, TenantContext, TenantId, TenantStatus, UserId,
+};
 use stagedoor_storage::{Store, StoreError, shared_queues};
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;

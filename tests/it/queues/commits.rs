@@ -23,7 +23,8 @@ async fn a_queue_becomes_a_playlist_once() {
     let ada = stage.inhabit("ada").await;
     let band = Band::form(&stage, &gateway, &ada).await;
     band.add(0..5).await;
-    let new = json!({ "queue": band.queue, "name": "From a queue", "provider": "spotify", "idempotency_key": "a" });
+    let new =
+        json!({ "queue": band.queue, "name": "From a queue", "provider": "spotify", "idempotency_key": "a" });
     let first = band.owner.call(COMMIT, new.clone()).await;
     assert_eq!((&first["done"], &first["written"]), (&json!(true), &json!(5)), "{first}");
     let playlist = text(&first["playlist"]);
@@ -42,7 +43,8 @@ async fn a_queue_becomes_a_playlist_once() {
 async fn a_queue_is_matched_at_another_service_if_the_tenant_may() {
     let stage = Stage::start().await;
     let gateway = TestGateway::start(&stage).await;
-    let (ada, bob) = (stage.inhabit("ada").await, stage.inhabit_with("bob", music::everything_allowed()).await);
+    let (ada, bob) =
+        (stage.inhabit("ada").await, stage.inhabit_with("bob", music::everything_allowed()).await);
     let commit = |band: &Band<'_>| json!({ "queue": band.queue, "name": "Over there", "provider": "tidal", "idempotency_key": "k" });
     let closed = Band::form(&stage, &gateway, &ada).await;
     closed.add(0..1).await;
@@ -85,9 +87,17 @@ async fn a_queue_is_played_and_what_is_uncertain_is_not_sent_again() {
             Some(_) => tokio::time::sleep(Duration::from_millis(300)).await,
         }
     };
-    assert_eq!((&brought["written"], &brought["left_out"][0]["is"]), (&json!(3), &json!("unknown")), "{brought}");
+    assert_eq!(
+        (&brought["written"], &brought["left_out"][0]["is"]),
+        (&json!(3), &json!("unknown")),
+        "{brought}"
+    );
     assert_eq!(brought["left_out"][0]["ref"], band.tracks[1]);
-    assert_eq!(stage.sandbox().requests(Provider::Spotify)[queue_add], sent + 2, "only what was not sent before");
+    assert_eq!(
+        stage.sandbox().requests(Provider::Spotify)[queue_add],
+        sent + 2,
+        "only what was not sent before"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

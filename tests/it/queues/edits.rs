@@ -64,19 +64,35 @@ async fn what_cannot_be_done_is_said_and_changes_nothing() {
     let code = async |arguments| band.code(owner, arguments).await.unwrap_or_default();
     let another = "00000000-0000-0000-0000-000000000001";
     assert_eq!(code(json!({ "action": "add", "tracks": band.tracks[3..5] })).await, "queue_full");
-    assert_eq!(code(json!({ "action": "add", "tracks": ["spotify:track:0000000000000000000000"] })).await, "item_not_found");
-    assert_eq!(code(json!({ "action": "add", "tracks": [band.tracks[4]], "before": another })).await, "queue_item_unknown");
+    assert_eq!(
+        code(json!({ "action": "add", "tracks": ["spotify:track:0000000000000000000000"] })).await,
+        "item_not_found"
+    );
+    assert_eq!(
+        code(json!({ "action": "add", "tracks": [band.tracks[4]], "before": another })).await,
+        "queue_item_unknown"
+    );
     assert_eq!(code(json!({ "action": "remove", "items": [put[0], another] })).await, "queue_item_unknown");
-    assert_eq!(code(json!({ "action": "remove", "items": [put[0]], "expected_version": 1 })).await, "conflict");
+    assert_eq!(
+        code(json!({ "action": "remove", "items": [put[0]], "expected_version": 1 })).await,
+        "conflict"
+    );
     assert_eq!(code(json!({ "action": "undo", "change": 1 })).await, "version_unknown");
     assert_eq!(code(json!({ "action": "undo", "change": 99 })).await, "version_unknown");
     assert_eq!(code(json!({ "action": "vote", "items": [put[0]], "vote": 2 })).await, "invalid_arguments");
-    assert_eq!(code(json!({ "action": "invite", "person": "nobody", "role": "voter" })).await, "object_unknown");
+    assert_eq!(
+        code(json!({ "action": "invite", "person": "nobody", "role": "voter" })).await,
+        "object_unknown"
+    );
     assert_eq!(code(json!({ "action": "add" })).await, "invalid_arguments");
     assert_eq!(band.get().await, before);
     owner.call(EDIT, json!({ "action": "create", "name": "Second" })).await;
     let third = owner.tool(EDIT, json!({ "action": "create", "name": "Third" })).await;
-    assert!(third.code().as_deref() == Some("queue_full") && third.text().contains("is 2"), "{}", third.text());
+    assert!(
+        third.code().as_deref() == Some("queue_full") && third.text().contains("is 2"),
+        "{}",
+        third.text()
+    );
     band.join(&gateway, "Bea", Some("voter")).await;
     let eve = band.join(&gateway, "Eve", None).await;
     assert_eq!(code(json!({ "action": "invite", "person": eve.user, "role": "voter" })).await, "queue_full");
@@ -142,7 +158,9 @@ async fn a_queue_by_votes_shows_the_most_wanted_first() {
     let band = Band::with(&stage, &gateway, &ada, json!({ "by_votes": true })).await;
     let put = band.add(0..3).await;
     let bea = band.join(&gateway, "Bea", Some("voter")).await;
-    for (client, item, vote) in [(&band.owner, &put[2], 1), (&bea.client, &put[2], 1), (&bea.client, &put[0], -1)] {
+    for (client, item, vote) in
+        [(&band.owner, &put[2], 1), (&bea.client, &put[2], 1), (&bea.client, &put[0], -1)]
+    {
         let voted = band.tool(client, json!({ "action": "vote", "items": [item], "vote": vote })).await;
         assert_eq!(voted.code(), None, "{}", voted.text());
     }
@@ -160,7 +178,10 @@ async fn a_queue_is_edited_while_the_service_is_down() {
     let ada = stage.inhabit("ada").await;
     let band = Band::form(&stage, &gateway, &ada).await;
     for provider in Provider::ALL {
-        stage.sandbox().faults().push(FaultRule::new(*provider, Effect::Status { status: 503, retry_after: None }));
+        stage
+            .sandbox()
+            .faults()
+            .push(FaultRule::new(*provider, Effect::Status { status: 503, retry_after: None }));
     }
     let put = band.add(0..2).await;
     band.call(json!({ "action": "reorder", "items": [put[1]], "before": put[0] })).await;
@@ -186,7 +207,8 @@ async fn a_queue_is_edited_while_the_service_is_down() {
 async fn services_are_not_mixed_unless_the_tenant_may() {
     let stage = Stage::start().await;
     let gateway = TestGateway::start(&stage).await;
-    let (ada, bob) = (stage.inhabit("ada").await, stage.inhabit_with("bob", music::everything_allowed()).await);
+    let (ada, bob) =
+        (stage.inhabit("ada").await, stage.inhabit_with("bob", music::everything_allowed()).await);
     let tidal = format!("tidal:track:{}", music::known_tracks(&stage, Provider::Tidal)[0].id);
     for (who, wanted) in [(&ada, Some("policy_gate_closed")), (&bob, None)] {
         let band = Band::form(&stage, &gateway, who).await;

@@ -59,9 +59,16 @@ async fn a_change_reaches_listeners_of_other_replicas() {
     let listener = music::client(&gateways[1], &ada);
     let mut stream = Stream::open(&listener, &ada.key, &[uri.clone(), "stagedoor://usage".to_owned()]).await;
     let acknowledged = stream.next(SOON).await.unwrap();
-    assert_eq!(acknowledged["params"]["notifications"]["resourceSubscriptions"], json!([uri]), "{acknowledged}");
+    assert_eq!(
+        acknowledged["params"]["notifications"]["resourceSubscriptions"],
+        json!([uri]),
+        "{acknowledged}"
+    );
     let updated = stream.next(SOON).await.unwrap();
-    assert_eq!((&updated["method"], &updated["params"]["uri"]), (&json!("notifications/resources/updated"), &json!(uri)));
+    assert_eq!(
+        (&updated["method"], &updated["params"]["uri"]),
+        (&json!("notifications/resources/updated"), &json!(uri))
+    );
     assert_eq!(stream.next(QUIET).await, None, "nothing has changed");
     band.add(0..1).await;
     assert_eq!(stream.next(SOON).await.unwrap()["params"]["uri"], uri);
@@ -73,7 +80,10 @@ async fn a_change_reaches_listeners_of_other_replicas() {
     foreign.next(SOON).await.unwrap();
     band.add(1..2).await;
     assert_eq!(foreign.next(QUIET).await, None, "it is not theirs");
-    assert_eq!(thief.rpc("resources/read", json!({ "uri": uri })).await.code().as_deref(), Some("queue_unknown"));
+    assert_eq!(
+        thief.rpc("resources/read", json!({ "uri": uri })).await.code().as_deref(),
+        Some("queue_unknown")
+    );
 }
 
 #[tokio::test]

@@ -36,12 +36,7 @@ impl<'a> Band<'a> {
         Self::with(stage, gateway, ada, json!({})).await
     }
 
-    async fn with(
-        stage: &'a Stage,
-        gateway: &TestGateway,
-        ada: &'a Inhabited<'a>,
-        more: Value,
-    ) -> Self {
+    async fn with(stage: &'a Stage, gateway: &TestGateway, ada: &'a Inhabited<'a>, more: Value) -> Self {
         let owner = music::client(gateway, ada);
         let mut wanted = json!({ "action": "create", "name": "Friday" });
         wanted.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

@@ -1,6 +1,8 @@
 //! Who may do what, another tenant, and who goes.
 
 use serde_json::json;
+use stagedoor_keeper::Ending;
+use stagedoor_keeper::jobs::retention::{Part, Retention};
 use stagedoor_testkit::{Stage, TestGateway};
 
 use super::{Band, COMMIT, GET, text};
@@ -50,7 +52,10 @@ async fn each_role_may_do_what_it_may_and_no_more() {
     assert_eq!(locked.as_deref(), Some("queue_locked"));
     band.call(json!({ "action": "unlock" })).await;
     band.call(json!({ "action": "invite", "person": editor.user, "role": "owner" })).await;
-    assert_eq!(band.code(&band.owner, json!({ "action": "lock" })).await.as_deref(), Some("queue_role_needed"));
+    assert_eq!(
+        band.code(&band.owner, json!({ "action": "lock" })).await.as_deref(),
+        Some("queue_role_needed")
+    );
     assert_eq!(band.code(&editor.client, json!({ "action": "end" })).await, None);
     assert_eq!(band.code(&band.owner, json!({ "action": "leave" })).await.as_deref(), Some("queue_unknown"));
 }
@@ -107,12 +112,15 @@ async fn an_erased_persons_votes_and_name_go_and_the_queue_passes_on() {
     let after = carl.client.call(GET, json!({ "queue": band.queue })).await;
     assert_eq!(after["queue"]["role"], "owner", "the editor who was in it longest");
     assert_eq!((&after["items"][0]["score"], after["items"][0].get("added_by")), (&json!(0), None));
-    assert!(after["queue"]["version"].as_i64() > before["queue"]["version"].as_i64(), "whoever polls sees it");
+    assert!(
+        after["queue"]["version"].as_i64() > before["queue"]["version"].as_i64(),
+        "whoever polls sees it"
+    );
     assert_eq!(super::items(&after), put);
     let history = carl.client.call(GET, json!({ "queue": band.queue, "history": true })).await;
     assert!(history["changes"].as_array().unwrap().iter().all(|one| one.get("by").is_none()), "{history}");
-    let gone = stage.sql(&format!("SELECT count(*) FROM shared_queues WHERE queue_id = '{}'", text(&alone["queue"])));
-    assert_eq!(gone.await, "0", "nobody was left in it");
+    let left = format!("SELECT count(*) FROM shared_queues WHERE queue_id = '{}'", text(&alone["queue"]));
+    assert_eq!(stage.sql(&left).await, "0", "nobody was left in it");
     let said = bea.client.call(GET, json!({ "queue": band.queue })).await.to_string();
     assert!(!said.contains(&ada.user.to_string()), "{said}");
 }
@@ -124,9 +132,13 @@ async fn idle_queues_end() {
     let ada = stage.inhabit("ada").await;
     let (old, young) = (Band::form(&stage, &gateway, &ada).await, Band::form(&stage, &gateway, &ada).await);
     for (band, days) in [(&old, 181), (&young, 179)] {
-        let age = format!("UPDATE shared_queues SET changed_at = now() - interval '{days} days' WHERE queue_id = '{}'", band.queue);
+        let age = format!(
+            "UPDATE shared_queues SET changed_at = now() - interval '{days} days' WHERE queue_id = '{}'",
+            band.queue
+        );
         band.stage.sql(&age).await;
     }
-    stage.run_keeper(&["retention"]).await;
+    let ended = stage.keep(&Retention::of(Part::Daily)).await;
+    assert_eq!(ended.ending, Ending::Succeeded, "{ended:?}");
     assert_eq!(stage.sql("SELECT queue_id FROM shared_queues").await, young.queue);
 }

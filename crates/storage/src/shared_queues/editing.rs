@@ -94,7 +94,9 @@ pub(super) async fn room_for_another(
     limits: QueueLimits,
 ) -> Result<(), Failure> {
     let turn = format!("shared_queues/{}/{}", tx.tenant_id(), owner);
-    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", turn).execute(tx.connection()).await?;
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", turn)
+        .execute(tx.connection())
+        .await?;
     let owned = sqlx::query_scalar!(
         r#"SELECT count(*) AS "owned!" FROM shared_queue_members
         WHERE tenant_id = $1 AND user_id = $2 AND role = 'owner'"#,
@@ -240,7 +242,8 @@ pub async fn vote(
             .execute(tx.connection())
             .await?
         };
-        let version = if changed.rows_affected() == 0 { held.version(tx).await? } else { held.raise(tx).await? };
+        let version =
+            if changed.rows_affected() == 0 { held.version(tx).await? } else { held.raise(tx).await? };
         Ok(Edited { queue: errand.queue, version, items: vec![item], repeated: false, undoable: false })
     })
     .await

@@ -184,11 +184,7 @@ async fn hold(
 }
 
 /// What the person is in the queue. An editor is as good as the owner where there is none, as after a restore.
-async fn role(
-    tx: &mut TenantTransaction,
-    queue: SharedQueueId,
-    user: UserId,
-) -> Result<QueueRole, Failure> {
+async fn role(tx: &mut TenantTransaction, queue: SharedQueueId, user: UserId) -> Result<QueueRole, Failure> {
     let role = sqlx::query_scalar!(
         r#"SELECT CASE WHEN m.role = 'editor' AND NOT EXISTS (
             SELECT FROM shared_queue_members o

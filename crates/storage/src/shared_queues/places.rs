@@ -31,7 +31,9 @@ impl Held {
             let (lower, upper) = self.gap(tx, before, moving).await?;
             let upper = match upper {
                 Some(upper) => Some(upper),
-                None => i64::try_from(count + 1).ok().and_then(|room| lower.checked_add(ROOM.checked_mul(room)?)),
+                None => {
+                    i64::try_from(count + 1).ok().and_then(|room| lower.checked_add(ROOM.checked_mul(room)?))
+                }
             };
             if let Some(found) = upper.and_then(|upper| between(lower, upper, count)) {
                 return Ok(found);

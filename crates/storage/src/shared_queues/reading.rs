@@ -118,9 +118,9 @@ pub async fn load(
             queue.0
         );
         let rows = rows.fetch_all(tx.connection()).await?;
-        let members = rows.into_iter().map(|row| {
-            Ok(Member { user: row.user_id.into(), name: row.label, role: read_role(&row.role)? })
-        });
+        let members = rows
+            .into_iter()
+            .map(|row| Ok(Member { user: row.user_id.into(), name: row.label, role: read_role(&row.role)? }));
         Ok::<_, Failure>((Queue { role: own, ..found }, members.collect::<Result<_, StoreError>>()?))
     };
     store.with_tenant(context, read).await
@@ -195,7 +195,8 @@ pub async fn items(
                 own_vote: row.5,
             })
         };
-        let rows = rows.into_iter().map(|row| (row.item, row.track, row.known, row.label, row.score, row.own));
+        let rows =
+            rows.into_iter().map(|row| (row.item, row.track, row.known, row.label, row.score, row.own));
         Ok::<_, Failure>((version, rows.filter_map(item).collect()))
     };
     store.with_tenant(context, read).await
@@ -229,8 +230,12 @@ pub async fn changes(
             tenant,
             queue.0
         );
-        let tracks: std::collections::HashMap<Uuid, String> =
-            tracks.fetch_all(tx.connection()).await?.into_iter().map(|row| (row.item_id, row.track)).collect();
+        let tracks: std::collections::HashMap<Uuid, String> = tracks
+            .fetch_all(tx.connection())
+            .await?
+            .into_iter()
+            .map(|row| (row.item_id, row.track))
+            .collect();
         let mut found = Vec::with_capacity(rows.len());
         for row in rows {
             let items = read_effects(row.effects)?.into_iter().map(|effect| ChangedItem {

@@ -3,11 +3,11 @@
 use sqlx::{Connection as _, PgConnection, Row as _};
 use stagedoor_domain::{Clock as _, TenantContext};
 use stagedoor_domain::{QueueItemId, QueueLimits, SharedQueueId};
-use stagedoor_storage::shared_queues::{self, Errand, NewItem, NewQueue, Once, Place, Rules};
 use stagedoor_storage::preferences::Document;
 use stagedoor_storage::provider_apps::{self, OpenedProviderApp, ProviderAppMode};
 use stagedoor_storage::provision::{self, provider_app_id};
 use stagedoor_storage::session_imports::{ImportOutcome, SessionImport};
+use stagedoor_storage::shared_queues::{self, Errand, NewItem, NewQueue, Once, Place, Rules};
 use stagedoor_storage::{
     StoreError, TenantTransaction, api_keys, consents, limit_violations, link_attempts, linked_accounts,
     preferences, provider_sessions, session_devices, session_imports, tenants, users,

@@ -34,11 +34,11 @@ use crate::playlists::reads::{GetArguments, GetOutput, ListArguments, ListOutput
 use crate::playlists::whole::{CreateArguments, CreateOutput, DeleteArguments, DeleteOutput};
 use crate::preferences::{PreferencesOutput, SetArguments};
 use crate::privacy::tool::{RequestOutput, RequestsOutput};
+use crate::profile::{ProfileArguments, ProfileOutput};
 use crate::queues::{
     CommitArguments, CommitOutput, EditArguments as EditQueueArguments, EditOutput as EditQueueOutput,
     GetArguments as GetQueueArguments, GetOutput as GetQueueOutput,
 };
-use crate::profile::{ProfileArguments, ProfileOutput};
 use crate::resolve::{ResolveArguments, ResolveOutput};
 use crate::schema;
 use crate::search::{SearchArguments, SearchOutput};

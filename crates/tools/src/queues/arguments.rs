@@ -105,8 +105,10 @@ impl EditArguments {
     }
 
     pub(super) fn items(&self) -> Result<Vec<QueueItemId>, PublicError> {
-        let given = self.items.as_deref().filter(|items| !items.is_empty()).ok_or_else(|| missing("items"))?;
-        let items: Vec<QueueItemId> = given.iter().map(|text| item("items", text)).collect::<Result<_, _>>()?;
+        let given =
+            self.items.as_deref().filter(|items| !items.is_empty()).ok_or_else(|| missing("items"))?;
+        let items: Vec<QueueItemId> =
+            given.iter().map(|text| item("items", text)).collect::<Result<_, _>>()?;
         let mut seen = std::collections::HashSet::new();
         match items.iter().find(|item| !seen.insert(**item)) {
             Some(twice) => Err(invalid(format!("`items` names {twice} twice."))),

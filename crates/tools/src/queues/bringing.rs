@@ -51,10 +51,8 @@ impl Work<'_> {
 /// Looks for the next tracks of another service.
 async fn find(work: &Work<'_>, plan: &mut Plan) -> Result<(), PublicError> {
     let &Work { desk, ctx, origin, .. } = work;
-    let places: Vec<usize> = (0..plan.lines.len())
-        .filter(|place| plan.lines[*place].fate == Fate::Open)
-        .take(AT_ONCE)
-        .collect();
+    let places: Vec<usize> =
+        (0..plan.lines.len()).filter(|place| plan.lines[*place].fate == Fate::Open).take(AT_ONCE).collect();
     learn(work, plan, &places).await?;
     let (known, unknown): (Vec<usize>, Vec<usize>) =
         places.into_iter().partition(|place| plan.lines[*place].known.is_some());
@@ -117,7 +115,8 @@ async fn write(work: &Work<'_>, commit: &mut Commit, plan: &mut Plan) -> Result<
             let playlist = match made {
                 Some(playlist) => playlist,
                 None => {
-                    let made = playlists::whole::create_once(desk, ctx, origin, account, (&name, &make)).await?;
+                    let made =
+                        playlists::whole::create_once(desk, ctx, origin, account, (&name, &make)).await?;
                     plan.target = Target::New { name, made: Some(made.clone()) };
                     keep(desk, ctx, commit, plan, false).await?;
                     made

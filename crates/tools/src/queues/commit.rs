@@ -17,7 +17,7 @@ use stagedoor_storage::shared_queues::{self, Once};
 use super::arguments::{self, CommitArguments};
 use super::bringing::{self, Work};
 use super::refusals::told;
-use super::{mixing_refused, may_mix, of_queue};
+use super::{may_mix, mixing_refused, of_queue};
 use crate::accounts::Account;
 use crate::arguments::{invalid, item_at, visible};
 use crate::desk::{Desk, acting_for, internal};
@@ -228,7 +228,10 @@ async fn planned(
     let read = shared_queues::items(desk.vault().store(), ctx, (queue, user)).await;
     let (version, mut items) = read.map_err(|failure| told(ctx, failure))?;
     if items.is_empty() {
-        return Err(PublicError::new(ErrorCode::ItemNotFound, "The queue is empty; there is nothing to bring."));
+        return Err(PublicError::new(
+            ErrorCode::ItemNotFound,
+            "The queue is empty; there is nothing to bring.",
+        ));
     }
     let played = matches!(target, Target::Player { .. });
     let beyond = if played { items.len().saturating_sub(MOST_PLAYED) } else { 0 };
@@ -277,9 +280,11 @@ fn output(queue: SharedQueueId, plan: Plan) -> CommitOutput {
             Fate::Missing(reason) => ("missing", reason, Vec::new()),
             Fate::Ambiguous(candidates) => ("ambiguous", String::new(), candidates),
             Fate::Refused(reason) => ("refused", reason, Vec::new()),
-            Fate::Sending(_) => {
-                ("unknown", "the call was cut off while it was sent; it is not sent again".to_owned(), Vec::new())
-            }
+            Fate::Sending(_) => (
+                "unknown",
+                "the call was cut off while it was sent; it is not sent again".to_owned(),
+                Vec::new(),
+            ),
         };
         Some(LeftOut { item: line.item, reference: line.track, is, reason, candidates })
     });

@@ -3,9 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 use stagedoor_crypto::digest;
-use stagedoor_domain::{
-    EntityKind, ItemRef, PublicError, QueueItemId, SharedQueueId, TenantContext, UserId,
-};
+use stagedoor_domain::{EntityKind, ItemRef, PublicError, QueueItemId, SharedQueueId, TenantContext, UserId};
 use stagedoor_storage::shared_queues::{
     self, Admission, Edited, Errand, NewItem, NewQueue, Once, Place, Rules,
 };
@@ -154,7 +152,10 @@ impl Call<'_> {
     async fn new_items(&self) -> Result<(Vec<NewItem>, Vec<Skipped>), PublicError> {
         let given = self.arguments.tracks.as_deref().ok_or_else(|| missing("tracks"))?;
         if !(1..=MOST_TRACKS).contains(&given.len()) {
-            return Err(invalid(format!("`tracks` has {} entries, but must have 1 to {MOST_TRACKS}.", given.len())));
+            return Err(invalid(format!(
+                "`tracks` has {} entries, but must have 1 to {MOST_TRACKS}.",
+                given.len()
+            )));
         }
         let read = |(index, text): (usize, &String)| {
             item_at(&format!("tracks[{index}]"), text, EntityKind::Track, None)
@@ -170,7 +171,10 @@ impl Call<'_> {
                     None
                 }
                 Asked::Absent => {
-                    skipped.push(Skipped { reference: track.to_string(), reason: "the service has no such track" });
+                    skipped.push(Skipped {
+                        reference: track.to_string(),
+                        reason: "the service has no such track",
+                    });
                     continue;
                 }
             };

@@ -30,6 +30,7 @@ fn may_mix(ctx: &TenantContext) -> bool {
 
 /// The gate's own refusal, for whoever would mix.
 fn mixing_refused(ctx: &TenantContext) -> PublicError {
-    let check = |provider: &Provider| crate::gates::check(ctx, *provider, PolicyGate::CrossProviderView).err();
+    let check =
+        |provider: &Provider| crate::gates::check(ctx, *provider, PolicyGate::CrossProviderView).err();
     Provider::ALL.iter().find_map(check).unwrap_or_else(PublicError::internal)
 }

@@ -56,9 +56,10 @@ async fn one(
         return Ok(Asked::Later);
     }
     let country = desk.country(ctx, track.provider()).await?;
-    let asked = desk.catalogue(ctx, origin, track.provider(), country.as_deref(), |music, access| async move {
-        music.track(ctx, &access.borrow(), track).await
-    });
+    let asked =
+        desk.catalogue(ctx, origin, track.provider(), country.as_deref(), |music, access| async move {
+            music.track(ctx, &access.borrow(), track).await
+        });
     match asked.await {
         // The service may name it otherwise; the queue keeps what it was told.
         Ok(found) => Ok(Asked::Known(Box::new(Track { reference: track.clone(), ..found }))),

@@ -1,8 +1,8 @@
 //! Hears the database say that something was changed, and has it asked for at once. Without the channel the same is seen
 //! by asking again and again; a replica that lost it knows, says so once, and opens it again.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use stagedoor_domain::error::Chain;

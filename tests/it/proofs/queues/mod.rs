@@ -44,7 +44,9 @@ async fn many_agents_lose_and_double_nothing() {
         .iter()
         .map(|track| format!("spotify:track:{}", track.id))
         .collect();
-    let shared = texts(&owner.call(EDIT, json!({ "action": "add", "queue": queue, "tracks": tracks[..10] })).await["items"]);
+    let shared = texts(
+        &owner.call(EDIT, json!({ "action": "add", "queue": queue, "tracks": tracks[..10] })).await["items"],
+    );
     let mut crowd = Vec::new();
     for number in 0..agents {
         let user = ada.tenant.person(&format!("Agent {number}")).await;
@@ -62,7 +64,8 @@ async fn many_agents_lose_and_double_nothing() {
     loop {
         let page = owner.call(GET, json!({ "queue": queue, "from": from })).await;
         shown.extend(items(&page));
-        score += page["items"].as_array().unwrap().iter().map(|item| item["score"].as_i64().unwrap()).sum::<i64>();
+        score +=
+            page["items"].as_array().unwrap().iter().map(|item| item["score"].as_i64().unwrap()).sum::<i64>();
         match page.get("next_from") {
             Some(next) => from = next.clone(),
             None => break,
@@ -70,9 +73,13 @@ async fn many_agents_lose_and_double_nothing() {
     }
     let held: BTreeSet<&String> = shown.iter().collect();
     let removed: BTreeSet<&String> = done.iter().flat_map(|one| &one.removed).collect();
-    let wanted: BTreeSet<&String> =
-        shared.iter().chain(done.iter().flat_map(|one| &one.added)).filter(|item| !removed.contains(item)).collect();
-    let (refused, votes) = (done.iter().map(|one| one.refused).sum::<u64>(), done.iter().map(|one| one.votes).sum::<i64>());
+    let wanted: BTreeSet<&String> = shared
+        .iter()
+        .chain(done.iter().flat_map(|one| &one.added))
+        .filter(|item| !removed.contains(item))
+        .collect();
+    let (refused, votes) =
+        (done.iter().map(|one| one.refused).sum::<u64>(), done.iter().map(|one| one.votes).sum::<i64>());
     remark(format_args!("{agents} agents, {} items at the end, {refused} clear refusals", shown.len()));
     let wrong: Vec<&String> = done.iter().flat_map(|one| &one.wrong).collect();
     assert!(wrong.is_empty(), "{wrong:?}");
@@ -107,7 +114,10 @@ async fn work(
                 if *before == anywhere {
                     continue;
                 }
-                ("move", json!({ "action": "reorder", "queue": queue, "items": [anywhere], "before": before }))
+                (
+                    "move",
+                    json!({ "action": "reorder", "queue": queue, "items": [anywhere], "before": before }),
+                )
             }
             _ => {
                 let track = tracks.choose(&mut random).unwrap();

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use stagedoor_domain::policy::{DevicePolicy as Devices, PenaltyStep as Step, Quota as Limit};
 use stagedoor_domain::{
-    CacheClass, LimitClass, PolicyGate, Preferences, PreferencesLayer, Provider, QueueLimits, Retained, RetentionSettings,
-    TenantSettings,
+    CacheClass, LimitClass, PolicyGate, Preferences, PreferencesLayer, Provider, QueueLimits, Retained,
+    RetentionSettings, TenantSettings,
 };
 use stagedoor_proto::admin::v1::{
     AuditSettings, DefaultCache, DefaultPreferences, DefaultPrivacy, DefaultSearch, DevicePolicy, GateList,
