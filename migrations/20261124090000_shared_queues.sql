@@ -158,10 +158,10 @@ GRANT SELECT, DELETE ON shared_queues, shared_queue_members, shared_queue_items,
 GRANT DELETE ON shared_queues, shared_queue_commits TO stagedoor_keeper;
 
 -- A queue whose owner goes passes to the editor who has been in it longest, or ends. A queue that is being deleted is
--- not there any more for this.
+-- not there any more for this. Runs as the owner, because it is not only the gateway that deletes; the policies hold.
 CREATE FUNCTION pass_shared_queue_on()
 RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$
 BEGIN
     UPDATE public.shared_queues q SET version = q.version + 1, changed_at = clock_timestamp()

@@ -171,7 +171,7 @@ impl Music {
                 json!({ "action": "vote", "queue": self.queue(), "items": [item], "vote": 1 })
             }
             ToolName::SharedQueueCommit => json!({
-                "queue": self.queue(), "playlist": self.playlist, "idempotency_key": format!("{provider}-commit")
+                "queue": self.queue(), "playlist": self.playlist, "idempotency_key": self.queue()
             }),
             ToolName::PreferencesSet => {
                 json!({ "preferences": { "cache_preferences": { "cache_duration": 600 } } })
