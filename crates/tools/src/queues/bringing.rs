@@ -112,15 +112,13 @@ async fn write(work: &Work<'_>, commit: &mut Commit, plan: &mut Plan) -> Result<
     let (add, make) = (key("write"), key("make"));
     let skipped = match plan.target.clone() {
         Target::New { name, made } => {
-            let playlist = match made {
-                Some(playlist) => playlist,
-                None => {
-                    let made =
-                        playlists::whole::create_once(desk, ctx, origin, account, (&name, &make)).await?;
-                    plan.target = Target::New { name, made: Some(made.clone()) };
-                    keep(desk, ctx, commit, plan, false).await?;
-                    made
-                }
+            let playlist = if let Some(playlist) = made {
+                playlist
+            } else {
+                let made = playlists::whole::create_once(desk, ctx, origin, account, (&name, &make)).await?;
+                plan.target = Target::New { name, made: Some(made.clone()) };
+                keep(desk, ctx, commit, plan, false).await?;
+                made
             };
             // It is nobody else's yet, and holding exactly these can be asked for again and again.
             playlists::edits::fill_once(desk, ctx, origin, (account, &playlist), (names, &add)).await?

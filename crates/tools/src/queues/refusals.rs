@@ -12,7 +12,7 @@ use crate::records::store_failure;
 pub(super) fn told(ctx: &TenantContext, failure: Failure) -> PublicError {
     match failure {
         Failure::Store(error) => store_failure(&error),
-        Failure::Refused(refusal) => of(ctx, refusal),
+        Failure::Refused(refusal) => of(ctx, &refusal),
     }
 }
 
@@ -22,7 +22,7 @@ pub(super) fn unknown() -> PublicError {
         .hint("shared_queue_get without `queue` shows which there are; its owner can invite the person.")
 }
 
-fn of(ctx: &TenantContext, refusal: Refusal) -> PublicError {
+fn of(ctx: &TenantContext, refusal: &Refusal) -> PublicError {
     match refusal {
         Refusal::Unknown => unknown(),
         Refusal::Role { has, needs } if has == needs => PublicError::new(
@@ -46,7 +46,7 @@ fn of(ctx: &TenantContext, refusal: Refusal) -> PublicError {
         )
         .hint("Take out what is not needed any more, or ask the tenant's operator for another bound.")
         .details(json!({ "what": what, "bound": bound })),
-        Refusal::Version { now } => conflict(format!("The queue is at version {now}: it was changed meanwhile."))
+        Refusal::Version { now } => conflict(&format!("The queue is at version {now}: it was changed meanwhile."))
             .details(json!({ "version": now })),
         Refusal::ItemUnknown(item) => PublicError::new(
             ErrorCode::QueueItemUnknown,
@@ -58,7 +58,7 @@ fn of(ctx: &TenantContext, refusal: Refusal) -> PublicError {
                 .hint("Name the person as the tenant does, or by the `person` that shared_queue_get shows.")
         }
         Refusal::ByVotes => {
-            conflict("This queue is shown by votes, so nothing in it is moved by hand.".to_owned())
+            conflict("This queue is shown by votes, so nothing in it is moved by hand.")
                 .hint("Vote for the item instead.")
         }
         Refusal::Mixed => mixing_refused(ctx),
@@ -67,17 +67,17 @@ fn of(ctx: &TenantContext, refusal: Refusal) -> PublicError {
             "The queue has no such change, or none that can be undone; nothing was done.",
         )
         .hint("shared_queue_get with `history` shows the changes; what is undone are items that came, went or moved."),
-        Refusal::Undone { by } => conflict(format!("Change {by} has undone it already."))
+        Refusal::Undone { by } => conflict(&format!("Change {by} has undone it already."))
             .hint("To have it again, undo that change.")
             .details(json!({ "undone_by": by })),
-        Refusal::ChangedSince(item) => conflict(format!("Someone has moved or taken out item {item} since."))
+        Refusal::ChangedSince(item) => conflict(&format!("Someone has moved or taken out item {item} since."))
             .hint("Undo the later change first, or edit the queue as it is now."),
         Refusal::Mismatch => once::mismatch(),
         Refusal::Underway => once::underway(),
     }
 }
 
-fn conflict(message: String) -> PublicError {
+fn conflict(message: &str) -> PublicError {
     PublicError::new(ErrorCode::Conflict, format!("{message} Nothing was done."))
         .hint("Read the queue again with shared_queue_get, then decide anew.")
 }
