@@ -144,7 +144,14 @@ fn foreign_calls(tool: ToolName, owner: &Inhabited<'_>, music: &Music, cursors: 
         | ToolName::Devices
         | ToolName::PlaybackControl
         | ToolName::QueueAdd => vec![with(own(), "account", &account)],
-        ToolName::JobGet | ToolName::JobCancel | ToolName::ConsentSet => vec![own()],
+        ToolName::JobGet
+        | ToolName::JobCancel
+        | ToolName::ConsentSet
+        | ToolName::SharedQueueEdit
+        | ToolName::SharedQueueCommit => vec![own()],
+        ToolName::SharedQueueGet => {
+            vec![json!({ "queue": music.queue() }), json!({ "queue": music.queue(), "history": true })]
+        }
         ToolName::TrackGet
         | ToolName::AlbumGet
         | ToolName::ArtistGet
@@ -203,6 +210,7 @@ async fn no_tool_takes_another_tenants_things() {
                         "provider_forbidden",
                         "job_unknown",
                         "version_unknown",
+                        "queue_unknown",
                     ];
                     assert!(looks_missing.contains(&code.as_str()), "{tool} {arguments}: {text}");
                 }

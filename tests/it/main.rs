@@ -48,6 +48,7 @@ mod proofs;
 mod protocol;
 mod provider_failures;
 mod provider_quota;
+mod queues;
 mod replicas;
 mod resources;
 mod secrecy;

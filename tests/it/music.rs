@@ -30,6 +30,8 @@ struct More {
     /// A playlist of two tracks.
     short: String,
     job: String,
+    /// A shared queue of one track, and its item.
+    queue: (String, String),
     /// Playlists to be deleted.
     doomed: Arc<Mutex<Vec<String>>>,
 }
@@ -99,6 +101,9 @@ impl Music {
         let elsewhere = elsewhere(provider);
         let transfer = json!({ "ref": short, "to_provider": elsewhere, "name": "Moved" });
         let job = client.call("playlist_transfer", transfer).await;
+        let queue = client.call("shared_queue_edit", json!({ "action": "create", "name": "Known" })).await;
+        let put = json!({ "action": "add", "queue": queue["queue"], "tracks": [music.track] });
+        let put = client.call("shared_queue_edit", put).await;
         let mut doomed = Vec::new();
         for _ in 0..3 {
             doomed.push(playlist(client, provider, "Doomed").await);
@@ -110,6 +115,7 @@ impl Music {
             device: text(&devices["devices"][0]["id"]),
             short,
             job: text(&job["job"]),
+            queue: (text(&queue["queue"]), text(&put["items"][0])),
             doomed: Arc::new(Mutex::new(doomed)),
         };
         Self { more: Some(more), ..music }
@@ -159,6 +165,14 @@ impl Music {
                 json!({ "action": "volume", "volume_percent": 30, "device": self.more().device })
             }
             ToolName::QueueAdd => json!({ "ref": self.track, "device": self.more().device }),
+            ToolName::SharedQueueGet => json!({ "queue": self.queue() }),
+            ToolName::SharedQueueEdit => {
+                let item = &self.more().queue.1;
+                json!({ "action": "vote", "queue": self.queue(), "items": [item], "vote": 1 })
+            }
+            ToolName::SharedQueueCommit => json!({
+                "queue": self.queue(), "playlist": self.playlist, "idempotency_key": self.queue()
+            }),
             ToolName::PreferencesSet => {
                 json!({ "preferences": { "cache_preferences": { "cache_duration": 600 } } })
             }
@@ -182,6 +196,11 @@ impl Music {
     /// The job that was begun.
     pub(crate) fn job(&self) -> &str {
         &self.more().job
+    }
+
+    /// The shared queue.
+    pub(crate) fn queue(&self) -> &str {
+        &self.more().queue.0
     }
 
     fn more(&self) -> &More {

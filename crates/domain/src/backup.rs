@@ -57,6 +57,11 @@ impl BackupClass {
                 "consents",
                 "playlist_chunks",
                 "playlist_versions",
+                "shared_queues",
+                "shared_queue_members",
+                "shared_queue_items",
+                "shared_queue_votes",
+                "shared_queue_changes",
             ],
             Self::Audit => &[
                 "audit_records",
@@ -81,6 +86,7 @@ impl BackupClass {
 pub const NOT_BACKED_UP: &[(&str, &str)] = &[
     ("backups", "the catalogue of backups: where they are stored says the same"),
     ("idempotency_keys", "calls of the last day: what they did is not undone by a restore"),
+    ("shared_queue_commits", "of the last day, and the services have seen their steps"),
     ("job_parts", "belong to jobs"),
     ("jobs", "work under way, whose steps the services have seen: begun again, it would be done twice"),
     ("admin_creates", "digests of a day, against making something twice"),

@@ -153,6 +153,16 @@ error_codes! {
     VersionUnknown = "version_unknown", 200;
     /// No such job: never begun, of another tenant, person or agent, or forgotten since.
     JobUnknown = "job_unknown", 200;
+    /// No such shared queue: never made, of another tenant, ended, or one that the person is not in.
+    QueueUnknown = "queue_unknown", 200;
+    /// No such item in the queue: never put in, or taken out meanwhile.
+    QueueItemUnknown = "queue_item_unknown", 200;
+    /// The person's role in the queue does not allow it; the message says which one does.
+    QueueRoleNeeded = "queue_role_needed", 200;
+    /// The queue is locked; its owner can unlock it.
+    QueueLocked = "queue_locked", 200;
+    /// A bound of shared queues is reached; the message says which, and how much it is.
+    QueueFull = "queue_full", 200;
     /// Nothing plays anywhere and no device was named; the message lists the devices.
     NoActiveDevice = "no_active_device", 200;
     /// The person has not consented to what the call would do, or has withdrawn it; the message names the purpose.

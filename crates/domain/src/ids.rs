@@ -78,6 +78,14 @@ uuid_id!(
     JobId
 );
 uuid_id!(
+    /// A queue that people of a tenant share.
+    SharedQueueId
+);
+uuid_id!(
+    /// An item of a shared queue, wherever it stands.
+    QueueItemId
+);
+uuid_id!(
     /// An issuer of tokens that a tenant has registered.
     IssuerId
 );

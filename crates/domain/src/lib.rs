@@ -16,6 +16,7 @@ pub mod network;
 pub mod playback;
 pub mod policy;
 pub mod preferences;
+pub mod queue;
 pub mod reference;
 pub mod retention;
 pub mod scope;
@@ -30,12 +31,13 @@ pub use consent::ConsentPurpose;
 pub use error::{ErrorCode, Fault, LimitDetail, LimitScope, PublicError};
 pub use ids::{
     ApiKeyId, CallId, ConsentId, IssuerId, JobId, LinkAttemptId, LinkedAccountId, PrivacyRequestId,
-    ProviderAppId, SessionId, TenantId, TenantSlug, UserId,
+    ProviderAppId, QueueItemId, SessionId, SharedQueueId, TenantId, TenantSlug, UserId,
 };
 pub use issuer::Issuer;
 pub use music::Provider;
 pub use policy::{AuditSettings, CacheClass, LimitClass, PolicyGate, PrivacyTerms, TenantSettings};
 pub use preferences::{AudioQuality, Preferences, PreferencesLayer};
+pub use queue::{QueueLimits, QueueRole};
 pub use reference::{EntityKind, ItemRef, Reference};
 pub use retention::{Retained, RetentionSettings};
 pub use scope::{Scope, ScopeSet};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::music::Provider;
 use crate::preferences::{PreferencesLayer, is_default};
+use crate::queue::QueueLimits;
 use crate::retention::RetentionSettings;
 use crate::scope::closed_set;
 use std::fmt;
@@ -289,6 +290,9 @@ pub struct TenantSettings {
     /// The policy that people's consents are about.
     #[serde(skip_serializing_if = "is_default")]
     pub privacy: PrivacyTerms,
+    /// How much there may be of shared queues.
+    #[serde(skip_serializing_if = "is_default")]
+    pub queues: QueueLimits,
 }
 
 impl TenantSettings {

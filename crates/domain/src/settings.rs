@@ -31,7 +31,7 @@ impl fmt::Display for SettingsProblem {
 
 impl TenantSettings {
     /// What a tenant may override, by the names under which it is stored.
-    pub const MEMBERS: [&str; 11] = [
+    pub const MEMBERS: [&str; 12] = [
         "limits",
         "tenant_limits",
         "penalties",
@@ -43,6 +43,7 @@ impl TenantSettings {
         "retention",
         "preferences",
         "privacy",
+        "queues",
     ];
 
     /// What can be read of `stored`, and what cannot. A member that cannot be read has its default. Where one of
@@ -70,6 +71,7 @@ impl TenantSettings {
                 "retention" => settings.retention = reader.retention(name, value),
                 "preferences" => settings.preferences = reader.preferences(name, value),
                 "privacy" => settings.privacy = reader.privacy_terms(name, value),
+                "queues" => settings.queues = reader.queues(name, value),
                 _ => reader.unknown("", name, "member", &Self::MEMBERS),
             }
         }
@@ -328,6 +330,7 @@ fn short(text: &str) -> String {
 }
 
 mod preferences;
+mod queues;
 mod retention;
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,7 @@ closed_set!(
         Usage = "usage",
         Library = "library",
         Playback = "playback",
+        Queues = "queues",
         Jobs = "jobs",
         Privacy = "privacy",
         Audit = "audit",
@@ -67,6 +68,9 @@ closed_set!(
         AccountsList = "accounts_list",
         AccountLink = "account_link",
         AccountUnlink = "account_unlink",
+        SharedQueueGet = "shared_queue_get",
+        SharedQueueEdit = "shared_queue_edit",
+        SharedQueueCommit = "shared_queue_commit",
         PreferencesGet = "preferences_get",
         PreferencesSet = "preferences_set",
         JobGet = "job_get",
@@ -118,6 +122,7 @@ impl ToolName {
             | Self::MixItems => Toolset::Library,
             Self::PlaybackState | Self::Devices | Self::PlaybackControl | Self::QueueAdd => Toolset::Playback,
             Self::Profile | Self::AccountsList | Self::AccountLink | Self::AccountUnlink => Toolset::Accounts,
+            Self::SharedQueueGet | Self::SharedQueueEdit | Self::SharedQueueCommit => Toolset::Queues,
             Self::PreferencesGet | Self::PreferencesSet => Toolset::Preferences,
             Self::JobGet | Self::JobCancel => Toolset::Jobs,
             Self::UsageStatus => Toolset::Usage,
@@ -158,6 +163,7 @@ impl ToolName {
             | Self::UsageStatus => None,
             _ => match self.toolset() {
                 Toolset::Catalog => Some(Scope::CatalogRead),
+                Toolset::Queues => Some(Scope::QueuesWrite),
                 _ => Some(Scope::PlaylistsWrite),
             },
         }
@@ -200,7 +206,8 @@ impl ToolName {
             | Self::PlaylistDiff
             | Self::PlaylistUndo
             | Self::PlaylistDedupe
-            | Self::PlaylistTransfer => LimitClass::Playlist,
+            | Self::PlaylistTransfer
+            | Self::SharedQueueCommit => LimitClass::Playlist,
             Self::AccountLink => LimitClass::Auth,
             _ => LimitClass::Api,
         }
@@ -224,6 +231,8 @@ impl ToolName {
                 | Self::LibraryRemove
                 | Self::PlaybackControl
                 | Self::QueueAdd
+                | Self::SharedQueueEdit
+                | Self::SharedQueueCommit
                 | Self::AccountLink
                 | Self::AccountUnlink
                 | Self::PreferencesSet
@@ -247,6 +256,7 @@ impl ToolName {
                 | Self::PlaylistUndo
                 | Self::PlaylistDedupe
                 | Self::LibraryRemove
+                | Self::SharedQueueEdit
                 | Self::JobCancel
         )
     }
@@ -274,7 +284,8 @@ impl ToolName {
             | Self::PlaylistReplace
             | Self::PlaylistUndo
             | Self::PlaylistDedupe
-            | Self::PlaylistTransfer => {
+            | Self::PlaylistTransfer
+            | Self::SharedQueueCommit => {
                 &["playlist-modify-public", "playlist-modify-private", "playlist-read-private"]
             }
             Self::LibraryList | Self::LibraryContains => &["user-library-read", "user-follow-read"],
@@ -309,7 +320,8 @@ impl ToolName {
             | Self::PlaylistReplace
             | Self::PlaylistUndo
             | Self::PlaylistDedupe
-            | Self::PlaylistTransfer => &["playlists.read", "playlists.write"],
+            | Self::PlaylistTransfer
+            | Self::SharedQueueCommit => &["playlists.read", "playlists.write"],
             Self::LibraryList => &["collection.read"],
             Self::LibrarySave | Self::LibraryRemove => &["collection.write"],
             Self::MixesList | Self::MixItems => &["recommendations.read"],

@@ -140,6 +140,29 @@ pub async fn each_row<E: From<StoreError>>(
             push,
             r#"playlist_chunks t WHERE t.tenant_id = $1 ORDER BY t.account_id, t.playlist COLLATE "C", t.chunk_id"#
         ),
+        "shared_queues" => {
+            each!(transaction, push, "shared_queues t WHERE t.tenant_id = $1 ORDER BY t.queue_id")
+        }
+        "shared_queue_members" => each!(
+            transaction,
+            push,
+            "shared_queue_members t WHERE t.tenant_id = $1 ORDER BY t.queue_id, t.user_id"
+        ),
+        "shared_queue_items" => each!(
+            transaction,
+            push,
+            "shared_queue_items t WHERE t.tenant_id = $1 ORDER BY t.queue_id, t.item_id"
+        ),
+        "shared_queue_votes" => each!(
+            transaction,
+            push,
+            "shared_queue_votes t WHERE t.tenant_id = $1 ORDER BY t.queue_id, t.item_id, t.user_id"
+        ),
+        "shared_queue_changes" => each!(
+            transaction,
+            push,
+            "shared_queue_changes t WHERE t.tenant_id = $1 ORDER BY t.queue_id, t.version"
+        ),
         "playlist_versions" => each!(
             transaction,
             push,

@@ -13,6 +13,9 @@ use crate::store::Store;
 /// As the triggers name it.
 const CHANNEL: &str = "stagedoor_changes";
 
+/// What is said there of queues; nothing is said of the others.
+const OF_SHARED_QUEUES: &str = "shared_queues";
+
 /// A connection of its own that hears of changes. It ends with the first failure; whoever wants another opens one.
 pub struct ChangeChannel {
     listener: PgListener,
@@ -21,8 +24,10 @@ pub struct ChangeChannel {
 /// What was heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
-    /// Something was changed, perhaps more than once.
+    /// A tenant or a key was changed, perhaps more than once.
     Change,
+    /// A queue that people share was changed, perhaps more than once.
+    SharedQueues,
     /// Nothing, within the time; the connection is alive.
     Nothing,
 }
@@ -79,6 +84,7 @@ impl ChangeChannel {
                 match self.listener.try_recv().await? {
                     None => return Err(lost()),
                     Some(said) if said.payload().is_empty() => return Ok(Heard::Change),
+                    Some(said) if said.payload() == OF_SHARED_QUEUES => return Ok(Heard::SharedQueues),
                     // Another listener's probe.
                     Some(_) => {}
                 }
@@ -90,9 +96,14 @@ impl ChangeChannel {
         }
     }
 
-    /// Takes what was said several times as said once.
-    pub fn drain(&mut self) {
-        while self.listener.next_buffered().is_some() {}
+    /// Takes what was said several times as said once: whether anything was of tenants or keys, and whether of queues.
+    pub fn drain(&mut self) -> (bool, bool) {
+        let (mut change, mut queues) = (false, false);
+        while let Some(said) = self.listener.next_buffered() {
+            change |= said.payload().is_empty();
+            queues |= said.payload() == OF_SHARED_QUEUES;
+        }
+        (change, queues)
     }
 
     async fn show_life(&mut self, patience: Duration) -> Result<Heard, StoreError> {

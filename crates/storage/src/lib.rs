@@ -42,6 +42,7 @@ pub mod schema;
 pub mod scratch;
 pub mod session_devices;
 pub mod session_imports;
+pub mod shared_queues;
 mod sign_in;
 pub mod signing_keys;
 mod store;

@@ -31,6 +31,10 @@ pub enum Rows {
     IdempotencyKeys,
     /// Long-running work, by until when it is kept.
     Jobs,
+    /// Queues that people share, by when they were last changed.
+    SharedQueues,
+    /// Shared queues that were brought elsewhere, by until when that is kept.
+    SharedQueueCommits,
     /// What the admin API was asked to make, by [`REMEMBERED`] after it was.
     AdminCreates,
 }
@@ -44,6 +48,8 @@ impl Rows {
             Self::Quarantine => "session_quarantine",
             Self::IdempotencyKeys => "idempotency_keys",
             Self::Jobs => "jobs",
+            Self::SharedQueues => "shared_queues",
+            Self::SharedQueueCommits => "shared_queue_commits",
             Self::AdminCreates => "admin_creates",
         }
     }
@@ -141,6 +147,22 @@ pub async fn count_rows(
         )
         .fetch_one(connection)
         .await?,
+        Rows::SharedQueues => sqlx::query_scalar!(
+            r#"SELECT count(*) AS "count!" FROM shared_queues
+            WHERE tenant_id = $1 AND changed_at < LEAST($2, clock_timestamp())"#,
+            tenant,
+            before
+        )
+        .fetch_one(connection)
+        .await?,
+        Rows::SharedQueueCommits => sqlx::query_scalar!(
+            r#"SELECT count(*) AS "count!" FROM shared_queue_commits
+            WHERE tenant_id = $1 AND expires_at < LEAST($2, clock_timestamp())"#,
+            tenant,
+            before
+        )
+        .fetch_one(connection)
+        .await?,
         Rows::AdminCreates => sqlx::query_scalar!(
             r#"SELECT count(*) AS "count!" FROM admin_creates
             WHERE tenant_id = $1 AND created_at < LEAST($2, clock_timestamp()) - make_interval(secs => $3)"#,
@@ -208,6 +230,27 @@ pub async fn delete_rows(
             "DELETE FROM jobs WHERE tenant_id = $1 AND job_id IN (
                 SELECT job_id FROM jobs
             WHERE tenant_id = $1 AND expires_at < LEAST($2, clock_timestamp()) ORDER BY expires_at LIMIT $3)",
+            tenant,
+            before,
+            most
+        )
+        .execute(connection)
+        .await?,
+        Rows::SharedQueues => sqlx::query!(
+            "DELETE FROM shared_queues WHERE tenant_id = $1 AND queue_id IN (
+                SELECT queue_id FROM shared_queues
+                WHERE tenant_id = $1 AND changed_at < LEAST($2, clock_timestamp()) ORDER BY changed_at LIMIT $3)
+                AND changed_at < LEAST($2, clock_timestamp())",
+            tenant,
+            before,
+            most
+        )
+        .execute(connection)
+        .await?,
+        Rows::SharedQueueCommits => sqlx::query!(
+            "DELETE FROM shared_queue_commits WHERE tenant_id = $1 AND commit_id IN (
+                SELECT commit_id FROM shared_queue_commits
+                WHERE tenant_id = $1 AND expires_at < LEAST($2, clock_timestamp()) ORDER BY expires_at LIMIT $3)",
             tenant,
             before,
             most

@@ -44,6 +44,7 @@ mod preferences;
 mod preferred;
 mod privacy;
 mod profile;
+mod queues;
 mod records;
 mod references;
 mod refresh;

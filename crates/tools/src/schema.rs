@@ -27,19 +27,21 @@ pub(crate) fn of_output<T: JsonSchema>() -> Map<String, Value> {
     of::<T>(SchemaSettings::draft2020_12().for_serialize(), Shape { described: false, nulls: false })
 }
 
-/// A schema of answers for a list of tools, where every agent pays for it: what members there are and of which type. It
-/// holds for whatever the whole schema holds for.
+/// A schema of answers for a list of tools, where every agent pays for it: what members there are, and of which type
+/// those are that always are. It holds for whatever the whole schema holds for.
 pub(crate) fn in_short(schema: &Map<String, Value>) -> Map<String, Value> {
     let definitions = schema.get("$defs").and_then(Value::as_object);
     let mut short = schema.clone();
     short.remove("$defs");
-    short.remove("required");
+    let always = short.remove("required").unwrap_or_default();
+    let always: Vec<&str> = always.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let members = short.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten();
-    for (_, member) in members {
+    for (member_name, member) in members {
         let name = member.get("$ref").and_then(Value::as_str).and_then(|name| name.rsplit('/').next());
         let definition = name.and_then(|name| definitions?.get(name)).unwrap_or(member);
         // One of several forms has no one type.
-        let kind = definition.get("type").map(|kind| ("type".to_owned(), kind.clone()));
+        let kind = definition.get("type").filter(|_| always.contains(&member_name.as_str()));
+        let kind = kind.map(|kind| ("type".to_owned(), kind.clone()));
         *member = Value::Object(kind.into_iter().collect());
     }
     short
@@ -157,7 +159,7 @@ mod tests {
                 "provider": { "type": "string" },
                 "items": { "type": "array" },
                 "first": {},
-                "total": { "type": "integer" },
+                "total": {},
             },
         });
         assert_eq!(Value::Object(in_short(&whole)), short);

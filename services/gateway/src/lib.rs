@@ -32,6 +32,7 @@ pub mod pauses;
 pub mod privacy;
 pub mod privacy_command;
 pub mod problem;
+pub mod queue_watch;
 pub mod quota;
 pub mod refusals;
 pub mod router;

@@ -84,6 +84,12 @@ pub(super) const FIXTURES: &[(&str, &str)] = &[
          now() + interval '1 day' FROM linked_accounts WHERE tenant_id = '$1'",
     ),
     (
+        "shared_queue_commits",
+        "INSERT INTO shared_queue_commits SELECT a.tenant_id, gen_random_uuid(), m.queue_id, m.user_id, a.account_id, \
+         sha256(a.account_id::text::bytea), sha256('x'), '{}', gen_random_uuid(), now(), now() + interval '1 day' \
+         FROM linked_accounts a JOIN shared_queue_members m USING (tenant_id, user_id) WHERE a.tenant_id = '$1' LIMIT 1",
+    ),
+    (
         "jobs",
         "INSERT INTO jobs (tenant_id, job_id, kind, user_id, principal, scopes, toolsets, read_only, state, document, \
          expires_at) SELECT tenant_id, gen_random_uuid(), 'transfer', user_id, 'key:AAAAAAAAAAAA', '{}', '{}', false, \

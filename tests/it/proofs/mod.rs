@@ -7,4 +7,5 @@ mod limits;
 mod music;
 mod operators;
 mod privacy;
+mod queues;
 mod sessions;

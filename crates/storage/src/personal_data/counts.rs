@@ -23,6 +23,14 @@ pub async fn counts(
                 AND job_id IN (SELECT job_id FROM jobs WHERE tenant_id = $1 AND user_id = $2)
             UNION ALL SELECT 'jobs', count(*) FROM jobs WHERE tenant_id = $1 AND user_id = $2
             UNION ALL SELECT 'idempotency_keys', count(*) FROM idempotency_keys WHERE tenant_id = $1 AND user_id = $2
+            UNION ALL SELECT 'shared_queue_commits', count(*) FROM shared_queue_commits
+                WHERE tenant_id = $1 AND user_id = $2
+            UNION ALL SELECT 'shared_queue_votes', count(*) FROM shared_queue_votes WHERE tenant_id = $1 AND user_id = $2
+            UNION ALL SELECT 'shared_queue_items', count(*) FROM shared_queue_items WHERE tenant_id = $1 AND user_id = $2
+            UNION ALL SELECT 'shared_queue_changes', count(*) FROM shared_queue_changes
+                WHERE tenant_id = $1 AND user_id = $2
+            UNION ALL SELECT 'shared_queue_members', count(*) FROM shared_queue_members
+                WHERE tenant_id = $1 AND user_id = $2
             UNION ALL SELECT 'limit_violations',
                 (SELECT count(*) FROM limit_violations WHERE tenant_id = $1 AND user_id = $2)
                 + (SELECT count(*) FROM api_keys k CROSS JOIN LATERAL (

@@ -43,6 +43,33 @@ pub const TABLES: &[Table] = &[
         ),
     ),
     table(
+        "shared_queue_commits",
+        "Shared queues that were brought to your playlists or player within a day",
+        people(
+            InBatches,
+            &[],
+            &[
+                ("key_digest", "a hash of the key that the agent chose"),
+                ("request_digest", "a hash of the call's arguments"),
+            ],
+        ),
+    ),
+    table("shared_queue_votes", "Your votes in shared queues", people(InBatches, &[], &[])),
+    table("shared_queue_items", "What you put into shared queues", people(Emptied, &[], &[])),
+    table(
+        "shared_queue_changes",
+        "Your changes of shared queues",
+        people(
+            Emptied,
+            &[],
+            &[
+                ("key_digest", "a hash of the key that the agent chose"),
+                ("request_digest", "a hash of the call's arguments"),
+            ],
+        ),
+    ),
+    table("shared_queue_members", "The shared queues that you are in", people(InBatches, &[], &[])),
+    table(
         "limit_violations",
         "Calls that were refused because there were too many",
         people(InBatches, &[], &[]),
@@ -161,6 +188,11 @@ pub const TABLES: &[Table] = &[
     ),
     // About no person.
     table("tenants", "Tenants", NoPerson("a tenant's name and settings")),
+    table(
+        "shared_queues",
+        "Queues that people of the tenant share",
+        NoPerson("names and versions of queues; who is in them is in tables of its own"),
+    ),
     table(
         "provider_apps",
         "The tenant's clients at the services",

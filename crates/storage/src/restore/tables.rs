@@ -83,6 +83,12 @@ pub const PLACES: &[Place] = &[
         Whose::User,
         &[Seal { column: "head", row: "version_id", revision: Revision::Column("number") }],
     ),
+    place("shared_queues", &["queue_id"], Whose::Tenant, &[]),
+    place("shared_queue_members", &["queue_id", "user_id"], Whose::User, &[]),
+    // What someone put in who was erased since does not come back.
+    place("shared_queue_items", &["queue_id", "item_id"], Whose::User, &[]),
+    place("shared_queue_votes", &["queue_id", "item_id", "user_id"], Whose::User, &[]),
+    place("shared_queue_changes", &["queue_id", "version"], Whose::User, &[]),
     place("privacy_requests", &["request_id"], Whose::Tenant, &[]),
     place("erasure_tombstones", &["subject_digest"], Whose::Tenant, &[]),
     place("audit_chain_heads", &["day"], Whose::Trail, &[]),

@@ -24,7 +24,7 @@ async fn every_tenant_table_is_isolated_and_ready_to_be_distributed() {
     let rows = async |sql: String| database.tamper(&sql).await;
 
     let tables = rows(format!("SELECT count(*) FROM ({TABLES}) t")).await;
-    assert_eq!(tables, "46", "34 tables and 4 × 3 partitions");
+    assert_eq!(tables, "52", "40 tables and 4 × 3 partitions");
     let partitions =
         rows("SELECT count(*) FROM pg_inherits WHERE inhparent = 'audit_records'::regclass".into()).await;
     assert_eq!(partitions, "3");
@@ -102,7 +102,10 @@ async fn nobody_holds_more_than_was_granted() {
         playlist_versions DELETE,INSERT,SELECT\npreferences DELETE,INSERT,SELECT,UPDATE\n\
         privacy_requests SELECT\nprovider_apps SELECT\n\
         provider_sessions DELETE,INSERT,SELECT,UPDATE\nreplicas DELETE,INSERT,SELECT,UPDATE\nsession_devices DELETE,INSERT,SELECT,UPDATE\n\
-        session_imports DELETE,INSERT,SELECT,UPDATE\nsession_quarantine DELETE,INSERT,SELECT\nsigning_keys INSERT,SELECT\n\
+        session_imports DELETE,INSERT,SELECT,UPDATE\nsession_quarantine DELETE,INSERT,SELECT\n\
+        shared_queue_changes DELETE,INSERT,SELECT,UPDATE\nshared_queue_commits DELETE,INSERT,SELECT,UPDATE\n\
+        shared_queue_items DELETE,INSERT,SELECT,UPDATE\nshared_queue_members DELETE,INSERT,SELECT,UPDATE\n\
+        shared_queue_votes DELETE,INSERT,SELECT,UPDATE\nshared_queues DELETE,INSERT,SELECT,UPDATE\nsigning_keys INSERT,SELECT\n\
         storage_version SELECT\ntenants SELECT\nusage_minutes SELECT\nusage_rollups SELECT\nusers SELECT";
     assert_eq!(sorted_groups(&app.await), expected);
 
@@ -127,7 +130,7 @@ async fn nobody_holds_more_than_was_granted() {
     let expected = "admin_creates DELETE\nbackups INSERT,UPDATE\ndata_keys INSERT\nidempotency_keys DELETE\njob_parts DELETE\n\
         jobs DELETE\n\
         keeper_runs DELETE,INSERT,UPDATE\nkey_rotations INSERT,UPDATE\nlimit_violations DELETE\nlink_attempts DELETE\n\
-        metric_rollups DELETE,INSERT,UPDATE\nprovider_sessions DELETE\nsession_quarantine DELETE\nsigning_keys INSERT\n\
+        metric_rollups DELETE,INSERT,UPDATE\nprovider_sessions DELETE\nsession_quarantine DELETE\nshared_queue_commits DELETE\nshared_queues DELETE\nsigning_keys INSERT\n\
         usage_minutes DELETE\nusage_rollups DELETE,INSERT,UPDATE";
     assert_eq!(sorted_groups(&keeper.await), expected, "what the keeper may change past its functions");
 

@@ -2,10 +2,12 @@
 
 use sqlx::{Connection as _, PgConnection, Row as _};
 use stagedoor_domain::{Clock as _, TenantContext};
+use stagedoor_domain::{QueueItemId, QueueLimits, SharedQueueId};
 use stagedoor_storage::preferences::Document;
 use stagedoor_storage::provider_apps::{self, OpenedProviderApp, ProviderAppMode};
 use stagedoor_storage::provision::{self, provider_app_id};
 use stagedoor_storage::session_imports::{ImportOutcome, SessionImport};
+use stagedoor_storage::shared_queues::{self, Errand, NewItem, NewQueue, Once, Place, Rules};
 use stagedoor_storage::{
     StoreError, TenantTransaction, api_keys, consents, limit_violations, link_attempts, linked_accounts,
     preferences, provider_sessions, session_devices, session_imports, tenants, users,
@@ -253,6 +255,26 @@ pub(crate) async fn furnish(database: &Database, one: &Inhabited) {
     begin_one(database, one).await;
     queued(database, one).await;
     used(database, one).await;
+    shared(database, one).await;
+}
+
+/// A shared queue of the person's, with an item, a vote and a commit.
+async fn shared(database: &Database, one: &Inhabited) {
+    let (vault, context, user) = (&database.vault, &one.context, one.user);
+    let (clock, entropy, store) = (vault.clock(), vault.entropy(), vault.store());
+    let id = SharedQueueId::generate(clock, entropy);
+    let new = NewQueue { id, name: "Friday", by_votes: false, owner: user };
+    shared_queues::create(store, context, &new, None, QueueLimits::default()).await.unwrap();
+    let errand = Errand { queue: id, user, expected_version: None, once: None };
+    let item = QueueItemId::generate(clock, entropy);
+    let new = NewItem { id: item, track: "spotify:track:0000000000000000000001".to_owned(), known: None };
+    let rules = Rules { items: 5, mixed: false };
+    shared_queues::add(store, context, &errand, (&[new], Place::End), rules).await.unwrap();
+    shared_queues::vote(store, context, &errand, (item, 1)).await.unwrap();
+    let once = Once { key: [1; 32], request: [2; 32] };
+    let plan = (uuid::Uuid::from_u128(7), serde_json::json!({}));
+    let begun = shared_queues::commits::begin(store, context, (id, user, one.account), &once, plan).await;
+    assert!(begun.unwrap().is_some());
 }
 
 #[tokio::test]

@@ -50,7 +50,8 @@ fn descriptor(name: ToolName) -> Descriptor {
         description,
         input_schema,
         output_schema,
-        idempotent: !name.writes() || matches!(name, ToolName::PreferencesSet | ToolName::ConsentSet),
+        idempotent: !name.writes()
+            || matches!(name, ToolName::PreferencesSet | ToolName::ConsentSet | ToolName::SharedQueueCommit),
         open_world: !matches!(
             name,
             ToolName::AccountsList

@@ -35,6 +35,10 @@ use crate::playlists::whole::{CreateArguments, CreateOutput, DeleteArguments, De
 use crate::preferences::{PreferencesOutput, SetArguments};
 use crate::privacy::tool::{RequestOutput, RequestsOutput};
 use crate::profile::{ProfileArguments, ProfileOutput};
+use crate::queues::{
+    CommitArguments, CommitOutput, EditArguments as EditQueueArguments, EditOutput as EditQueueOutput,
+    GetArguments as GetQueueArguments, GetOutput as GetQueueOutput,
+};
 use crate::resolve::{ResolveArguments, ResolveOutput};
 use crate::schema;
 use crate::search::{SearchArguments, SearchOutput};
@@ -115,6 +119,15 @@ pub(super) fn of(name: ToolName) -> (Map<String, Value>, Map<String, Value>) {
         ToolName::AccountLink => (schema::of_input::<LinkArguments>(), schema::of_output::<LinkOutput>()),
         ToolName::AccountUnlink => {
             (schema::of_input::<UnlinkArguments>(), schema::of_output::<UnlinkOutput>())
+        }
+        ToolName::SharedQueueGet => {
+            (schema::of_input::<GetQueueArguments>(), schema::of_output::<GetQueueOutput>())
+        }
+        ToolName::SharedQueueEdit => {
+            (schema::of_input::<EditQueueArguments>(), schema::of_output::<EditQueueOutput>())
+        }
+        ToolName::SharedQueueCommit => {
+            (schema::of_input::<CommitArguments>(), schema::of_output::<CommitOutput>())
         }
         ToolName::PreferencesGet => {
             (schema::of_input::<NoArguments>(), schema::of_output::<PreferencesOutput>())

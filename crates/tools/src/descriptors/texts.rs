@@ -99,6 +99,20 @@ pub(super) fn of(name: ToolName) -> (&'static str, &'static str) {
             "Unlink account",
             "End the access to a linked account for good and delete what is stored of it. Only when the person asks.",
         ),
+        ToolName::SharedQueueGet => (
+            "Get shared queue",
+            "A queue that people of this tenant keep together, or without `queue` the person's queues. With \
+             `since_version`, no items if nothing changed.",
+        ),
+        ToolName::SharedQueueEdit => (
+            "Edit shared queue",
+            "create (name), invite (person, role), add (tracks), vote, reorder, remove (items, by their `item`), undo \
+             (change), lock, unlock, leave, end. Works while the music services are down.",
+        ),
+        ToolName::SharedQueueCommit => (
+            "Commit shared queue",
+            "Bring its tracks to a playlist or the player; tells what is not there. Until `done`, call again unchanged.",
+        ),
         ToolName::PreferencesGet => {
             ("Get preferences", "What the person prefers, such as whether answers may come from the cache.")
         }

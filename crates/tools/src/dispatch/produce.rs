@@ -10,7 +10,7 @@ use crate::origin::Origin;
 use crate::reuse::Produced;
 use crate::{
     accounts, arguments, audit_query, consents, discovery, items, library, listening, mixes, playback,
-    playlists, preferences, profile, resolve, search, search_all, usage,
+    playlists, preferences, profile, queues, resolve, search, search_all, usage,
 };
 
 impl Dispatcher {
@@ -94,6 +94,15 @@ impl Dispatcher {
             }
             ToolName::PreferencesSet => {
                 Box::pin(preferences::set(desk, ctx, origin, arguments::read(given)?)).await
+            }
+            ToolName::SharedQueueGet => {
+                Box::pin(queues::get(desk, ctx, origin, arguments::read(given)?)).await
+            }
+            ToolName::SharedQueueEdit => {
+                Box::pin(queues::edit(desk, ctx, origin, arguments::read(given)?)).await
+            }
+            ToolName::SharedQueueCommit => {
+                Box::pin(queues::commit(desk, ctx, origin, arguments::read(given)?)).await
             }
             ToolName::ConsentGet => Box::pin(consents::get(desk, ctx, arguments::read(given)?)).await,
             ToolName::ConsentSet => Box::pin(consents::set(desk, ctx, origin, arguments::read(given)?)).await,

@@ -154,13 +154,25 @@ pub(crate) async fn queue_add(
     let device = arguments.device.as_deref();
     let track = &item_at("ref", &arguments.reference, EntityKind::Track, None)?;
     let account = &player(desk, ctx, origin, Some(track.provider()), arguments.account.as_deref()).await?;
+    put_next(desk, ctx, origin, account, (track, device)).await?;
+    desk.fresh(&QueueOutput { reference: track.clone(), queued: true })
+}
+
+/// Puts a track into the player's queue for another use-case.
+pub(crate) async fn put_next(
+    desk: &Desk,
+    ctx: &TenantContext,
+    origin: &Origin,
+    account: &Account,
+    (track, device): (&ItemRef, Option<&str>),
+) -> Result<(), PublicError> {
     let queued = desk
         .personal(ctx, origin, account, |music, access| async move {
             music.queue_add(ctx, &access.borrow(), track, device).await
         })
         .await;
     match queued {
-        Ok(()) => desk.fresh(&QueueOutput { reference: track.clone(), queued: true }),
+        Ok(()) => Ok(()),
         Err(error) => Err(nowhere::with_devices(desk, ctx, origin, account, error).await),
     }
 }

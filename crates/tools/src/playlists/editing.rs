@@ -1,7 +1,7 @@
 //! The one way of every change of a playlist: once for each idempotency key, from what it holds now to what is wanted,
 //! with a version before and one after.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use stagedoor_domain::{ItemRef, PublicError, TenantContext, ToolName};
 use stagedoor_providers::Edit;
@@ -80,6 +80,48 @@ pub(super) async fn run<A: Serialize>(
         Told::Now(output, afterwards) => Ok(Answer { afterwards, ..desk.fresh(&*output)? }),
         Told::Then(answer) => once::again(desk, origin, &answer),
     }
+}
+
+/// Carries a change of another use-case out, once for the key. Answers which tracks were left out, and why.
+pub(super) async fn once(
+    desk: &Desk,
+    ctx: &TenantContext,
+    origin: &Origin,
+    (account, playlist): (&Account, &ItemRef),
+    ((tool, wish, tracks), key): ((ToolName, Wish, Vec<String>), &str),
+) -> Result<Vec<(String, String)>, PublicError> {
+    #[derive(Serialize)]
+    struct Asked<'a> {
+        playlist: &'a ItemRef,
+        tracks: Vec<String>,
+    }
+    #[derive(Default, Deserialize)]
+    struct Done {
+        #[serde(default)]
+        skipped: Vec<Skipped>,
+    }
+    #[derive(Deserialize)]
+    struct Skipped {
+        #[serde(rename = "ref")]
+        reference: String,
+        reason: String,
+    }
+    let id = account.id.to_string();
+    let change = Change {
+        tool,
+        account: account.clone(),
+        playlist: playlist.clone(),
+        wish,
+        terms: Terms { idempotency_key: Some(key), ..Terms::default() },
+        arguments: &Asked { playlist, tracks },
+        named_account: Some(&id),
+    };
+    let told = match Box::pin(edit(desk, ctx, origin, change)).await? {
+        Told::Now(output, _) => serde_json::to_string(&*output).map_err(|error| desk::internal(&error))?,
+        Told::Then(answer) => answer.get().to_owned(),
+    };
+    let done: Done = serde_json::from_str(&told).map_err(|error| desk::internal(&error))?;
+    Ok(done.skipped.into_iter().map(|skipped| (skipped.reference, skipped.reason)).collect())
 }
 
 /// Carries a change out.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stagedoor_domain::text::clean;
-use stagedoor_domain::{EntityKind, Provider, PublicError, TenantContext, ToolName};
+use stagedoor_domain::{EntityKind, ItemRef, Provider, PublicError, TenantContext, ToolName};
 
 use super::editing::{self, Change, Terms, Wish};
 use super::expected::Expected;
@@ -11,6 +11,7 @@ use super::heads::HeadChange;
 use super::planning::Intent;
 use super::revival;
 use super::route::Names;
+use crate::accounts::Account;
 use crate::arguments::{bounded, invalid, item_at, visible};
 use crate::desk::Desk;
 use crate::origin::Origin;
@@ -161,6 +162,34 @@ pub(crate) async fn add(
             skip_duplicates: arguments.skip_duplicates.unwrap_or(false),
         }))
     })
+}
+
+/// Adds tracks at the end for another use-case, once for the key. Answers which the service has left out, and why.
+pub(crate) async fn add_once(
+    desk: &Desk,
+    ctx: &TenantContext,
+    origin: &Origin,
+    at: (&Account, &ItemRef),
+    (tracks, key): (Vec<String>, &str),
+) -> Result<Vec<(String, String)>, PublicError> {
+    let names = self::tracks(&tracks, 1, at.1.provider())?;
+    let wish = Wish::Do(Intent::Add { names, position: None, skip_duplicates: false });
+    let asked = (ToolName::PlaylistAdd, wish, tracks);
+    editing::once(desk, ctx, origin, at, (asked, key)).await
+}
+
+/// Has a playlist hold exactly these tracks, in the same way.
+pub(crate) async fn fill_once(
+    desk: &Desk,
+    ctx: &TenantContext,
+    origin: &Origin,
+    at: (&Account, &ItemRef),
+    (tracks, key): (Vec<String>, &str),
+) -> Result<Vec<(String, String)>, PublicError> {
+    let names = self::tracks(&tracks, 1, at.1.provider())?;
+    let wish = Wish::Do(Intent::Replace { names, skip_duplicates: false });
+    let asked = (ToolName::PlaylistReplace, wish, tracks);
+    editing::once(desk, ctx, origin, at, (asked, key)).await
 }
 
 pub(crate) async fn remove(

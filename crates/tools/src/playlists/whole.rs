@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use stagedoor_cache::{DataScope, PlaylistSlot};
 use stagedoor_domain::music::Playlist;
 use stagedoor_domain::{EntityKind, ErrorCode, ItemRef, Provider, PublicError, TenantContext, ToolName};
@@ -18,8 +19,9 @@ use super::once::{self, Beginning, Note, Once, Resumption, Standing, resumption}
 use super::revival;
 use super::route::number;
 use super::writing::{self, Unwritten};
+use crate::accounts::Account;
 use crate::arguments::visible;
-use crate::desk::Desk;
+use crate::desk::{Desk, internal};
 use crate::origin::Origin;
 use crate::reuse::Produced;
 
@@ -77,12 +79,66 @@ pub(crate) struct DeleteOutput {
     next: String,
 }
 
+/// What came of making a playlist.
+enum Made {
+    /// It was made.
+    Now(Box<CreateOutput>),
+    /// It had been made under the key, and this was told of it then.
+    Then(Box<RawValue>),
+}
+
 pub(crate) async fn create(
     desk: &Desk,
     ctx: &TenantContext,
     origin: &Origin,
     arguments: CreateArguments,
 ) -> Produced {
+    match make(desk, ctx, origin, arguments).await? {
+        Made::Now(output) => desk.fresh(&*output),
+        Made::Then(answer) => once::again(desk, origin, &answer),
+    }
+}
+
+/// Makes an empty playlist for another use-case, once for the key.
+pub(crate) async fn create_once(
+    desk: &Desk,
+    ctx: &TenantContext,
+    origin: &Origin,
+    account: &Account,
+    (name, key): (&str, &str),
+) -> Result<ItemRef, PublicError> {
+    #[derive(Deserialize)]
+    struct Told {
+        playlist: Reference,
+    }
+    #[derive(Deserialize)]
+    struct Reference {
+        #[serde(rename = "ref")]
+        reference: ItemRef,
+    }
+    let arguments = CreateArguments {
+        name: name.to_owned(),
+        description: None,
+        public: None,
+        provider: Some(account.provider),
+        account: Some(account.id.to_string()),
+        idempotency_key: Some(key.to_owned()),
+    };
+    match make(desk, ctx, origin, arguments).await? {
+        Made::Now(output) => Ok(output.playlist.reference),
+        Made::Then(answer) => {
+            let told: Told = serde_json::from_str(answer.get()).map_err(|error| internal(&error))?;
+            Ok(told.playlist.reference)
+        }
+    }
+}
+
+async fn make(
+    desk: &Desk,
+    ctx: &TenantContext,
+    origin: &Origin,
+    arguments: CreateArguments,
+) -> Result<Made, PublicError> {
     let name = &*visible("name", &arguments.name, 100)?;
     let description = arguments.description.as_deref().map(described).transpose()?;
     let description = description.as_deref().filter(|description| !description.is_empty());
@@ -90,7 +146,7 @@ pub(crate) async fn create(
     let playlist = NewPlaylist { name, description, public: arguments.public.unwrap_or(false) };
     let key = (ToolName::PlaylistCreate, arguments.idempotency_key.as_deref());
     let (once, note) = match once::begin(desk, ctx, &account, key, &arguments).await? {
-        Beginning::Answered(answer) => return once::again(desk, origin, &answer),
+        Beginning::Answered(answer) => return Ok(Made::Then(answer)),
         Beginning::New(once) => (once, first_note(desk, ctx, 0)),
         Beginning::CutOff(once, note) => {
             let (provider, now) = (account.provider, desk.clock.now());
@@ -110,7 +166,7 @@ pub(crate) async fn create(
         Ok((playlist, version)) => {
             let output = CreateOutput { playlist, version };
             once.finish(desk, ctx, &output).await;
-            desk.fresh(&output)
+            Ok(Made::Now(Box::new(output)))
         }
         Err(failure) => {
             once.failed(desk, ctx, note, &failure).await;

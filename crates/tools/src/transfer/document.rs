@@ -2,7 +2,7 @@
 //! track.
 
 use serde::{Deserialize, Serialize};
-use stagedoor_domain::music::PlaylistItem;
+use stagedoor_domain::music::{PlaylistItem, Track};
 use stagedoor_domain::{CallId, ItemRef, LinkedAccountId, Provider, PublicError};
 use stagedoor_storage::jobs::Part;
 
@@ -233,6 +233,18 @@ impl Tally {
             }
         }
         tally
+    }
+}
+
+impl Entry {
+    /// A track by itself.
+    pub(super) fn of_track(track: &Track) -> Self {
+        Self {
+            name: Some(track.reference.to_string()),
+            track: Some(Wanted::from(track)),
+            album: track.album.as_ref().map(|album| album.reference.clone()),
+            fate: Fate::Open,
+        }
     }
 }
 

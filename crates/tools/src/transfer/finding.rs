@@ -8,14 +8,15 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use stagedoor_domain::music::{Album, Track};
 use stagedoor_domain::reference::EntityKindSet;
-use stagedoor_domain::{EntityKind, ErrorCode, ItemRef, Provider, PublicError};
+use stagedoor_domain::{EntityKind, ErrorCode, ItemRef, Provider, PublicError, TenantContext};
 use stagedoor_providers::SearchQuery;
 use tokio::sync::Mutex;
 
 use super::document::{Entry, Fate};
 use super::matching::{self, Candidate, Confidence, Judgement, Wanted};
 use super::titles::{Title, Version};
-use crate::jobs::Shift;
+use crate::desk::Desk;
+use crate::origin::Origin;
 
 /// Tracks that are looked for at a time. All of them stand in the fair line of the tenant's calls.
 const AT_A_TIME: usize = 4;
@@ -26,9 +27,55 @@ const QUERY_CHARS: usize = 200;
 
 type Look<'a> = Pin<Box<dyn Future<Output = Result<Fate, PublicError>> + Send + 'a>>;
 
+/// For whom tracks are looked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Who<'a> {
+    pub(crate) desk: &'a Desk,
+    pub(crate) ctx: &'a TenantContext,
+    pub(crate) origin: &'a Origin,
+}
+
+/// What was found for a track, for use-cases that ask nobody.
+#[derive(Debug)]
+pub(crate) enum Looked {
+    /// This is the one.
+    Found(ItemRef),
+    /// One of these may be it, the likeliest first.
+    Several(Vec<ItemRef>),
+    /// The service does not have it, and why that is thought.
+    Nothing(String),
+}
+
+/// Looks for tracks of other services at one, as a transfer does.
+pub(crate) async fn look_for(
+    who: Who<'_>,
+    (to, country): (Provider, Option<String>),
+    wanted: &[&Track],
+) -> Result<Vec<Looked>, PublicError> {
+    let mut looked = Vec::with_capacity(wanted.len());
+    // Tracks that stand together are mostly of one service.
+    for together in wanted.chunk_by(|one, next| one.reference.provider() == next.reference.provider()) {
+        let from = together[0].reference.provider();
+        let from_country = who.desk.country(who.ctx, from).await?;
+        let finder = Finder::new(who, (from, from_country), (to, country.clone()));
+        let entries: Vec<Entry> = together.iter().map(|track| Entry::of_track(track)).collect();
+        for fate in finder.find(&entries).await? {
+            looked.push(match fate {
+                Fate::Matched { to, .. } => Looked::Found(to),
+                Fate::Ambiguous { candidates } => {
+                    Looked::Several(candidates.into_iter().map(|candidate| candidate.reference).collect())
+                }
+                Fate::Missing { reason } | Fate::LeftOut { reason } => Looked::Nothing(reason),
+                Fate::Open => Looked::Nothing("it could not be looked for".to_owned()),
+            });
+        }
+    }
+    Ok(looked)
+}
+
 /// Looks for tracks of one service at another, or the same.
 pub(super) struct Finder<'a> {
-    shift: &'a Shift<'a>,
+    who: Who<'a>,
     from: Provider,
     to: Provider,
     from_country: Option<String>,
@@ -39,11 +86,11 @@ pub(super) struct Finder<'a> {
 
 impl<'a> Finder<'a> {
     pub(super) fn new(
-        shift: &'a Shift<'a>,
+        who: Who<'a>,
         (from, from_country): (Provider, Option<String>),
         (to, to_country): (Provider, Option<String>),
     ) -> Self {
-        Self { shift, from, to, from_country, to_country, albums: Mutex::default() }
+        Self { who, from, to, from_country, to_country, albums: Mutex::default() }
     }
 
     /// What becomes of each of these entries, in their order.
@@ -87,7 +134,7 @@ impl<'a> Finder<'a> {
     }
 
     async fn by_isrc(&self, isrc: &str, country: Option<&str>) -> Result<Vec<Track>, PublicError> {
-        let &Shift { desk, ctx, origin, .. } = self.shift;
+        let Who { desk, ctx, origin } = self.who;
         let found = desk.catalogue(ctx, origin, self.to, country, |music, access| async move {
             music.tracks_by_isrc(ctx, &access.borrow(), isrc).await
         });
@@ -100,7 +147,7 @@ impl<'a> Finder<'a> {
         let Some(ours) = self.album(album).await? else { return Ok(None) };
         let place = ours.tracks.iter().position(|track| track.reference.to_string() == *name);
         let (Some(place), Some(upc)) = (place, &ours.upc) else { return Ok(None) };
-        let &Shift { desk, ctx, origin, .. } = self.shift;
+        let Who { desk, ctx, origin } = self.who;
         let country = self.to_country.as_deref();
         let found = desk.catalogue(ctx, origin, self.to, country, |music, access| async move {
             music.albums_by_upc(ctx, &access.borrow(), upc).await
@@ -118,7 +165,7 @@ impl<'a> Finder<'a> {
         }
         let provider = album.provider();
         let country = if provider == self.to { &self.to_country } else { &self.from_country };
-        let &Shift { desk, ctx, origin, .. } = self.shift;
+        let Who { desk, ctx, origin } = self.who;
         let found = desk.catalogue(ctx, origin, provider, country.as_deref(), |music, access| async move {
             music.album(ctx, &access.borrow(), album).await
         });
@@ -155,7 +202,7 @@ impl<'a> Finder<'a> {
             limit: RESULTS,
             page: None,
         };
-        let &Shift { desk, ctx, origin, .. } = self.shift;
+        let Who { desk, ctx, origin } = self.who;
         let (query, country) = (&query, self.to_country.as_deref());
         let found = desk.catalogue(ctx, origin, self.to, country, |music, access| async move {
             music.search(ctx, &access.borrow(), query).await

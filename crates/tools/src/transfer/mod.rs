@@ -19,5 +19,6 @@ mod work;
 mod writing;
 
 pub(crate) use beginning::{TransferArguments, call};
+pub(crate) use finding::{Looked, Who, look_for};
 pub(crate) use report::{Report, report};
 pub(crate) use work::run;

@@ -6,7 +6,7 @@ use stagedoor_domain::{ErrorCode, PolicyGate, PublicError};
 use stagedoor_storage::jobs::{self, Job, Part};
 
 use super::document::{Document, Entry, Fate, PART, Source, Stage, read_part, write_part};
-use super::finding::Finder;
+use super::finding::{Finder, Who};
 use super::writing;
 use crate::accounts::Account;
 use crate::gates;
@@ -45,7 +45,7 @@ async fn advance(shift: &Shift<'_>, job: &Job, document: &mut Document) -> Resul
     let source = account(shift, plan.source.provider(), plan.source_account).await?;
     let target = account(shift, plan.to, plan.target_account).await?;
     let finder = Finder::new(
-        shift,
+        Who { desk: shift.desk, ctx: shift.ctx, origin: shift.origin },
         (source.provider, source.country.clone()),
         (target.provider, target.country.clone()),
     );

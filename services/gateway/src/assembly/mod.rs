@@ -43,6 +43,7 @@ use crate::mcp::surface::Surface;
 use crate::oauth::Tokens;
 use crate::pages::Pages;
 use crate::privacy::worker::{OpenRequests, PrivacyWorker};
+use crate::queue_watch::QueueWatch;
 use crate::quota::Quota;
 use crate::server::Bounds;
 use crate::signing_keys::SigningKeys;
@@ -71,6 +72,7 @@ pub struct Gateway {
     signs: Arc<VitalSigns>,
     requests: Arc<OpenRequests>,
     tenants: Arc<TenantWatch>,
+    queues: Arc<QueueWatch>,
     key_uses: Arc<KeyUses>,
     audit_writer: AuditWorker,
     checkpointer: Checkpointer,
@@ -170,11 +172,13 @@ pub async fn assemble(
         config.server.body_timeout(),
         config.server.request_deadline(),
     );
+    let queues = Arc::new(QueueWatch::new(store.clone(), Arc::clone(&tenants), Arc::clone(&clock)));
     let surface: Arc<dyn Surface> = Arc::new(MusicSurface::new(
         Arc::clone(&dispatcher),
         audit.clone(),
         background.clone(),
         Arc::clone(&metrics),
+        Arc::clone(&queues),
     ));
     #[cfg(feature = "conformance-fixtures")]
     let surface: Arc<dyn Surface> =
@@ -285,6 +289,7 @@ pub async fn assemble(
         signs,
         requests,
         tenants,
+        queues,
         key_uses,
         audit_writer,
         checkpointer,

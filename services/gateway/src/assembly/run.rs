@@ -180,6 +180,7 @@ impl Gateway {
             }),
         );
         tasks::spawn("tenant watch", Arc::clone(&self.tenants).run(until.clone()));
+        tasks::spawn("queue watch", Arc::clone(&self.queues).run(until.clone()));
         tasks::spawn("key uses", Arc::clone(&self.key_uses).run(until.clone()));
         tasks::spawn("violations", Arc::clone(&self.state.violations).run(until.clone()));
         tasks::spawn("usage", Arc::clone(self.state.dispatcher.desk().usage()).run(until.clone()));

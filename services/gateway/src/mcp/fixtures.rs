@@ -120,7 +120,7 @@ impl Surface for FixtureSurface {
     }
 
     /// The fixtures' own events; the music tools announce none that could be joined to them.
-    fn events(&self, _caller: &Caller) -> Option<broadcast::Receiver<ServerEvent>> {
+    fn events(&self, _caller: &Caller, _resources: &[String]) -> Option<broadcast::Receiver<ServerEvent>> {
         Some(self.events.subscribe())
     }
 }

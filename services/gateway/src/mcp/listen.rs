@@ -45,6 +45,20 @@ impl Subscription {
         Ok(Self { id, filter: params.notifications.supported_by(capabilities) })
     }
 
+    /// Leaves out the resources that nobody is told of.
+    #[must_use]
+    pub(crate) fn only(mut self, watched: impl Fn(&str) -> bool) -> Self {
+        if let Some(uris) = &mut self.filter.resource_subscriptions {
+            uris.retain(|uri| watched(uri));
+        }
+        self
+    }
+
+    /// The resources that it is about.
+    pub(crate) fn resources(&self) -> &[String] {
+        self.filter.resource_subscriptions.as_deref().unwrap_or_default()
+    }
+
     /// The first message on the stream.
     pub(crate) fn acknowledgement(&self) -> Value {
         self.notification("notifications/subscriptions/acknowledged", json!({ "notifications": self.filter }))

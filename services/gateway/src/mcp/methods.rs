@@ -110,7 +110,7 @@ fn discover(endpoint: &Endpoint) -> JsonObject {
 }
 
 fn initialize(endpoint: &Endpoint, revision: Revision) -> JsonObject {
-    let mut capabilities = endpoint.surface.capabilities();
+    let mut capabilities = endpoint.surface.handshake_capabilities();
     // Extensions are declared in each request, which began with 2026-07-28.
     capabilities.extensions = None;
     let mut result = described(endpoint, &capabilities);

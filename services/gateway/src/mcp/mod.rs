@@ -221,12 +221,12 @@ fn listen(
     extra: HeaderMap,
     permit: Permit,
 ) -> Response {
-    let events = state.mcp.surface.events(caller);
     let capabilities = state.mcp.surface.capabilities();
     let subscription = match Subscription::agree(request.id, request.raw_params, &capabilities) {
-        Ok(subscription) => subscription,
+        Ok(subscription) => subscription.only(|uri| state.mcp.surface.watches(caller, uri)),
         Err(error) => return refusal(Some(request.id), caller.revision, &error),
     };
+    let events = state.mcp.surface.events(caller, subscription.resources());
     let acknowledgement = subscription.acknowledgement();
     let (sender, receiver) = mpsc::channel(STREAM_BUFFER);
     let (id, stop) = (request.id.to_owned(), state.mcp.stop.clone());

@@ -22,6 +22,7 @@ use stagedoor_audit::{AuditAction, AuditLog};
 use stagedoor_bootstrap::Metrics;
 use stagedoor_domain::{ErrorCode, PublicError, ToolName};
 use stagedoor_tools::{Call, Desk, Dispatcher, Interaction, Outcome, Progress, UrlQuestion};
+use tokio::sync::broadcast;
 
 pub(super) use self::answers::{failed_with, outcome_class};
 pub use self::answers::{failure, render};
@@ -29,9 +30,10 @@ use self::answers::{rendered_result, rendered_structure, rendered_text};
 use self::listing::Listing;
 use self::progress::Steps;
 pub(super) use self::prompts::known_name as prompt_name;
-use super::surface::{Caller, OtherCall, Reply, RpcError, Surface, ToolCall};
+use super::surface::{Caller, OtherCall, Reply, RpcError, ServerEvent, Surface, ToolCall};
 use crate::access_log::ToolReport;
 use crate::background::Background;
+use crate::queue_watch::QueueWatch;
 use crate::{refusals, usage};
 
 /// The key in an answer's `_meta` under which warnings stand, each a sentence.
@@ -52,6 +54,7 @@ pub struct MusicSurface {
     background: Background,
     metrics: Arc<Metrics>,
     listing: Listing,
+    queues: Arc<QueueWatch>,
 }
 
 impl MusicSurface {
@@ -61,8 +64,9 @@ impl MusicSurface {
         audit: AuditLog,
         background: Background,
         metrics: Arc<Metrics>,
+        queues: Arc<QueueWatch>,
     ) -> Self {
-        Self { dispatcher, audit, background, metrics, listing: Listing::new() }
+        Self { dispatcher, audit, background, metrics, listing: Listing::new(), queues }
     }
 
     /// Runs a call that changes something apart from its caller: one who leaves must not leave a write half
@@ -135,10 +139,29 @@ impl Surface for MusicSurface {
         let capabilities = ServerCapabilities::builder()
             .enable_tools()
             .enable_resources()
+            .enable_resources_subscribe()
             .enable_prompts()
             .enable_completions()
             .enable_tasks();
         capabilities.build()
+    }
+
+    /// Who shakes hands polls a queue's version: there is no session that could hold a subscription.
+    fn handshake_capabilities(&self) -> ServerCapabilities {
+        let mut capabilities = self.capabilities();
+        if let Some(resources) = &mut capabilities.resources {
+            resources.subscribe = None;
+        }
+        capabilities
+    }
+
+    fn watches(&self, caller: &Caller, uri: &str) -> bool {
+        resources::watched_queue(caller, uri).is_some()
+    }
+
+    fn events(&self, caller: &Caller, uris: &[String]) -> Option<broadcast::Receiver<ServerEvent>> {
+        let queue = |uri: &String| Some((uri.clone(), resources::watched_queue(caller, uri)?));
+        self.queues.listen(&caller.ctx, uris.iter().filter_map(queue).collect())
     }
 
     fn instructions(&self) -> Option<&'static str> {

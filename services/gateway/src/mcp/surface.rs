@@ -179,9 +179,20 @@ pub trait Surface: Debug + Send + Sync + 'static {
         None
     }
 
-    /// What this caller may hear about; `None` if nothing here ever changes.
-    fn events(&self, caller: &Caller) -> Option<broadcast::Receiver<ServerEvent>> {
-        let _ = caller;
+    /// The same for clients that shake hands, and subscribe to resources by a method of their own.
+    fn handshake_capabilities(&self) -> ServerCapabilities {
+        self.capabilities()
+    }
+
+    /// Whether this caller can be told of changes of the resource.
+    fn watches(&self, caller: &Caller, uri: &str) -> bool {
+        let _ = (caller, uri);
+        true
+    }
+
+    /// What this caller may hear about, of these resources and in general; `None` if nothing of it ever changes.
+    fn events(&self, caller: &Caller, resources: &[String]) -> Option<broadcast::Receiver<ServerEvent>> {
+        let _ = (caller, resources);
         None
     }
 }

@@ -1,6 +1,7 @@
 //! Hears the database say that something was changed, and has it asked for at once. Without the channel the same is seen
 //! by asking again and again; a replica that lost it knows, says so once, and opens it again.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 #[derive(Default)]
 pub(super) struct Channel {
     woken: Notify,
+    /// Shared queues have ears of their own.
+    queues: Arc<Notify>,
     open: AtomicBool,
     heard: AtomicU64,
     losses: AtomicU64,
@@ -39,6 +42,11 @@ impl Channel {
     /// Waits until something was heard that nobody has asked for since.
     pub(super) async fn woken(&self) {
         self.woken.notified().await;
+    }
+
+    /// Is notified when a shared queue was changed.
+    pub(super) fn queues(&self) -> Arc<Notify> {
+        Arc::clone(&self.queues)
     }
 
     pub(super) fn counts(&self) -> ChannelCounts {
@@ -90,10 +98,17 @@ impl Channel {
     }
 
     async fn hear(&self, channel: &mut ChangeChannel) -> Result<(), StoreError> {
-        if channel.hear(PATIENCE).await? == Heard::Change {
-            channel.drain();
+        let heard = channel.hear(PATIENCE).await?;
+        if heard == Heard::Nothing {
+            return Ok(());
+        }
+        let (change, queues) = channel.drain();
+        if change || heard == Heard::Change {
             self.heard.fetch_add(1, Ordering::Relaxed);
             self.woken.notify_one();
+        }
+        if queues || heard == Heard::SharedQueues {
+            self.queues.notify_one();
         }
         Ok(())
     }

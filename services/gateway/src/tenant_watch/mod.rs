@@ -15,6 +15,7 @@ use stagedoor_domain::error::Chain;
 use stagedoor_domain::{ApiKeyId, Clock, Tenant, TenantId};
 use stagedoor_storage::{Store, StoreError};
 use stagedoor_tools::Dispatcher;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use self::channel::Channel;
@@ -81,6 +82,11 @@ impl TenantWatch {
             answered_at,
             failures: AtomicU64::new(0),
         }
+    }
+
+    /// Is notified when the store says that a shared queue was changed, as far as it is listened to.
+    pub fn queue_changes(&self) -> Arc<Notify> {
+        self.channel.as_ref().map(Channel::queues).unwrap_or_default()
     }
 
     /// From now on `tools` forget what a tenant has set up when it is changed.

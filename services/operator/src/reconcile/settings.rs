@@ -77,7 +77,8 @@ fn json(settings: &Settings) -> Result<Value, ReconcileError> {
 fn depth(path: &[&str]) -> usize {
     match path.first().copied() {
         Some(
-            "limits" | "tenant_limits" | "cache_ttl_seconds" | "devices" | "audit" | "retention" | "privacy",
+            "limits" | "tenant_limits" | "cache_ttl_seconds" | "devices" | "audit" | "retention" | "privacy"
+            | "queues",
         ) => 2,
         Some("policy_gates") => 4,
         Some("preferences") if path.get(1) == Some(&"audio_quality") => 2,

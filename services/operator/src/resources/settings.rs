@@ -43,6 +43,27 @@ pub struct TenantSettings {
     /// What holds for people who have set nothing of their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preferences: Option<DefaultPreferences>,
+    /// How much there may be of shared queues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queues: Option<QueueBounds>,
+}
+
+/// How much there may be of shared queues.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueBounds {
+    /// Queues that one person owns: 1 to 200.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 200))]
+    pub per_person: Option<u32>,
+    /// Items in one queue: 1 to 500.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 500))]
+    pub items: Option<u32>,
+    /// People in one queue: 1 to 500.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 500))]
+    pub members: Option<u32>,
 }
 
 /// What becomes of sessions on new or many devices.
@@ -213,4 +234,66 @@ pub struct GateList {
     /// By name: whether it is open.
     #[serde(default)]
     pub gates: BTreeMap<String, bool>,
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_reflect::{Kind, MessageDescriptor};
+    use serde_json::Value;
+    use stagedoor_proto::dynamic;
+
+    use super::*;
+
+    /// What the admin API tells of settings and nobody sets.
+    const TOLD: [&str; 2] = ["tenant", "etag"];
+
+    /// The object's schema behind references and alternatives with null.
+    fn object<'s>(all: &'s Value, mut schema: &'s Value) -> &'s Value {
+        loop {
+            let alternative = schema["anyOf"].as_array().and_then(|any| any.first());
+            schema = match (schema["$ref"].as_str(), alternative) {
+                (Some(reference), _) => {
+                    all.pointer(reference.trim_start_matches('#')).expect("what is referred to")
+                }
+                (_, Some(first)) => first,
+                _ => return schema,
+            };
+        }
+    }
+
+    fn missing(
+        message: &MessageDescriptor,
+        all: &Value,
+        schema: &Value,
+        path: &str,
+        found: &mut Vec<String>,
+    ) {
+        for field in message.fields().filter(|field| !TOLD.contains(&field.name())) {
+            let name = format!("{path}{}", field.json_name());
+            let property = &schema["properties"][field.json_name()];
+            if property.is_null() {
+                found.push(name);
+                continue;
+            }
+            let (kind, inner) = if let (true, Kind::Message(entry)) = (field.is_map(), field.kind()) {
+                (entry.map_entry_value_field().kind(), &property["additionalProperties"])
+            } else if field.is_list() {
+                (field.kind(), &property["items"])
+            } else {
+                (field.kind(), property)
+            };
+            if let Kind::Message(inside) = kind {
+                missing(&inside, all, object(all, inner), &format!("{name}."), found);
+            }
+        }
+    }
+
+    #[test]
+    fn every_setting_of_the_admin_api_can_be_named() {
+        let all = serde_json::to_value(schemars::schema_for!(TenantSettings)).unwrap();
+        let settings = dynamic::pool().get_message_by_name("stagedoor.admin.v1.Settings").unwrap();
+        let mut found = Vec::new();
+        missing(&settings, &all, &all, "", &mut found);
+        assert_eq!(found, Vec::<String>::new());
+    }
 }

@@ -60,6 +60,16 @@ pub(super) fn of(settings: &Settings) -> Value {
                 ])
             }),
         ),
+        (
+            "queues",
+            settings.queues.as_ref().map(|queues| {
+                object([
+                    ("per_person", queues.per_person.map(Value::from)),
+                    ("items", queues.items.map(Value::from)),
+                    ("members", queues.members.map(Value::from)),
+                ])
+            }),
+        ),
         ("preferences", settings.preferences.as_ref().map(preferences)),
         (
             "privacy",

@@ -8,7 +8,7 @@ use stagedoor_domain::{CacheClass, LimitClass, PolicyGate, Provider, TenantSetti
 use crate::error::AdminError;
 use crate::fields::Problems;
 
-const MEMBERS: [&str; 11] = TenantSettings::MEMBERS;
+const MEMBERS: [&str; 12] = TenantSettings::MEMBERS;
 
 /// What protects the installation, other tenants, or the platform's promises from a tenant: its own admins do not change it.
 pub(super) const OF_OPERATORS: [&str; 6] =
@@ -123,6 +123,7 @@ fn inside(path: &[&str]) -> Option<Inside> {
         ["devices"] => closed(&["new_device", "too_many", "concurrent", "window_seconds"]),
         ["audit"] => closed(&["max_log_size_bytes"]),
         ["retention"] => closed(&["sessions_days", "audit_days", "metrics_days", "limit_violations_days"]),
+        ["queues"] => closed(&["per_person", "items", "members"]),
         ["privacy"] => closed(&["policy_version", "policy_url"]),
         ["preferences"] => closed(&["audio_quality", "search_defaults", "cache_preferences", "privacy"]),
         ["preferences", "search_defaults"] => closed(&["limit", "include_explicit"]),

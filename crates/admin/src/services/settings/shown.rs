@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use stagedoor_domain::policy::{DevicePolicy as Devices, PenaltyStep as Step, Quota as Limit};
 use stagedoor_domain::{
-    CacheClass, LimitClass, PolicyGate, Preferences, PreferencesLayer, Provider, Retained, RetentionSettings,
-    TenantSettings,
+    CacheClass, LimitClass, PolicyGate, Preferences, PreferencesLayer, Provider, QueueLimits, Retained,
+    RetentionSettings, TenantSettings,
 };
 use stagedoor_proto::admin::v1::{
     AuditSettings, DefaultCache, DefaultPreferences, DefaultPrivacy, DefaultSearch, DevicePolicy, GateList,
-    PenaltyList, PenaltyStep, PrivacyTerms, Quota, QuotaList, Retention, Settings,
+    PenaltyList, PenaltyStep, PrivacyTerms, QueueBounds, Quota, QuotaList, Retention, Settings,
 };
 
 use crate::rooms::Installation;
@@ -39,6 +39,14 @@ pub(super) fn of(stored: &Value) -> Settings {
         audit: set(AuditSettings { max_log_size_bytes: read.audit.max_log_size_bytes }),
         retention: set(retention(&read.retention)),
         preferences: set(preferences(&read.preferences)),
+        queues: stored.get("queues").map(|_| {
+            let all = queues(read.queues);
+            QueueBounds {
+                per_person: all.per_person.filter(|_| holds("queues", "per_person")),
+                items: all.items.filter(|_| holds("queues", "items")),
+                members: all.members.filter(|_| holds("queues", "members")),
+            }
+        }),
         privacy: set(PrivacyTerms {
             policy_version: read
                 .privacy
@@ -48,6 +56,14 @@ pub(super) fn of(stored: &Value) -> Settings {
             policy_url: read.privacy.policy_url.unwrap_or_default(),
         }),
         ..Settings::default()
+    }
+}
+
+fn queues(limits: QueueLimits) -> QueueBounds {
+    QueueBounds {
+        per_person: Some(limits.per_person),
+        items: Some(limits.items),
+        members: Some(limits.members),
     }
 }
 
@@ -77,6 +93,7 @@ pub(super) fn fill_in(settings: &mut Settings, read: &TenantSettings, installati
         metrics_days: days(Retained::Metrics),
         limit_violations_days: days(Retained::LimitViolations),
     });
+    settings.queues = Some(queues(read.queues));
     settings.preferences = Some(in_effect(&read.preferences));
     settings.privacy = Some(PrivacyTerms {
         policy_version: read.privacy.policy_version.clone().unwrap_or_default(),

@@ -162,6 +162,49 @@ pub(super) async fn read(
                     COALESCE(($3::text[])[5]::text, ''))
             ORDER BY t.starts_at, t.period, t.principal, t.tool, t.content LIMIT $4"
         ),
+        "shared_queue_commits" => read!(
+            "to_jsonb(t) - ARRAY['key_digest', 'request_digest']",
+            "t.commit_id::text",
+            "FROM shared_queue_commits t
+            WHERE t.tenant_id = $1 AND t.user_id = $2
+            AND t.commit_id > COALESCE(($3::text[])[1]::uuid, '00000000-0000-0000-0000-000000000000')
+            ORDER BY t.commit_id LIMIT $4"
+        ),
+        "shared_queue_votes" => read!(
+            "to_jsonb(t)",
+            "t.queue_id::text, t.item_id::text",
+            "FROM shared_queue_votes t
+            WHERE t.tenant_id = $1 AND t.user_id = $2
+            AND (t.queue_id, t.item_id)
+                > (COALESCE(($3::text[])[1]::uuid, '00000000-0000-0000-0000-000000000000'), COALESCE(($3::text[])[2]::uuid, '00000000-0000-0000-0000-000000000000'))
+            ORDER BY t.queue_id, t.item_id LIMIT $4"
+        ),
+        "shared_queue_items" => read!(
+            "to_jsonb(t)",
+            "t.queue_id::text, t.item_id::text",
+            "FROM shared_queue_items t
+            WHERE t.tenant_id = $1 AND t.user_id = $2
+            AND (t.queue_id, t.item_id)
+                > (COALESCE(($3::text[])[1]::uuid, '00000000-0000-0000-0000-000000000000'), COALESCE(($3::text[])[2]::uuid, '00000000-0000-0000-0000-000000000000'))
+            ORDER BY t.queue_id, t.item_id LIMIT $4"
+        ),
+        "shared_queue_changes" => read!(
+            "to_jsonb(t) - ARRAY['key_digest', 'request_digest']",
+            "t.queue_id::text, t.version::text",
+            "FROM shared_queue_changes t
+            WHERE t.tenant_id = $1 AND t.user_id = $2
+            AND (t.queue_id, t.version)
+                > (COALESCE(($3::text[])[1]::uuid, '00000000-0000-0000-0000-000000000000'), COALESCE(($3::text[])[2]::bigint, 0))
+            ORDER BY t.queue_id, t.version LIMIT $4"
+        ),
+        "shared_queue_members" => read!(
+            "to_jsonb(t)",
+            "t.queue_id::text",
+            "FROM shared_queue_members t
+            WHERE t.tenant_id = $1 AND t.user_id = $2
+            AND t.queue_id > COALESCE(($3::text[])[1]::uuid, '00000000-0000-0000-0000-000000000000')
+            ORDER BY t.queue_id LIMIT $4"
+        ),
         "privacy_requests" => read!(
             "to_jsonb(t) - ARRAY['page_hash', 'subject_digest']",
             "t.request_id::text",

@@ -9,8 +9,9 @@ use rmcp::model::{ErrorCode as RpcErrorCode, JsonObject};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use stagedoor_domain::{ErrorCode, Principal, PublicError, ToolName, Toolset};
+use stagedoor_domain::{ErrorCode, Principal, PublicError, SharedQueueId, ToolName, Toolset};
 use stagedoor_tools::{Interaction, Outcome};
+use uuid::Uuid;
 
 use super::{MusicSurface, WARNINGS_META, rendered_text, result};
 use crate::mcp::surface::{Caller, Reply, RpcError};
@@ -32,13 +33,13 @@ struct Entry {
 /// What answers a resource.
 #[derive(Clone, Copy)]
 enum Source {
-    /// A tool, asked for the `ref` that the address names.
+    /// A tool, asked for what the address names, by the argument that is called like the expression.
     Tool(ToolName),
     /// The list of tools.
     Toolset,
 }
 
-const ENTRIES: [Entry; 5] = [
+const ENTRIES: [Entry; 6] = [
     Entry {
         path: "accounts",
         expression: None,
@@ -66,6 +67,13 @@ const ENTRIES: [Entry; 5] = [
         reads: Source::Tool(ToolName::TrackGet),
         title: "Track",
         description: "One track, by reference such as tidal:track:ID.",
+    },
+    Entry {
+        path: "queue/",
+        expression: Some("queue"),
+        reads: Source::Tool(ToolName::SharedQueueGet),
+        title: "Shared queue",
+        description: "A queue that people share, and its first items. Can be listened to.",
     },
     Entry {
         path: "toolset/",
@@ -141,6 +149,16 @@ pub(super) fn expression(principal: &Principal, template: &str) -> Option<(&'sta
     Some((entry.expression?, matches!(entry.reads, Source::Tool(ToolName::PlaylistGet))))
 }
 
+/// The queue that an address names, if this caller may read queues at all. Who is in it shows later.
+pub(super) fn watched_queue(caller: &Caller, uri: &str) -> Option<SharedQueueId> {
+    let principal = caller.ctx.principal();
+    let Target { entry, value } = target(uri)?;
+    let tool = ToolName::SharedQueueGet;
+    let may = principal.sees(tool) && tool.scope().is_none_or(|scope| principal.scopes.contains(scope));
+    let is_queue = matches!(entry.reads, Source::Tool(ToolName::SharedQueueGet));
+    value.filter(|_| may && is_queue)?.parse::<Uuid>().ok().map(SharedQueueId)
+}
+
 /// `resources/read`.
 pub(super) async fn read(surface: &MusicSurface, caller: &Caller, uri: Option<&str>) -> Reply {
     let Some(uri) = uri else {
@@ -159,7 +177,10 @@ pub(super) async fn read(surface: &MusicSurface, caller: &Caller, uri: Option<&s
             _ => surface.refused(caller, unknown(caller, uri)).await,
         },
         Source::Tool(tool) => {
-            let arguments = value.map_or_else(|| json!({}), |reference| json!({ "ref": reference }));
+            let arguments = match (entry.expression, value) {
+                (Some(argument), Some(value)) => json!({ argument: value }),
+                _ => json!({}),
+            };
             match surface.ask(caller, tool, &arguments, Interaction::default()).await {
                 Outcome::Answered { body, warnings, .. } => {
                     contents(surface, caller, (uri, tool), &body, warnings).await
@@ -264,7 +285,7 @@ fn unknown(caller: &Caller, uri: &str) -> RpcError {
 /// A tool's failure as that of a read.
 fn failed(caller: &Caller, uri: &str, error: PublicError) -> RpcError {
     let code = match error.code {
-        ErrorCode::ItemNotFound => not_found(caller),
+        ErrorCode::ItemNotFound | ErrorCode::QueueUnknown => not_found(caller),
         ErrorCode::InvalidArguments => RpcErrorCode::INVALID_PARAMS,
         _ => RpcErrorCode::INTERNAL_ERROR,
     };

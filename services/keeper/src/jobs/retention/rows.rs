@@ -14,12 +14,14 @@ use crate::run::Run;
 const BATCH: i32 = 1_000;
 
 /// What goes, how its age is known, and what it is counted as.
-const ROWS: [(Rows, Retained, &str); 6] = [
+const ROWS: [(Rows, Retained, &str); 8] = [
     (Rows::LimitViolations, Retained::LimitViolations, "limit_violations_deleted"),
     (Rows::LinkAttempts, Retained::LinkAttempts, "link_attempts_deleted"),
     (Rows::Quarantine, Retained::Quarantine, "quarantined_sessions_deleted"),
     (Rows::IdempotencyKeys, Retained::Expired, "answers_deleted"),
     (Rows::Jobs, Retained::Expired, "jobs_deleted"),
+    (Rows::SharedQueues, Retained::SharedQueues, "shared_queues_deleted"),
+    (Rows::SharedQueueCommits, Retained::Expired, "shared_queue_commits_deleted"),
     (Rows::AdminCreates, Retained::Expired, "admin_requests_deleted"),
 ];
 
