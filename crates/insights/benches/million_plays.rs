@@ -13,7 +13,7 @@ use chrono_tz::Tz;
 use stagedoor_crypto::{DataKey, KeyOwner, SealContext, SystemEntropy};
 use stagedoor_domain::music::Provider;
 use stagedoor_domain::{Clock as _, SystemClock, TenantId, UserId};
-use stagedoor_insights::{Days, MonthRollup, Question, insights, roll_up};
+use stagedoor_insights::{Days, Month, MonthParts, MonthRollup, Question, RollupParts, count, roll_up};
 use uuid::Uuid;
 
 use crate::population::{Listener, plays};
@@ -29,27 +29,32 @@ fn main() {
     let started = clock.elapsed();
     let plays = plays(Listener { seed: 1, plays: PLAYS, from: FROM, until: UNTIL, tracks: 60_000 });
     let made = clock.elapsed();
-    let rollups: Vec<Vec<u8>> = roll_up(&plays).unwrap().values().map(MonthRollup::to_bytes).collect();
+    let rollups = roll_up(&plays).unwrap();
     let rolled_up = clock.elapsed();
     drop(plays);
     let entropy = SystemEntropy;
     let key = DataKey::generate(Uuid::from_u128(1), KeyOwner::Subject(UserId(Uuid::from_u128(2))), &entropy);
-    let context = |row: usize| SealContext {
+    let context = |row: usize, column: &'static str| SealContext {
         tenant: TenantId(Uuid::from_u128(3)),
         table: "listening_rollups",
-        column: "sealed",
+        column,
         row: Uuid::from_u128(row as u128),
         revision: 1,
     };
-    let sealed: Vec<Vec<u8>> =
-        rollups.iter().enumerate().map(|(row, bytes)| key.seal(&context(row), bytes, &entropy)).collect();
-    let bytes: usize = sealed.iter().map(Vec::len).sum();
+    let sealed = |column: &'static str, part: fn(&RollupParts) -> &Vec<u8>| -> Vec<Vec<u8>> {
+        let rows = rollups.values().map(MonthRollup::to_parts).enumerate();
+        rows.map(|(row, parts)| key.seal(&context(row, column), part(&parts), &entropy)).collect()
+    };
+    let heard = sealed("heard", |parts| &parts.heard);
+    let played = sealed("plays", |parts| &parts.plays);
+    let names = sealed("names", |parts| &parts.names);
+    let months: Vec<Month> = rollups.keys().map(|(_, month)| *month).collect();
+    let sizes = [&heard, &played, &names].map(|part| part.iter().map(Vec::len).sum::<usize>());
     println!(
-        "{PLAYS} plays in {} months: made in {:?}, rolled up in {:?}; {bytes} bytes sealed, {} a play",
-        sealed.len(),
+        "{PLAYS} plays in {} months: made in {:?}, rolled up in {:?}; bytes sealed: {sizes:?} (heard, plays, names)",
+        months.len(),
         made.saturating_sub(started),
         rolled_up.saturating_sub(made),
-        bytes / PLAYS
     );
 
     let best = |work: &dyn Fn() -> u64| {
@@ -63,22 +68,39 @@ fn main() {
         times.sort_unstable();
         (times[0], times[times.len() / 2])
     };
-    let read = || sealed.iter().flatten().map(|byte| u64::from(*byte)).sum();
-    let open = || {
-        let opened = sealed.iter().enumerate().map(|(row, bytes)| key.open(&context(row), bytes).unwrap());
-        opened.collect::<Vec<_>>()
+    let read = || {
+        let bytes = heard.iter().chain(&played).flatten();
+        bytes.map(|byte| u64::from(*byte)).sum()
+    };
+    let open =
+        |sealed: &[Vec<u8>], column, row: usize| key.open(&context(row, column), &sealed[row]).unwrap();
+    let open_all = || {
+        let all = 0..months.len();
+        all.map(|row| open(&heard, "heard", row).len() + open(&played, "plays", row).len()).sum::<usize>()
+            as u64
     };
     let answer = |from: &str, to: &str| {
         let day = |text: &str| text.parse::<NaiveDate>().unwrap();
         let period = Days { from: day(from), to: day(to) };
         let zone = Tz::Europe__Berlin;
         let question = Question { period, zone, top: 20, gaps: &[], watched: None, now: UNTIL };
-        insights(Provider::Spotify, &open(), &question).unwrap().totals.plays
+        let (first, last) = question.months().unwrap();
+        let opened: Vec<_> = (0..months.len())
+            .map(|row| MonthParts {
+                heard: open(&heard, "heard", row),
+                plays: (first..=last).contains(&months[row]).then(|| open(&played, "plays", row)),
+            })
+            .collect();
+        let counted = count(Provider::Spotify, &opened, &question).unwrap();
+        let named = counted.months_to_name();
+        let rows = (0..months.len()).filter(|row| named.contains(&months[*row]));
+        let names: Vec<_> = rows.map(|row| open(&names, "names", row)).collect();
+        counted.answer(&names).unwrap().totals.plays
     };
     let (floor, floor_median) = best(&read);
-    println!("reading every byte once: {floor:?} (median {floor_median:?})");
-    let (opened, opened_median) = best(&|| open().len() as u64);
-    println!("opening: {opened:?} (median {opened_median:?}), {:.1} × reading", ratio(opened, floor));
+    println!("reading every byte of tracks and plays once: {floor:?} (median {floor_median:?})");
+    let (opened, opened_median) = best(&open_all);
+    println!("opening those: {opened:?} (median {opened_median:?}), {:.1} × reading", ratio(opened, floor));
     let mut failed = false;
     for (name, from, to) in [
         ("ten years", "2016-12-01", "2026-11-30"),

@@ -1,14 +1,17 @@
 //! From roll-ups and a question to an answer.
 
+use std::collections::BTreeSet;
+
 use chrono::{Days as CalendarDays, NaiveDate};
 use chrono_tz::Tz;
 use stagedoor_domain::music::Provider;
 
 use crate::answer::{Basis, Discovery, HourOfWeek, Insights, Listening, Repeats, Skips, Totals};
 use crate::calendar::{Calendar, DAY};
-use crate::scan::{CURRENT, Counts, PREVIOUS, Span, Sums};
-use crate::view::RollupView;
-use crate::{InsightsError, PlaySource, coverage, streaks, tops, trend};
+use crate::scan::{CURRENT, Counts, MonthView, PREVIOUS, Span, Sums};
+use crate::tops::{Foremost, Names};
+use crate::view::{HeardView, NamesView, PlaysView};
+use crate::{InsightsError, Month, PlaySource, RollupParts, coverage, streaks, trend};
 
 /// The longest period: a hundred years.
 pub(crate) const MOST_DAYS: i64 = 36_525;
@@ -60,60 +63,145 @@ pub struct Question<'a> {
     pub now: i64,
 }
 
-/// Calculates what `rollups` say: the opened bytes of all of a person's months at `provider`, in any order. Months before
-/// the period are needed to know which tracks were new.
-pub fn insights<B: AsRef<[u8]>>(
+impl Question<'_> {
+    /// The first and the last month whose plays are needed: those of the period, of the one before it, and of a day around
+    /// both, because local days are not those of UTC.
+    pub fn months(&self) -> Result<(Month, Month), InsightsError> {
+        let span = span(self.period)?;
+        let month =
+            |day: i64| Month::of_day(date(day).max(NaiveDate::default())).ok_or(InsightsError::LongPeriod);
+        Ok((month(span.begin - 1)?, month(span.of(CURRENT).1 + 1)?))
+    }
+}
+
+/// A month's roll-up, opened: `plays` only if [`Question::months`] says so.
+#[derive(Debug, Clone, Copy)]
+pub struct MonthParts<B> {
+    /// [`crate::RollupParts::heard`].
+    pub heard: B,
+    /// [`crate::RollupParts::plays`].
+    pub plays: Option<B>,
+}
+
+/// What was counted, without names.
+#[derive(Debug)]
+pub struct Counted<'a> {
     provider: Provider,
-    rollups: &[B],
-    question: &Question<'_>,
-) -> Result<Insights, InsightsError> {
-    let mut views =
-        rollups.iter().map(|bytes| RollupView::new(bytes.as_ref())).collect::<Result<Vec<_>, _>>()?;
-    views.sort_by_key(RollupView::month);
-    let several = views.windows(2).any(|pair| pair[0].month() == pair[1].month());
-    if several || views.iter().any(|view| view.provider() != provider) {
+    months: Vec<MonthView<'a>>,
+    question: &'a Question<'a>,
+    span: Span,
+    calendar: Calendar,
+    counts: Counts,
+    tracks: Foremost,
+    artists: Foremost,
+    albums: Foremost,
+    genres: Foremost,
+}
+
+/// Counts what the months of a person at `provider` say, in any order. All that there are before the end of the period are
+/// needed, to know which tracks were new.
+pub fn count<'a, B: AsRef<[u8]>>(
+    provider: Provider,
+    months: &'a [MonthParts<B>],
+    question: &'a Question<'a>,
+) -> Result<Counted<'a>, InsightsError> {
+    let span = span(question.period)?;
+    let (first, last) = question.months()?;
+    let mut views = vec![];
+    for parts in months {
+        let heard = HeardView::new(parts.heard.as_ref())?;
+        let plays = match &parts.plays {
+            _ if !(first..=last).contains(&heard.month) => None,
+            Some(plays) => Some(PlaysView::new(plays.as_ref(), &heard)?),
+            None => return Err(InsightsError::Missing(heard.month)),
+        };
+        views.push(MonthView { heard, plays });
+    }
+    views.sort_by_key(|view| view.heard.month);
+    let several = views.windows(2).any(|pair| pair[0].heard.month == pair[1].heard.month);
+    if several || views.iter().any(|view| view.heard.provider != provider) {
         return Err(InsightsError::Mixed);
     }
-    let span = span(question.period)?;
     let (begin, (_, end)) = (span.begin * DAY, span.of(CURRENT));
-    let first_month = views.first().map_or(begin, |view| view.month().begins_at());
+    let earliest = views.first().map_or(begin, |view| view.heard.month.begins_at());
     let calendar =
-        Calendar::new(question.zone, begin.min(first_month) - 2 * DAY, question.now.max(end * DAY) + 3 * DAY);
+        Calendar::new(question.zone, begin.min(earliest) - 2 * DAY, question.now.max(end * DAY) + 3 * DAY);
     let counts = Counts::of(&views, &calendar, span)?;
-    let (now, before) =
-        (totals(&counts, &calendar, span, CURRENT), totals(&counts, &calendar, span, PREVIOUS));
-    let known: Vec<(i64, i64)> = [PlaySource::Poll, PlaySource::Import]
-        .into_iter()
-        .flat_map(|source| views.iter().filter_map(move |view| view.known(source)))
-        .collect();
-    Ok(Insights {
+    let foremost = |table| Foremost::of(table, question.top);
+    Ok(Counted {
         provider,
-        zone: question.zone.name().to_owned(),
-        listening: listening(&counts.sums),
-        top_tracks: tops::tracks(&views, &counts.tracks, question.top)?,
-        top_artists: tops::artists(&views, &counts.artists, question.top)?,
-        top_albums: tops::albums(&views, &counts.albums, question.top)?,
-        top_genres: tops::genres(&views, &counts.genres, question.top)?,
-        hours: counts.hours.iter().map(|hours| hours.to_vec()).collect(),
-        busiest: busiest(&counts.hours),
-        streaks: streaks::of(&views, &counts, &calendar, span, question.now)?,
-        discovery: Discovery {
-            new_tracks: now.new_tracks,
-            rate: rate(now.new_tracks, now.tracks),
-            known_days_before: known.iter().map(|(first, _)| *first).min().map_or(0, |first| {
-                u64::try_from(span.of(CURRENT).0 - calendar.day(first)).unwrap_or_default()
-            }),
-        },
-        repeats: Repeats { plays: now.plays - now.tracks, rate: rate(now.plays - now.tracks, now.plays) },
-        skips: rate(counts.sums.skipped, counts.sums.skip_known).map(|rate| Skips {
-            known_plays: counts.sums.skip_known,
-            skipped: counts.sums.skipped,
-            rate,
-        }),
-        trend: trend::of(&counts, span, &now, before),
-        coverage: coverage::of(&views, &counts, &calendar, span, question),
-        totals: now,
+        months: views,
+        question,
+        span,
+        calendar,
+        tracks: foremost(&counts.tracks),
+        artists: foremost(&counts.artists),
+        albums: foremost(&counts.albums),
+        genres: foremost(&counts.genres),
+        counts,
     })
+}
+
+impl Counted<'_> {
+    /// The months whose names are needed to answer.
+    pub fn months_to_name(&self) -> BTreeSet<Month> {
+        let all = [&self.tracks, &self.artists, &self.albums, &self.genres];
+        all.into_iter().flat_map(Foremost::months).map(|month| self.months[month].heard.month).collect()
+    }
+
+    /// The answer, with `names` of the months that are needed, in any order: [`crate::RollupParts::names`].
+    pub fn answer<B: AsRef<[u8]>>(&self, names: &[B]) -> Result<Insights, InsightsError> {
+        let (counts, calendar, span) = (&self.counts, &self.calendar, self.span);
+        let names = Names::new(&self.months, names.iter().map(|bytes| NamesView::new(bytes.as_ref())))?;
+        let now = totals(counts, calendar, span, CURRENT);
+        let before = totals(counts, calendar, span, PREVIOUS);
+        let known = |source| self.months.iter().filter_map(move |month| month.heard.known(source));
+        let first_known =
+            known(PlaySource::Poll).chain(known(PlaySource::Import)).map(|(first, _)| first).min();
+        Ok(Insights {
+            provider: self.provider,
+            zone: self.question.zone.name().to_owned(),
+            listening: listening(&counts.sums),
+            top_tracks: names.tracks(&self.tracks)?,
+            top_artists: names.artists(&self.artists)?,
+            top_albums: names.albums(&self.albums)?,
+            top_genres: names.genres(&self.genres)?,
+            hours: counts.hours.iter().map(|hours| hours.to_vec()).collect(),
+            busiest: busiest(&counts.hours),
+            streaks: streaks::of(&self.months, counts, calendar, span, self.question.now)?,
+            discovery: Discovery {
+                new_tracks: now.new_tracks,
+                rate: rate(now.new_tracks, now.tracks),
+                known_days_before: first_known.map_or(0, |first| {
+                    u64::try_from(span.of(CURRENT).0 - calendar.day(first)).unwrap_or_default()
+                }),
+            },
+            repeats: Repeats { plays: now.plays - now.tracks, rate: rate(now.plays - now.tracks, now.plays) },
+            skips: rate(counts.sums.skipped, counts.sums.skip_known).map(|rate| Skips {
+                known_plays: counts.sums.skip_known,
+                skipped: counts.sums.skipped,
+                rate,
+            }),
+            trend: trend::of(counts, span, &now, before),
+            coverage: coverage::of(&self.months, counts, calendar, span, self.question),
+            totals: now,
+        })
+    }
+}
+
+/// The same at once, for whoever has all parts of all months at hand.
+pub fn insights(
+    provider: Provider,
+    rollups: &[RollupParts],
+    question: &Question<'_>,
+) -> Result<Insights, InsightsError> {
+    let months: Vec<MonthParts<&Vec<u8>>> = rollups
+        .iter()
+        .map(|rollup| MonthParts { heard: &rollup.heard, plays: Some(&rollup.plays) })
+        .collect();
+    let counted = count(provider, &months, question)?;
+    let names: Vec<&Vec<u8>> = rollups.iter().map(|rollup| &rollup.names).collect();
+    counted.answer(&names)
 }
 
 fn span(period: Days) -> Result<Span, InsightsError> {
@@ -139,9 +227,8 @@ fn totals(counts: &Counts, calendar: &Calendar, span: Span, which: usize) -> Tot
     let first = span.index(from).unwrap_or_default();
     let last = span.index(to).unwrap_or_default();
     let days = counts.days.get(first..=last).unwrap_or_default();
-    let begin = calendar.begin_of(from);
-    let is_new = |first: i64| first + DAY >= begin && (from..=to).contains(&calendar.day(first));
-    let tracks = counts.tracks.rows.iter().filter(|row| row.plays[which] > 0);
+    let is_new = |first: i64| first != i64::MIN && (from..=to).contains(&calendar.day(first));
+    let tracks = counts.tracks.rows.iter().zip(&counts.first).filter(|(row, _)| row.sum.plays[which] > 0);
     Totals {
         from: date(from),
         to: date(to),
@@ -152,7 +239,7 @@ fn totals(counts: &Counts, calendar: &Calendar, span: Span, which: usize) -> Tot
         tracks: counts.tracks.played(which),
         artists: counts.artists.played(which),
         albums: counts.albums.played(which),
-        new_tracks: tracks.filter(|row| is_new(row.first)).count() as u64,
+        new_tracks: tracks.filter(|(_, first)| is_new(**first)).count() as u64,
     }
 }
 

@@ -6,20 +6,19 @@ use crate::PlaySource;
 use crate::answer::{Coverage, GapShown};
 use crate::calculation::{Question, float, rounded};
 use crate::calendar::Calendar;
-use crate::scan::{CURRENT, Counts, Span};
-use crate::view::RollupView;
+use crate::scan::{CURRENT, Counts, MonthView, Span};
 
 const MOST_GAPS: usize = 20;
 
 pub(crate) fn of(
-    views: &[RollupView<'_>],
+    months: &[MonthView<'_>],
     counts: &Counts,
     calendar: &Calendar,
     span: Span,
     question: &Question<'_>,
 ) -> Coverage {
     let heard = |source| {
-        let times = views.iter().filter_map(move |view| view.known(source));
+        let times = months.iter().filter_map(move |month| month.heard.known(source));
         times.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)))
     };
     let (polled, imported) = (heard(PlaySource::Poll), heard(PlaySource::Import));

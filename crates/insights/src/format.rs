@@ -1,40 +1,70 @@
-//! The bytes of a roll-up, version 1. Numbers are little-endian; a varint is LEB128; a text is known by where it
-//! stands among the texts.
+//! The bytes of a roll-up, version 1. Numbers are little-endian; a varint is LEB128; a text is a varint of its length and
+//! UTF-8. Each part begins with `magic 2 | version 1 | part 1 | provider 1 | month 2`.
 //!
-//! `magic 2 | version 1 | provider 1 | month 2 | count 4 × (tracks, artists, albums, genres) | length 4 × (texts, entries)
-//! | entries 4 | plays 4 | first and last 4 × 2 × (polled, imported) | tracks (key 16, first 4)* | artists (key 16, text 4)* | albums (key 16, title 4, artist 4)* |
-//! genres (key 16, text 4)* | texts (varint length, UTF-8)* | entries (varints)* | plays (varints)*`
+//! - `heard`: `tracks 4 | first and last 4 × 2 × (polled, imported) | key 8 × tracks | minutes`. First and last are in ms since
+//!   the month began, or all ones where there is no such play. Minutes are those since the month began in which a play
+//!   ended, each once, as varints of what they are more than the one before.
+//! - `plays`: `counts 4 × (artists, albums, genres, entries, plays) | length of entries 4 | key 8 × (artists, albums,
+//!   genres) | entries | plays`, the latter two of varints. An entry is one way in which a track was told: track, count of
+//!   artists and each, album + 1 or 0, count of genres and each, length in ms + 1 or 0. A play: ms since the play before it (the
+//!   first: since the month began), entry, and `ms_played << 4 | known << 3 | skipped << 1 | imported`, where `skipped` is
+//!   0 unknown, 1 no, 2 yes.
+//! - `names`: `counts 4 × (entries, artists, albums, genres)`, then of each entry 1 and a reference, or 0, and a title; of
+//!   each artist a name; of each album a title, and artist + 1 or 0; of each genre a name.
 //!
-//! An entry: track, reference + 1 or 0, title, count of artists and each, album + 1 or 0, count of genres and each,
-//! length in ms + 1 or 0. A play: ms since the play before it (the first: since the month began), entry, and
-//! `ms_played << 4 | known << 3 | skipped << 1 | imported`, where `skipped` is 0 unknown, 1 no, 2 yes.
-//!
-//! First and last are in ms since the month began, or all ones where there is no such play. Everything is in order (texts and entries by their bytes, plays by time and entry), so that the same plays give the
-//! same bytes in whichever order they came.
+//! Everything is in order (keys by number, entries by what they say, plays by time and entry), so that the same plays
+//! give the same bytes in whichever order they came.
 
 use stagedoor_domain::music::Provider;
 
-use crate::{InsightsError, PlaySource};
+use crate::{InsightsError, Month, PlaySource};
 
 pub(crate) const VERSION: u8 = 1;
-pub(crate) const MAGIC: [u8; 2] = *b"LR";
-pub(crate) const HEADER: usize = 6 + 12 * 4;
-pub(crate) const TRACK: usize = 20;
-pub(crate) const NAMED: usize = 20;
-pub(crate) const ALBUM: usize = 24;
-/// Instead of a text: there is none.
-pub(crate) const NO_TEXT: u32 = u32::MAX;
+const MAGIC: [u8; 2] = *b"LR";
+const HEADER: usize = 7;
+pub(crate) const KEY: usize = 8;
 /// Instead of a time: there is none.
 pub(crate) const NEVER: u32 = u32::MAX;
 
-pub(crate) fn provider_number(provider: Provider) -> u8 {
+/// The parts of a roll-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Heard = 1,
+    Plays = 2,
+    Names = 3,
+}
+
+pub(crate) fn begin(part: Part, provider: Provider, month: Month) -> Vec<u8> {
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend([VERSION, part as u8, provider_number(provider)]);
+    bytes.extend(month.number().to_le_bytes());
+    bytes
+}
+
+/// Of which provider and month a part is, and what comes after that.
+pub(crate) fn open<'a>(
+    part: Part,
+    bytes: &'a [u8],
+    what: &'static str,
+) -> Result<(Provider, Month, Reader<'a>), InsightsError> {
+    let mut reader = Reader::new(bytes, 0, what);
+    let header = reader.take(HEADER).map_err(|_| InsightsError::Version)?;
+    if header[..2] != MAGIC || header[2..4] != [VERSION, part as u8] {
+        return Err(InsightsError::Version);
+    }
+    let month = Month::from_number(u16::from_le_bytes([header[5], header[6]]));
+    let found = provider_of(header[4]).zip(month).ok_or_else(|| reader.damaged())?;
+    Ok((found.0, found.1, reader))
+}
+
+fn provider_number(provider: Provider) -> u8 {
     match provider {
         Provider::Spotify => 0,
         Provider::Tidal => 1,
     }
 }
 
-pub(crate) fn provider_of(number: u8) -> Option<Provider> {
+fn provider_of(number: u8) -> Option<Provider> {
     Provider::ALL.iter().copied().find(|provider| provider_number(*provider) == number)
 }
 
@@ -90,6 +120,11 @@ pub(crate) fn put_varint(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number.to_le_bytes()[0]);
 }
 
+pub(crate) fn put_text(bytes: &mut Vec<u8>, text: &str) {
+    put_varint(bytes, text.len() as u64);
+    bytes.extend(text.as_bytes());
+}
+
 /// Reads a section from its beginning.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader<'a> {
@@ -103,8 +138,24 @@ impl<'a> Reader<'a> {
         Self { bytes, at, what }
     }
 
-    pub(crate) fn position(&self) -> usize {
-        self.at
+    /// What was not read.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
+    pub(crate) fn word(&mut self) -> Result<u32, InsightsError> {
+        let mut word = [0; 4];
+        word.copy_from_slice(self.take(4)?);
+        Ok(u32::from_le_bytes(word))
+    }
+
+    pub(crate) fn keys(&mut self, count: u32) -> Result<&'a [u8], InsightsError> {
+        self.take((count as usize).checked_mul(KEY).ok_or_else(|| self.damaged())?)
+    }
+
+    pub(crate) fn text(&mut self) -> Result<&'a str, InsightsError> {
+        let length = self.index()? as usize;
+        std::str::from_utf8(self.take(length)?).map_err(|_| self.damaged())
     }
 
     pub(crate) fn is_done(&self) -> bool {

@@ -1,9 +1,12 @@
 //! What a person's plays come to. `MonthRollup` packs the plays of one month and provider into bytes that are kept
-//! sealed; `insights` calculates from those bytes; `picture` draws what was calculated. Nothing here does I/O.
+//! sealed; `count` and `insights` calculate from those bytes; `picture` draws what was calculated. Nothing here does I/O.
 //!
-//! Whoever keeps plays calls [`roll_up`] (or [`MonthRollup::add`] for what came since) and stores
-//! [`MonthRollup::to_bytes`], one for each person, provider and [`Month`]. A month whose plays were deleted is rolled up
-//! again from those that are left. Whoever answers opens the bytes of all months and hands them to [`insights`].
+//! Whoever keeps plays calls [`roll_up`], or [`MonthRollup::add`] for what came since, and stores
+//! [`MonthRollup::to_parts`]: three byte strings for each person, provider and [`Month`], each sealed by itself, because
+//! most questions need few of them. A month whose plays were deleted is rolled up again from those that are left.
+//!
+//! Whoever answers reads `heard` of all months and `plays` of [`Question::months`], calls [`count`], reads `names` of the
+//! few months that [`Counted::months_to_name`] says, and calls [`Counted::answer`].
 #![warn(missing_docs)]
 
 mod answer;
@@ -13,10 +16,12 @@ mod coverage;
 mod format;
 mod identity;
 mod month;
+mod pack;
 pub mod picture;
 mod rollup;
 mod scan;
 mod streaks;
+mod table;
 mod tops;
 mod trend;
 mod view;
@@ -28,8 +33,9 @@ pub use answer::{
     Basis, Coverage, Discovery, GapShown, HourOfWeek, Insights, Listening, Repeats, Skips, Sources, Streak,
     Streaks, TopAlbum, TopArtist, TopGenre, TopTrack, Totals, Trend, TrendBucket,
 };
-pub use calculation::{Days, Gap, Question, Watched, insights};
+pub use calculation::{Counted, Days, Gap, MonthParts, Question, Watched, count, insights};
 pub use month::Month;
+pub use pack::RollupParts;
 pub use rollup::{MonthRollup, roll_up};
 
 /// One time that a person played a track.
@@ -101,14 +107,17 @@ pub enum InsightsError {
     #[error("the plays of {0} are more than a roll-up holds")]
     TooMuch(Month),
     /// Bytes of a later version of the format, or of none.
-    #[error("the bytes are not a roll-up of version {}", format::VERSION)]
+    #[error("the bytes are not this part of a roll-up of version {}", format::VERSION)]
     Version,
     /// Bytes that no roll-up has.
     #[error("the roll-up's {0} cannot be read")]
     Damaged(&'static str),
-    /// Roll-ups of several providers, which are never mixed, or two of one month.
+    /// Roll-ups of several providers, which are never mixed, or two of one month, or parts of different months.
     #[error("the roll-ups are not of one provider and different months")]
     Mixed,
+    /// A part of a month that is needed was not handed in.
+    #[error("the roll-up of {0} is needed, and was not handed in")]
+    Missing(Month),
     /// A period that ends before it begins.
     #[error("the period ends before it begins")]
     EmptyPeriod,

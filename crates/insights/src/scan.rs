@@ -1,8 +1,9 @@
-//! One pass over all roll-ups: what was played in the period and in the one before it, and when each track was first heard.
+//! One pass over the months: what was played in the period and in the one before it, and which tracks were heard earlier.
 
 use crate::calendar::{Calendar, DAY, HOUR};
-use crate::identity::{ByKey, Key};
-use crate::view::{Entry, RollupView};
+use crate::identity::Key;
+use crate::table::{Sum, Table};
+use crate::view::{Entries, HeardView, PlaysView};
 use crate::{InsightsError, PlaySource, Sources};
 
 /// The period and the one before it, side by side: days since 1970.
@@ -14,6 +15,9 @@ pub(crate) struct Span {
     pub(crate) days: i64,
 }
 
+pub(crate) const CURRENT: usize = 0;
+pub(crate) const PREVIOUS: usize = 1;
+
 impl Span {
     /// The first and the last day of the period (`CURRENT`) or of the one before (`PREVIOUS`).
     pub(crate) fn of(&self, which: usize) -> (i64, i64) {
@@ -22,66 +26,17 @@ impl Span {
     }
 
     /// Where a day stands among the days of both.
+    #[inline]
     pub(crate) fn index(&self, day: i64) -> Option<usize> {
         usize::try_from(day - self.begin).ok().filter(|_| day - self.begin < 2 * self.days)
     }
 }
 
-pub(crate) const CURRENT: usize = 0;
-pub(crate) const PREVIOUS: usize = 1;
-
-/// What stands in for a name until it is shown: the roll-up's number, and where in it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
-    pub(crate) view: u32,
-    pub(crate) at: u32,
-    pub(crate) besides: Option<u32>,
-}
-
-/// A track, an artist, an album or a genre.
+/// A month with its plays, if they are needed.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Row {
-    pub(crate) plays: [u64; 2],
-    /// In the period.
-    pub(crate) listened_ms: u64,
-    /// When it was first heard, for tracks.
-    pub(crate) first: i64,
-    /// Of the latest play of the period.
-    last: i64,
-    pub(crate) place: Place,
-}
-
-/// Rows by key.
-#[derive(Debug, Default)]
-pub(crate) struct Table {
-    numbers: ByKey<u32>,
-    pub(crate) rows: Vec<Row>,
-}
-
-impl Table {
-    /// The number of a row, which is new if the key is.
-    fn number(&mut self, key: Key, first: i64) -> u32 {
-        *self.numbers.entry(key).or_insert_with(|| {
-            let row = Row { plays: [0; 2], listened_ms: 0, first, last: i64::MIN, place: Place::default() };
-            self.rows.push(row);
-            u32::try_from(self.rows.len() - 1).unwrap_or(u32::MAX)
-        })
-    }
-
-    fn add(&mut self, number: u32, sum: &EntrySum, place: Place) {
-        let row = &mut self.rows[number as usize];
-        row.plays[CURRENT] += sum.plays[CURRENT];
-        row.plays[PREVIOUS] += sum.plays[PREVIOUS];
-        row.listened_ms += sum.listened_ms;
-        if sum.plays[CURRENT] > 0 && (row.last, row.place) <= (sum.last, place) {
-            (row.last, row.place) = (sum.last, place);
-        }
-    }
-
-    /// How many have plays in the period or the one before.
-    pub(crate) fn played(&self, which: usize) -> u64 {
-        self.rows.iter().filter(|row| row.plays[which] > 0).count() as u64
-    }
+pub(crate) struct MonthView<'a> {
+    pub(crate) heard: HeardView<'a>,
+    pub(crate) plays: Option<PlaysView<'a>>,
 }
 
 /// Plays and time of a day.
@@ -112,23 +67,51 @@ pub(crate) struct Counts {
     pub(crate) hours: [[u64; 24]; 7],
     pub(crate) sums: Sums,
     pub(crate) tracks: Table,
+    /// When each of the tracks was first heard; what was heard before the months with plays is at the beginning of time.
+    pub(crate) first: Vec<i64>,
     pub(crate) artists: Table,
     pub(crate) albums: Table,
     pub(crate) genres: Table,
 }
 
-/// What the plays of one entry of one month come to.
+/// What the plays of one entry, or of one row, of one month come to.
 #[derive(Debug, Clone, Copy)]
-struct EntrySum {
-    plays: [u64; 2],
-    listened_ms: u64,
+struct MonthSum {
+    sum: Sum,
+    /// When the latest play of the period ended.
     last: i64,
+    /// When the first one of all in the month did.
+    first: i64,
+    /// Which entry or row of the month has the name of the latest.
+    name: u32,
+}
+
+impl MonthSum {
+    fn nothing(name: u32) -> Self {
+        Self { sum: Sum::default(), last: i64::MIN, first: i64::MAX, name }
+    }
+
+    /// Adds another, whose name is after the one at hand.
+    #[inline]
+    fn add(&mut self, other: &Self) {
+        self.sum.plays[0] += other.sum.plays[0];
+        self.sum.plays[1] += other.sum.plays[1];
+        self.sum.listened_ms += other.sum.listened_ms;
+        self.first = self.first.min(other.first);
+        if other.sum.plays[0] > 0 && self.last <= other.last {
+            (self.last, self.name) = (other.last, other.name);
+        }
+    }
+}
+
+fn nothing(count: usize) -> Vec<MonthSum> {
+    (0..count).zip(0..).map(|(_, name)| MonthSum::nothing(name)).collect()
 }
 
 impl Counts {
-    /// Counts the plays of `views`, which are in the order of their months.
+    /// Counts the plays of months, which are in their order.
     pub(crate) fn of(
-        views: &[RollupView<'_>],
+        months: &[MonthView<'_>],
         calendar: &Calendar,
         span: Span,
     ) -> Result<Self, InsightsError> {
@@ -138,24 +121,22 @@ impl Counts {
             hours: [[0; 24]; 7],
             sums: Sums::default(),
             tracks: Table::default(),
+            first: vec![],
             artists: Table::default(),
             albums: Table::default(),
             genres: Table::default(),
         };
-        for (number, view) in views.iter().enumerate() {
-            // Local days differ from those of UTC by one at most.
-            let first_day = view.month().begins_at().div_euclid(DAY) - 1;
-            let last_day = view.month().next().begins_at().div_euclid(DAY);
-            if first_day > span.of(CURRENT).1 {
-                break;
+        for (number, month) in (0..).zip(months) {
+            if let Some(plays) = &month.plays {
+                counts.month(number, &month.heard, plays, calendar, span)?;
             }
-            let begins_at = view.month().begins_at();
-            let tracks: Vec<u32> = view
-                .tracks()
-                .map(|(key, first)| counts.tracks.number(key, begins_at + i64::from(first)))
-                .collect();
-            if last_day >= span.begin {
-                counts.month(u32::try_from(number).unwrap_or(u32::MAX), view, &tracks, calendar, span)?;
+        }
+        // What is only known to have been heard is from before all that is counted: later months do not matter.
+        for month in months.iter().take_while(|month| month.plays.is_none()) {
+            for key in month.heard.tracks() {
+                if let Some(row) = counts.tracks.get(key) {
+                    counts.first[row] = i64::MIN;
+                }
             }
         }
         Ok(counts)
@@ -164,89 +145,95 @@ impl Counts {
     fn month(
         &mut self,
         number: u32,
-        view: &RollupView<'_>,
-        tracks: &[u32],
+        heard: &HeardView<'_>,
+        plays: &PlaysView<'_>,
         calendar: &Calendar,
         span: Span,
     ) -> Result<(), InsightsError> {
-        let entries = view.entries().collect::<Result<Vec<Entry>, _>>()?;
-        let sums = self.plays(view, &entries, calendar, span)?;
-        let artists: Vec<(u32, u32)> =
-            view.artists().map(|(key, name)| (self.artists.number(key, 0), name)).collect();
-        let genres: Vec<(u32, u32)> =
-            view.genres().map(|(key, name)| (self.genres.number(key, 0), name)).collect();
-        let albums: Vec<(u32, u32, Option<u32>)> =
-            view.albums().map(|(key, title, artist)| (self.albums.number(key, 0), title, artist)).collect();
-        let mut named = vec![];
-        for (entry, sum) in entries.iter().zip(&sums).filter(|(_, sum)| sum.plays != [0; 2]) {
-            let place = |at, besides| Place { view: number, at, besides };
-            self.tracks.add(tracks[entry.track as usize], sum, place(entry.at, None));
-            let (artist_table, album_table, genre_table) =
-                (&mut self.artists, &mut self.albums, &mut self.genres);
-            let lost = InsightsError::Damaged("track");
-            // Two spellings of one name are one artist of the track.
-            named.clear();
-            view.visit(
-                entry,
-                |row| {
-                    let (artist, name) = *artists.get(row).ok_or(lost.clone())?;
-                    if !named.contains(&artist) {
-                        named.push(artist);
-                        artist_table.add(artist, sum, place(name, None));
-                    }
-                    Ok(())
-                },
-                |row| {
-                    let (album, title, artist) = *albums.get(row).ok_or(lost.clone())?;
-                    album_table.add(album, sum, place(title, artist));
-                    Ok(())
-                },
-                |row| {
-                    let (genre, name) = *genres.get(row).ok_or(lost.clone())?;
-                    genre_table.add(genre, sum, place(name, None));
-                    Ok(())
-                },
-            )?;
+        let entries = plays.entries()?;
+        let sums = self.plays(heard, plays, &entries, calendar, span)?;
+        let artist_keys: Vec<Key> = plays.artists().collect();
+        let mut tracks = nothing(heard.tracks().len());
+        let mut artists = nothing(artist_keys.len());
+        let mut albums = nothing(plays.albums().len());
+        let mut genres = nothing(plays.genres().len());
+        for (entry, sum) in entries.all().zip(&sums) {
+            tracks[entry.track as usize].add(sum);
+            for (place, row) in entry.artists.iter().enumerate() {
+                // Two spellings of one name are one artist of the track.
+                let key = artist_keys[*row as usize];
+                if !entry.artists[..place].iter().any(|row| artist_keys[*row as usize] == key) {
+                    artists[*row as usize].add(&MonthSum { name: *row, ..*sum });
+                }
+            }
+            if let Some(row) = entry.album {
+                albums[row as usize].add(&MonthSum { name: row, ..*sum });
+            }
+            for row in entry.genres {
+                genres[*row as usize].add(&MonthSum { name: *row, ..*sum });
+            }
         }
+        // A track that was heard in the month, but on no day that is counted, has a row, too: it is not new afterwards.
+        let rows = self.tracks.rows_of(heard.tracks());
+        self.first.resize(self.tracks.rows.len(), i64::MAX);
+        for (row, sum) in rows.iter().zip(&tracks) {
+            let first = &mut self.first[*row as usize];
+            *first = (*first).min(sum.first);
+        }
+        add(&mut self.tracks, &rows, &tracks, number);
+        let rows = self.artists.rows_of(artist_keys.into_iter());
+        add(&mut self.artists, &rows, &artists, number);
+        let rows = self.albums.rows_of(plays.albums());
+        add(&mut self.albums, &rows, &albums, number);
+        let rows = self.genres.rows_of(plays.genres());
+        add(&mut self.genres, &rows, &genres, number);
         Ok(())
     }
 
     /// Goes over the plays of a month, for which the days are known only here.
     fn plays(
         &mut self,
-        view: &RollupView<'_>,
-        entries: &[Entry],
+        heard: &HeardView<'_>,
+        plays: &PlaysView<'_>,
+        entries: &Entries,
         calendar: &Calendar,
         span: Span,
-    ) -> Result<Vec<EntrySum>, InsightsError> {
-        let mut sums = vec![EntrySum { plays: [0; 2], listened_ms: 0, last: i64::MIN }; entries.len()];
-        let (begins_at, current_from) = (view.month().begins_at(), span.of(CURRENT).0);
+    ) -> Result<Vec<MonthSum>, InsightsError> {
+        let mut sums = nothing(entries.len());
+        let (begins_at, current_from) = (heard.month.begins_at(), span.of(CURRENT).0);
         let mut cursor = 0;
-        for play in view.plays() {
+        for play in plays.plays() {
             let (offset, entry, tag) = play?;
+            let number = entry as usize;
+            let sum = sums.get_mut(number).ok_or(InsightsError::Damaged("play"))?;
             let time = begins_at + i64::from(offset);
+            sum.first = sum.first.min(time);
             let local = calendar.local(time, &mut cursor);
             let day = local.div_euclid(DAY);
             let Some(index) = span.index(day) else { continue };
-            let lost = InsightsError::Damaged("play");
-            let (sum, told) = sums.get_mut(entry as usize).zip(entries.get(entry as usize)).ok_or(lost)?;
-            let known = tag.ms_played().or(told.duration_ms);
-            let listened_ms = u64::from(known.unwrap_or_default());
+            let duration_ms = entries.duration_ms(number);
+            let listened_ms = u64::from(tag.ms_played().or(duration_ms).unwrap_or_default());
             self.days[index].plays += 1;
             self.days[index].listened_ms += listened_ms;
             if day < current_from {
-                sum.plays[PREVIOUS] += 1;
+                sum.sum.plays[PREVIOUS] += 1;
                 continue;
             }
-            sum.plays[CURRENT] += 1;
-            sum.listened_ms += listened_ms;
+            sum.sum.plays[CURRENT] += 1;
+            sum.sum.listened_ms += listened_ms;
             sum.last = time;
             let weekday = usize::try_from((day + 3).rem_euclid(7)).unwrap_or_default();
             let hour = usize::try_from(local.rem_euclid(DAY) / HOUR).unwrap_or_default();
             self.hours[weekday][hour] += 1;
-            self.sums.add(tag, told.duration_ms);
+            self.sums.add(tag, duration_ms);
         }
         Ok(sums)
+    }
+}
+
+fn add(table: &mut Table, rows: &[u32], sums: &[MonthSum], month: u32) {
+    for (row, sum) in rows.iter().zip(sums) {
+        table.add(*row, sum.sum, sum.last, (month, sum.name));
     }
 }
 

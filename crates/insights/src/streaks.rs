@@ -6,11 +6,10 @@ use crate::InsightsError;
 use crate::answer::{Streak, Streaks};
 use crate::calculation::date;
 use crate::calendar::{Calendar, DAY};
-use crate::scan::{CURRENT, Counts, Span};
-use crate::view::RollupView;
+use crate::scan::{CURRENT, Counts, MonthView, Span};
 
 pub(crate) fn of(
-    views: &[RollupView<'_>],
+    months: &[MonthView<'_>],
     counts: &Counts,
     calendar: &Calendar,
     span: Span,
@@ -32,7 +31,7 @@ pub(crate) fn of(
         }
     }
 
-    let mut heard = Heard { views, calendar, counts, span, unread: views.len(), days: HashSet::new() };
+    let mut heard = Heard { months, calendar, counts, span, unread: months.len(), days: HashSet::new() };
     let mut last = to.min(today);
     if last == today && !heard.on(last)? {
         last -= 1;
@@ -45,7 +44,7 @@ pub(crate) fn of(
 
 /// On which days anything was played. Those before the periods that were counted are read month by month, backwards.
 struct Heard<'a> {
-    views: &'a [RollupView<'a>],
+    months: &'a [MonthView<'a>],
     calendar: &'a Calendar,
     counts: &'a Counts,
     span: Span,
@@ -73,17 +72,20 @@ impl Heard<'_> {
             return Ok(self.counts.days[index].plays > 0);
         }
         // Plays of a month may be on the local day before it begins, and on the day after it ends.
-        while let Some(view) = self.views[..self.unread].last()
-            && view.month().next().begins_at().div_euclid(DAY) >= day
+        while let Some(MonthView { heard, .. }) = self.months[..self.unread].last()
+            && heard.month.next().begins_at().div_euclid(DAY) >= day
         {
             self.unread -= 1;
-            if view.month().begins_at().div_euclid(DAY) - 1 > day {
+            if heard.month.begins_at().div_euclid(DAY) - 1 > day {
                 continue;
             }
-            let mut cursor = 0;
-            for play in view.plays() {
-                let time = view.month().begins_at() + i64::from(play?.0);
-                self.days.insert(self.calendar.local(time, &mut cursor).div_euclid(DAY));
+            let (mut cursor, mut before) = (0, None);
+            for minute in heard.minutes() {
+                let heard_on = Some(self.calendar.local(minute?, &mut cursor).div_euclid(DAY));
+                if heard_on != before {
+                    self.days.extend(heard_on);
+                    before = heard_on;
+                }
             }
         }
         Ok(self.days.contains(&day))

@@ -1,101 +1,154 @@
-//! What was played most. Names are read only of what may be shown.
+//! What was played most, without names first: they are read only of what may be shown.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use crate::answer::{TopAlbum, TopArtist, TopGenre, TopTrack};
-use crate::scan::{CURRENT, Place, Row, Table};
-use crate::view::{Entry, RollupView};
-use crate::{InsightsError, PlayedTrack};
+use crate::scan::{CURRENT, MonthView};
+use crate::table::{Row, Table};
+use crate::view::{Entries, NamesView};
+use crate::{InsightsError, Month, PlayedTrack};
 
-type Views<'a> = [RollupView<'a>];
-
-pub(crate) fn tracks(views: &Views<'_>, table: &Table, count: usize) -> Result<Vec<TopTrack>, InsightsError> {
-    let found = first(table, count, |place| {
-        let entry = Entry { track: 0, duration_ms: None, at: place.at };
-        view(views, place)?.track(&entry).map(|track| ((track.title.clone(), track.reference.clone()), track))
-    })?;
-    let shown = |(row, track): (Row, PlayedTrack)| TopTrack {
-        reference: track.reference,
-        title: track.title,
-        artists: track.artists,
-        album: track.album,
-        plays: row.plays[CURRENT],
-        listened_ms: row.listened_ms,
-    };
-    Ok(found.into_iter().map(shown).collect())
-}
-
-pub(crate) fn artists(
-    views: &Views<'_>,
-    table: &Table,
+/// The rows that may be among the first `count` by plays and time listened: all that are equal to the last one of them are, as
+/// only their names say which come first.
+#[derive(Debug)]
+pub(crate) struct Foremost {
+    rows: Vec<Row>,
     count: usize,
-) -> Result<Vec<TopArtist>, InsightsError> {
-    let shown = |(row, name): (Row, String)| TopArtist {
-        name,
-        plays: row.plays[CURRENT],
-        listened_ms: row.listened_ms,
-    };
-    Ok(named(views, table, count)?.into_iter().map(shown).collect())
 }
 
-pub(crate) fn genres(views: &Views<'_>, table: &Table, count: usize) -> Result<Vec<TopGenre>, InsightsError> {
-    let shown = |(row, name): (Row, String)| TopGenre {
-        name,
-        plays: row.plays[CURRENT],
-        listened_ms: row.listened_ms,
-    };
-    Ok(named(views, table, count)?.into_iter().map(shown).collect())
-}
-
-pub(crate) fn albums(views: &Views<'_>, table: &Table, count: usize) -> Result<Vec<TopAlbum>, InsightsError> {
-    let found = first(table, count, |place| {
-        let view = view(views, place)?;
-        let title = view.text(place.at)?.to_owned();
-        let artist = place.besides.map(|artist| view.text(artist).map(str::to_owned)).transpose()?;
-        Ok(((title.clone(), artist.clone()), (title, artist)))
-    })?;
-    let shown = |(row, (title, artist)): (Row, (String, Option<String>))| TopAlbum {
-        title,
-        artist,
-        plays: row.plays[CURRENT],
-        listened_ms: row.listened_ms,
-    };
-    Ok(found.into_iter().map(shown).collect())
-}
-
-fn named(views: &Views<'_>, table: &Table, count: usize) -> Result<Vec<(Row, String)>, InsightsError> {
-    first(table, count, |place| {
-        let name = view(views, place)?.text(place.at)?.to_owned();
-        Ok((name.clone(), name))
-    })
-}
-
-fn view<'a, 'b>(views: &'b Views<'a>, place: Place) -> Result<&'b RollupView<'a>, InsightsError> {
-    views.get(place.view as usize).ok_or(InsightsError::Damaged("text"))
-}
-
-/// The first `count` rows by plays, time listened and what `read` gives for the order, with what it gives to show. Names
-/// are read of all that are equal to the last one of them, so that the order among those is the names', too.
-fn first<T, N: Ord>(
-    table: &Table,
-    count: usize,
-    read: impl Fn(Place) -> Result<(N, T), InsightsError>,
-) -> Result<Vec<(Row, T)>, InsightsError> {
-    let weight = |row: &Row| (row.plays[CURRENT], row.listened_ms);
-    let mut rows: Vec<Row> = table.rows.iter().filter(|row| row.plays[CURRENT] > 0).copied().collect();
-    if count == 0 {
-        return Ok(vec![]);
+impl Foremost {
+    pub(crate) fn of(table: &Table, count: usize) -> Self {
+        let mut rows: Vec<Row> =
+            table.rows.iter().filter(|row| row.sum.plays[CURRENT] > 0).copied().collect();
+        if count == 0 {
+            rows.clear();
+        } else if rows.len() > count {
+            let (_, last, _) = rows.select_nth_unstable_by_key(count - 1, |row| Reverse(weight(row)));
+            let least = weight(last);
+            rows.retain(|row| weight(row) >= least);
+        }
+        Self { rows, count }
     }
-    if rows.len() > count {
-        let (_, last, _) = rows.select_nth_unstable_by_key(count - 1, |row| Reverse(weight(row)));
-        let least = weight(last);
-        rows.retain(|row| weight(row) >= least);
+
+    /// Which of the months name them.
+    pub(crate) fn months(&self) -> impl Iterator<Item = usize> {
+        self.rows.iter().map(|row| row.name.0 as usize)
     }
-    let mut found = vec![];
-    for row in rows {
-        let (name, shown) = read(row.place)?;
-        found.push((Reverse(weight(&row)), name, row, shown));
+
+    /// The first ones: with what `read` gives for the order, and with what it gives to show.
+    fn named<T, N: Ord>(
+        &self,
+        read: impl Fn(usize, u32) -> Result<(N, T), InsightsError>,
+    ) -> Result<Vec<(Row, T)>, InsightsError> {
+        let mut found = vec![];
+        for row in &self.rows {
+            let (month, place) = row.name;
+            let (name, shown) = read(month as usize, place)?;
+            found.push((Reverse(weight(row)), name, *row, shown));
+        }
+        found.sort_by(|one, other| (&one.0, &one.1).cmp(&(&other.0, &other.1)));
+        Ok(found.into_iter().take(self.count).map(|(.., row, shown)| (row, shown)).collect())
     }
-    found.sort_by(|one, other| (&one.0, &one.1).cmp(&(&other.0, &other.1)));
-    Ok(found.into_iter().take(count).map(|(.., row, shown)| (row, shown)).collect())
+}
+
+fn weight(row: &Row) -> (u32, u64) {
+    (row.sum.plays[CURRENT], row.sum.listened_ms)
+}
+
+/// Names of those months that name something.
+pub(crate) struct Names<'a> {
+    months: &'a [MonthView<'a>],
+    by_month: BTreeMap<Month, NamesView<'a>>,
+    entries: BTreeMap<Month, Entries>,
+}
+
+impl<'a> Names<'a> {
+    pub(crate) fn new(
+        months: &'a [MonthView<'a>],
+        given: impl Iterator<Item = Result<NamesView<'a>, InsightsError>>,
+    ) -> Result<Self, InsightsError> {
+        let mut by_month = BTreeMap::new();
+        let mut entries = BTreeMap::new();
+        for view in given {
+            let view = view?;
+            let month = months.iter().find(|month| month.heard.month == view.month);
+            let month = month.ok_or(InsightsError::Mixed)?;
+            view.belongs_to(&month.heard)?;
+            if let Some(plays) = &month.plays {
+                entries.insert(view.month, plays.entries()?);
+            }
+            by_month.insert(view.month, view);
+        }
+        Ok(Self { months, by_month, entries })
+    }
+
+    fn of(&self, month: usize) -> Result<&NamesView<'a>, InsightsError> {
+        let month = self.months[month].heard.month;
+        self.by_month.get(&month).ok_or(InsightsError::Missing(month))
+    }
+
+    fn track(&self, month: usize, number: u32) -> Result<PlayedTrack, InsightsError> {
+        let names = self.of(month)?;
+        let entries = self.entries.get(&names.month).ok_or(InsightsError::Missing(names.month))?;
+        let entry = entries.at(number as usize).ok_or(InsightsError::Damaged("track"))?;
+        names.track(number as usize, &entry)
+    }
+
+    pub(crate) fn tracks(&self, foremost: &Foremost) -> Result<Vec<TopTrack>, InsightsError> {
+        let found = foremost.named(|month, place| {
+            let track = self.track(month, place)?;
+            Ok(((track.title.clone(), track.reference.clone()), track))
+        })?;
+        let shown = |(row, track): (Row, PlayedTrack)| TopTrack {
+            reference: track.reference,
+            title: track.title,
+            artists: track.artists,
+            album: track.album,
+            plays: u64::from(row.sum.plays[CURRENT]),
+            listened_ms: row.sum.listened_ms,
+        };
+        Ok(found.into_iter().map(shown).collect())
+    }
+
+    pub(crate) fn artists(&self, foremost: &Foremost) -> Result<Vec<TopArtist>, InsightsError> {
+        let found = foremost.named(|month, place| {
+            let name = self.of(month)?.artist(place)?.to_owned();
+            Ok((name.clone(), name))
+        })?;
+        let shown = |(row, name): (Row, String)| TopArtist {
+            name,
+            plays: u64::from(row.sum.plays[CURRENT]),
+            listened_ms: row.sum.listened_ms,
+        };
+        Ok(found.into_iter().map(shown).collect())
+    }
+
+    pub(crate) fn albums(&self, foremost: &Foremost) -> Result<Vec<TopAlbum>, InsightsError> {
+        let found = foremost.named(|month, place| {
+            let (title, artist) = self.of(month)?.album(place)?;
+            let name = (title.to_owned(), artist.map(str::to_owned));
+            Ok((name.clone(), name))
+        })?;
+        let shown = |(row, (title, artist)): (Row, (String, Option<String>))| TopAlbum {
+            title,
+            artist,
+            plays: u64::from(row.sum.plays[CURRENT]),
+            listened_ms: row.sum.listened_ms,
+        };
+        Ok(found.into_iter().map(shown).collect())
+    }
+
+    pub(crate) fn genres(&self, foremost: &Foremost) -> Result<Vec<TopGenre>, InsightsError> {
+        let found = foremost.named(|month, place| {
+            let name = self.of(month)?.genre(place)?.to_owned();
+            Ok((name.clone(), name))
+        })?;
+        let shown = |(row, name): (Row, String)| TopGenre {
+            name,
+            plays: u64::from(row.sum.plays[CURRENT]),
+            listened_ms: row.sum.listened_ms,
+        };
+        Ok(found.into_iter().map(shown).collect())
+    }
 }

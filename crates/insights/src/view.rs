@@ -1,77 +1,34 @@
-//! A roll-up's bytes, read where they lie.
+//! The parts of a roll-up, read where they lie.
 
 use stagedoor_domain::music::Provider;
 
-use crate::format::{ALBUM, HEADER, MAGIC, NAMED, NEVER, NO_TEXT, Reader, TRACK, Tag, VERSION, provider_of};
+use crate::format::{KEY, NEVER, Part, Reader, Tag, open};
 use crate::identity::Key;
 use crate::{InsightsError, Month, PlaySource, PlayedTrack};
 
-/// The sections of a roll-up.
+const MINUTE: i64 = 60_000;
+
+/// Which tracks were heard, and when anything was.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct RollupView<'a> {
-    provider: Provider,
-    month: Month,
+pub(crate) struct HeardView<'a> {
+    pub(crate) provider: Provider,
+    pub(crate) month: Month,
     tracks: &'a [u8],
-    artists: &'a [u8],
-    albums: &'a [u8],
-    genres: &'a [u8],
-    texts: &'a [u8],
-    entries: &'a [u8],
-    entry_count: usize,
-    plays: &'a [u8],
-    play_count: usize,
+    minutes: &'a [u8],
     /// Of polled and of imported plays.
     known: [Option<(u32, u32)>; 2],
 }
 
-/// One way in which a track was told: what calculations need, and where the rest begins.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Entry {
-    /// Among the tracks.
-    pub(crate) track: u32,
-    pub(crate) duration_ms: Option<u32>,
-    /// Where it begins.
-    pub(crate) at: u32,
-}
-
-impl<'a> RollupView<'a> {
+impl<'a> HeardView<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Result<Self, InsightsError> {
-        let mut reader = Reader::new(bytes, 0, "header");
-        let header = reader.take(HEADER).map_err(|_| InsightsError::Version)?;
-        if header[..2] != MAGIC || header[2] != VERSION {
-            return Err(InsightsError::Version);
+        let (provider, month, mut reader) = open(Part::Heard, bytes, "list of tracks heard")?;
+        let tracks = reader.word()?;
+        let mut known = [None; 2];
+        for known in &mut known {
+            let (first, last) = (reader.word()?, reader.word()?);
+            *known = (first != NEVER).then_some((first, last));
         }
-        let damaged = InsightsError::Damaged("header");
-        let provider = provider_of(header[3]).ok_or(damaged.clone())?;
-        let month = Month::from_number(u16::from_le_bytes([header[4], header[5]])).ok_or(damaged.clone())?;
-        let number = |at: usize| word(header, 6 + at * 4) as usize;
-        let mut section =
-            |count: usize, size: usize| reader.take(count.checked_mul(size).ok_or(damaged.clone())?);
-        Ok(Self {
-            provider,
-            month,
-            tracks: section(number(0), TRACK)?,
-            artists: section(number(1), NAMED)?,
-            albums: section(number(2), ALBUM)?,
-            genres: section(number(3), NAMED)?,
-            texts: section(number(4), 1)?,
-            entries: section(number(5), 1)?,
-            entry_count: number(6),
-            play_count: number(7),
-            known: [8, 10].map(|at| {
-                let (first, last) = (word(header, 6 + at * 4), word(header, 10 + at * 4));
-                (first != NEVER).then_some((first, last))
-            }),
-            plays: &bytes[reader.position()..],
-        })
-    }
-
-    pub(crate) fn provider(&self) -> Provider {
-        self.provider
-    }
-
-    pub(crate) fn month(&self) -> Month {
-        self.month
+        Ok(Self { provider, month, tracks: reader.keys(tracks)?, minutes: reader.rest(), known })
     }
 
     /// When the first and the last play of a source ended: milliseconds since 1970.
@@ -81,113 +38,146 @@ impl<'a> RollupView<'a> {
         Some((begins_at + i64::from(first), begins_at + i64::from(last)))
     }
 
-    /// Of each track its key, and when it was first heard: milliseconds since the month began.
-    pub(crate) fn tracks(&self) -> impl Iterator<Item = (Key, u32)> + 'a {
-        self.tracks.chunks_exact(TRACK).map(|row| (key(row), word(row, 16)))
+    /// The keys of the tracks.
+    pub(crate) fn tracks(&self) -> impl ExactSizeIterator<Item = Key> + 'a {
+        keys(self.tracks)
     }
 
-    pub(crate) fn track_count(&self) -> usize {
-        self.tracks.len() / TRACK
+    /// The minutes in which a play ended: milliseconds since 1970.
+    pub(crate) fn minutes(&self) -> impl Iterator<Item = Result<i64, InsightsError>> + 'a {
+        let mut reader = Reader::new(self.minutes, 0, "list of minutes");
+        let mut minute = 0_i64;
+        let begins_at = self.month.begins_at();
+        std::iter::from_fn(move || {
+            if reader.is_done() {
+                return None;
+            }
+            let read = reader.index().map(|more| {
+                minute += i64::from(more);
+                begins_at + minute * MINUTE
+            });
+            Some(read)
+        })
+    }
+}
+
+/// The plays of a month.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlaysView<'a> {
+    artists: &'a [u8],
+    albums: &'a [u8],
+    genres: &'a [u8],
+    entries: &'a [u8],
+    entry_count: usize,
+    plays: &'a [u8],
+    play_count: usize,
+    track_count: usize,
+}
+
+/// One way in which a track was told, by rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry<'e> {
+    pub(crate) track: u32,
+    pub(crate) artists: &'e [u32],
+    pub(crate) album: Option<u32>,
+    pub(crate) genres: &'e [u32],
+    pub(crate) duration_ms: Option<u32>,
+}
+
+/// All entries of a month.
+#[derive(Debug, Default)]
+pub(crate) struct Entries {
+    fixed: Vec<(u32, Option<u32>, Option<u32>)>,
+    /// Where the artists of an entry end among `rows`, then where its genres do.
+    ends: Vec<(usize, usize)>,
+    rows: Vec<u32>,
+}
+
+impl Entries {
+    pub(crate) fn len(&self) -> usize {
+        self.fixed.len()
     }
 
-    /// Of each spelling of an artist its key and text.
-    pub(crate) fn artists(&self) -> impl ExactSizeIterator<Item = (Key, u32)> + 'a {
-        named(self.artists)
+    pub(crate) fn duration_ms(&self, number: usize) -> Option<u32> {
+        self.fixed[number].2
     }
 
-    /// Of each spelling of a genre its key and text.
-    pub(crate) fn genres(&self) -> impl ExactSizeIterator<Item = (Key, u32)> + 'a {
-        named(self.genres)
+    /// One of them.
+    pub(crate) fn at(&self, number: usize) -> Option<Entry<'_>> {
+        let begin = number.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |ends| ends.1);
+        let (track, album, duration_ms) = *self.fixed.get(number)?;
+        let (middle, end) = self.ends[number];
+        let (artists, genres) = (&self.rows[begin..middle], &self.rows[middle..end]);
+        Some(Entry { track, artists, album, genres, duration_ms })
     }
 
-    /// Of each spelling of an album its key, its title and its first artist.
-    pub(crate) fn albums(&self) -> impl ExactSizeIterator<Item = (Key, u32, Option<u32>)> + 'a {
-        self.albums.chunks_exact(ALBUM).map(|row| {
-            let artist = word(row, 20);
-            (key(row), word(row, 16), (artist != NO_TEXT).then_some(artist))
+    /// In their order.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Entry<'_>> {
+        (0..self.len()).filter_map(|number| self.at(number))
+    }
+}
+
+impl<'a> PlaysView<'a> {
+    /// The plays of the month whose tracks `heard` has.
+    pub(crate) fn new(bytes: &'a [u8], heard: &HeardView<'_>) -> Result<Self, InsightsError> {
+        let (provider, month, mut reader) = open(Part::Plays, bytes, "list of plays")?;
+        if (provider, month) != (heard.provider, heard.month) {
+            return Err(InsightsError::Mixed);
+        }
+        let mut counts = [0; 6];
+        for count in &mut counts {
+            *count = reader.word()?;
+        }
+        let [artists, albums, genres, entry_count, play_count, length] = counts;
+        Ok(Self {
+            artists: reader.keys(artists)?,
+            albums: reader.keys(albums)?,
+            genres: reader.keys(genres)?,
+            entries: reader.take(length as usize)?,
+            entry_count: entry_count as usize,
+            plays: reader.rest(),
+            play_count: play_count as usize,
+            track_count: heard.tracks().len(),
         })
     }
 
-    /// The text at a position.
-    pub(crate) fn text(&self, position: u32) -> Result<&'a str, InsightsError> {
-        let mut reader = Reader::new(self.texts, position as usize, "text");
-        let length = reader.index()? as usize;
-        std::str::from_utf8(reader.take(length)?).map_err(|_| reader.damaged())
+    /// The key of each spelling of an artist.
+    pub(crate) fn artists(&self) -> impl ExactSizeIterator<Item = Key> + 'a {
+        keys(self.artists)
     }
 
-    /// Every way in which a track was told.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = Result<Entry, InsightsError>> + 'a {
+    /// The key of each spelling of an album.
+    pub(crate) fn albums(&self) -> impl ExactSizeIterator<Item = Key> + 'a {
+        keys(self.albums)
+    }
+
+    /// The key of each spelling of a genre.
+    pub(crate) fn genres(&self) -> impl ExactSizeIterator<Item = Key> + 'a {
+        keys(self.genres)
+    }
+
+    /// Every way in which a track was told; all of its rows are there.
+    pub(crate) fn entries(&self) -> Result<Entries, InsightsError> {
         let mut reader = Reader::new(self.entries, 0, "track");
-        let tracks = self.track_count();
-        (0..self.entry_count).map(move |_| {
-            let at = u32::try_from(reader.position()).map_err(|_| reader.damaged())?;
-            let track = reader.index()?;
-            reader.varint()?;
-            reader.varint()?;
+        let mut entries = Entries::default();
+        let [artists, albums, genres] = [self.artists, self.albums, self.genres].map(|keys| keys.len() / KEY);
+        let within = |row: u32, count: usize| {
+            if (row as usize) < count { Ok(row) } else { Err(InsightsError::Damaged("track")) }
+        };
+        for _ in 0..self.entry_count {
+            let track = within(reader.index()?, self.track_count)?;
             for _ in 0..reader.index()? {
-                reader.varint()?;
+                entries.rows.push(within(reader.index()?, artists)?);
             }
-            reader.varint()?;
+            let middle = entries.rows.len();
+            let album = reader.option()?.map(|row| within(row, albums)).transpose()?;
             for _ in 0..reader.index()? {
-                reader.varint()?;
+                entries.rows.push(within(reader.index()?, genres)?);
             }
-            let duration_ms = reader.option()?;
-            if track as usize >= tracks {
-                return Err(reader.damaged());
-            }
-            Ok(Entry { track, duration_ms, at })
-        })
-    }
-
-    /// Hands the artists, the album and the genres of an entry to functions, each by its row.
-    pub(crate) fn visit(
-        &self,
-        entry: &Entry,
-        mut artist: impl FnMut(usize) -> Result<(), InsightsError>,
-        album: impl FnOnce(usize) -> Result<(), InsightsError>,
-        mut genre: impl FnMut(usize) -> Result<(), InsightsError>,
-    ) -> Result<(), InsightsError> {
-        let mut reader = Reader::new(self.entries, entry.at as usize, "track");
-        for _ in 0..3 {
-            reader.varint()?;
+            entries.ends.push((middle, entries.rows.len()));
+            entries.fixed.push((track, album, reader.option()?));
         }
-        for _ in 0..reader.index()? {
-            artist(reader.index()? as usize)?;
-        }
-        if let Some(row) = reader.option()? {
-            album(row as usize)?;
-        }
-        for _ in 0..reader.index()? {
-            genre(reader.index()? as usize)?;
-        }
-        Ok(())
-    }
-
-    /// What an entry says, in full.
-    pub(crate) fn track(&self, entry: &Entry) -> Result<PlayedTrack, InsightsError> {
-        let mut reader = Reader::new(self.entries, entry.at as usize, "track");
-        reader.varint()?;
-        let text = |position: u32| self.text(position).map(str::to_owned);
-        let reference = reader.option()?.map(text).transpose()?;
-        let title = text(reader.index()?)?;
-        let (mut artists, mut album, mut genres) = (vec![], None, vec![]);
-        let lost = || InsightsError::Damaged("track");
-        self.visit(
-            entry,
-            |row| {
-                artists.push(text(word(row_of(self.artists, NAMED, row).ok_or_else(lost)?, 16))?);
-                Ok(())
-            },
-            |row| {
-                album = Some(text(word(row_of(self.albums, ALBUM, row).ok_or_else(lost)?, 16))?);
-                Ok(())
-            },
-            |row| {
-                genres.push(text(word(row_of(self.genres, NAMED, row).ok_or_else(lost)?, 16))?);
-                Ok(())
-            },
-        )?;
-        Ok(PlayedTrack { reference, title, artists, album, genres, duration_ms: entry.duration_ms })
+        if reader.is_done() { Ok(entries) } else { Err(reader.damaged()) }
     }
 
     /// Every play in the order of their times: milliseconds since the month began, entry, and what else it says.
@@ -207,23 +197,85 @@ impl<'a> RollupView<'a> {
     }
 }
 
-fn named(rows: &[u8]) -> impl ExactSizeIterator<Item = (Key, u32)> + '_ {
-    rows.chunks_exact(NAMED).map(|row| (key(row), word(row, 16)))
+/// Titles, names and references of a month.
+#[derive(Debug)]
+pub(crate) struct NamesView<'a> {
+    pub(crate) provider: Provider,
+    pub(crate) month: Month,
+    /// Reference and title.
+    entries: Vec<(Option<&'a str>, &'a str)>,
+    artists: Vec<&'a str>,
+    albums: Vec<(&'a str, Option<u32>)>,
+    genres: Vec<&'a str>,
 }
 
-fn row_of(rows: &[u8], size: usize, row: usize) -> Option<&[u8]> {
-    let begin = row.checked_mul(size)?;
-    rows.get(begin..begin.checked_add(size)?)
+impl<'a> NamesView<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Result<Self, InsightsError> {
+        let (provider, month, mut reader) = open(Part::Names, bytes, "list of names")?;
+        let [mut entries, mut artists, mut albums, mut genres] = [(); 4].map(|()| 0);
+        for count in [&mut entries, &mut artists, &mut albums, &mut genres] {
+            *count = reader.word()?;
+        }
+        let mut names =
+            Self { provider, month, entries: vec![], artists: vec![], albums: vec![], genres: vec![] };
+        for _ in 0..entries {
+            let reference = if reader.index()? == 1 { Some(reader.text()?) } else { None };
+            names.entries.push((reference, reader.text()?));
+        }
+        for _ in 0..artists {
+            names.artists.push(reader.text()?);
+        }
+        for _ in 0..albums {
+            names.albums.push((reader.text()?, reader.option()?));
+        }
+        for _ in 0..genres {
+            names.genres.push(reader.text()?);
+        }
+        if reader.is_done() { Ok(names) } else { Err(reader.damaged()) }
+    }
+
+    pub(crate) fn belongs_to(&self, heard: &HeardView<'_>) -> Result<(), InsightsError> {
+        let same = (self.provider, self.month) == (heard.provider, heard.month);
+        if same { Ok(()) } else { Err(InsightsError::Mixed) }
+    }
+
+    pub(crate) fn artist(&self, row: u32) -> Result<&'a str, InsightsError> {
+        self.artists.get(row as usize).copied().ok_or(lost())
+    }
+
+    pub(crate) fn genre(&self, row: u32) -> Result<&'a str, InsightsError> {
+        self.genres.get(row as usize).copied().ok_or(lost())
+    }
+
+    /// Title, and first artist of its tracks.
+    pub(crate) fn album(&self, row: u32) -> Result<(&'a str, Option<&'a str>), InsightsError> {
+        let (title, artist) = self.albums.get(row as usize).ok_or(lost())?;
+        Ok((title, artist.map(|row| self.artist(row)).transpose()?))
+    }
+
+    /// What an entry says, in full.
+    pub(crate) fn track(&self, number: usize, entry: &Entry<'_>) -> Result<PlayedTrack, InsightsError> {
+        let (reference, title) = self.entries.get(number).ok_or(lost())?;
+        let owned = |name: Result<&str, InsightsError>| name.map(str::to_owned);
+        Ok(PlayedTrack {
+            reference: reference.map(str::to_owned),
+            title: (*title).to_owned(),
+            artists: entry.artists.iter().map(|row| owned(self.artist(*row))).collect::<Result<_, _>>()?,
+            album: entry.album.map(|row| owned(self.album(row).map(|(title, _)| title))).transpose()?,
+            genres: entry.genres.iter().map(|row| owned(self.genre(*row))).collect::<Result<_, _>>()?,
+            duration_ms: entry.duration_ms,
+        })
+    }
 }
 
-fn key(row: &[u8]) -> Key {
-    let mut key = [0; 16];
-    key.copy_from_slice(&row[..16]);
-    Key::from_le_bytes(key)
+fn lost() -> InsightsError {
+    InsightsError::Damaged("list of names")
 }
 
-fn word(row: &[u8], at: usize) -> u32 {
-    let mut word = [0; 4];
-    word.copy_from_slice(&row[at..at + 4]);
-    u32::from_le_bytes(word)
+fn keys(bytes: &[u8]) -> impl ExactSizeIterator<Item = Key> + '_ {
+    bytes.chunks_exact(KEY).map(|bytes| {
+        let mut key = [0; KEY];
+        key.copy_from_slice(bytes);
+        Key::from_le_bytes(key)
+    })
 }

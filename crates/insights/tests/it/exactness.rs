@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDate};
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 use stagedoor_domain::music::Provider;
-use stagedoor_insights::{Days, Gap, MonthRollup, Play, Question, Watched, insights, roll_up};
+use stagedoor_insights::{Days, Gap, MonthRollup, Play, Question, RollupParts, Watched, insights, roll_up};
 
 use crate::population::{Listener, plays};
 
@@ -70,7 +70,7 @@ fn midnight(day: NaiveDate) -> i64 {
 }
 
 fn compare(plays: &[Play], question: &Question<'_>) {
-    let rollups: Vec<Vec<u8>> = roll_up(plays).unwrap().values().map(MonthRollup::to_bytes).collect();
+    let rollups: Vec<RollupParts> = roll_up(plays).unwrap().values().map(MonthRollup::to_parts).collect();
     let ours = serde_json::to_value(insights(Provider::Spotify, &rollups, question).unwrap()).unwrap();
     let theirs = calculated(plays, question);
     let (days, zone) = (question.period, question.zone);

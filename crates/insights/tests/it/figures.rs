@@ -4,8 +4,8 @@ use chrono::DateTime;
 use chrono_tz::Tz;
 use stagedoor_domain::music::Provider;
 use stagedoor_insights::{
-    Basis, Days, Gap, Insights, MonthRollup, Play, PlaySource, PlayedTrack, Question, Streak, Watched,
-    insights, roll_up,
+    Basis, Days, Gap, Insights, MonthRollup, Play, PlaySource, PlayedTrack, Question, RollupParts, Streak,
+    Watched, insights, roll_up,
 };
 
 fn time(text: &str) -> i64 {
@@ -43,7 +43,7 @@ fn asked(plays: &[Play], from: &str, to: &str, zone: Tz, now: &str) -> Insights 
 }
 
 fn answered(plays: &[Play], question: &Question<'_>) -> Insights {
-    let rollups: Vec<Vec<u8>> = roll_up(plays).unwrap().values().map(MonthRollup::to_bytes).collect();
+    let rollups: Vec<RollupParts> = roll_up(plays).unwrap().values().map(MonthRollup::to_parts).collect();
     insights(Provider::Spotify, &rollups, question).unwrap()
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use stagedoor_domain::music::Provider;
 use stagedoor_insights::picture::{Picture, heat_map, trend};
-use stagedoor_insights::{Days, Insights, MonthRollup, Question, insights, roll_up};
+use stagedoor_insights::{Days, Insights, MonthRollup, Question, RollupParts, insights, roll_up};
 
 use crate::population::{Listener, plays};
 
@@ -15,8 +15,8 @@ const DAY: i64 = 86_400_000;
 fn november(plays_heard: usize) -> Insights {
     let listener =
         Listener { seed: 5, plays: plays_heard, from: SEPTEMBER, until: SEPTEMBER + 85 * DAY, tracks: 200 };
-    let rollups: Vec<Vec<u8>> =
-        roll_up(&plays(listener)).unwrap().values().map(MonthRollup::to_bytes).collect();
+    let rollups: Vec<RollupParts> =
+        roll_up(&plays(listener)).unwrap().values().map(MonthRollup::to_parts).collect();
     let period = Days { from: "2026-11-01".parse().unwrap(), to: "2026-11-30".parse().unwrap() };
     let zone = chrono_tz::Tz::Europe__Berlin;
     let now = SEPTEMBER + 85 * DAY;

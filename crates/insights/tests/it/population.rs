@@ -26,14 +26,20 @@ pub(crate) fn plays(listener: Listener) -> Vec<Play> {
     let tracks: Vec<PlayedTrack> = (0..listener.tracks).map(|number| track(number, &mut dice)).collect();
     let mut plays: Vec<Play> = vec![];
     for _ in 0..listener.plays {
-        // A few tracks are heard often, most seldom.
-        let rank: f64 = dice.random::<f64>().powi(3);
-        let mut track = tracks[index(rank, tracks.len())].clone();
+        let mut played_at = dice.random_range(listener.from..listener.until);
+        // Half of what is heard is what a listener has on their mind at that time. Of all the rest, a few tracks are heard
+        // often, most seldom.
+        let number = if dice.random() {
+            let month = usize::try_from(played_at / (30 * 24 * HOUR)).unwrap();
+            (month * 7_919 + dice.random_range(0..300)) % tracks.len()
+        } else {
+            index(dice.random::<f64>().powi(3), tracks.len())
+        };
+        let mut track = tracks[number].clone();
         if dice.random_range(0..20) == 0 {
             track.title.push_str(" (Live)");
             track.artists.iter_mut().for_each(|name| *name = name.to_uppercase());
         }
-        let mut played_at = dice.random_range(listener.from..listener.until);
         match dice.random_range(0..20) {
             0 => played_at -= played_at.rem_euclid(HOUR),
             1 => played_at -= played_at.rem_euclid(HOUR) + 1,

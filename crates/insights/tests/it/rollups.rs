@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use stagedoor_domain::music::Provider;
-use stagedoor_insights::{InsightsError, Month, MonthRollup, Play, PlaySource, roll_up};
+use stagedoor_insights::{InsightsError, Month, MonthRollup, Play, PlaySource, RollupParts, roll_up};
 
 use crate::population::{Listener, plays};
 
@@ -14,8 +14,8 @@ fn listener(seed: u64, count: usize) -> Vec<Play> {
     plays(Listener { seed, plays: count, from: OCTOBER, until: OCTOBER + 40 * DAY, tracks: 30 })
 }
 
-fn bytes(plays: &[Play]) -> Vec<Vec<u8>> {
-    roll_up(plays).unwrap().values().map(MonthRollup::to_bytes).collect()
+fn parts(plays: &[Play]) -> Vec<RollupParts> {
+    roll_up(plays).unwrap().values().map(MonthRollup::to_parts).collect()
 }
 
 proptest! {
@@ -24,10 +24,10 @@ proptest! {
     #[test]
     fn the_order_of_plays_does_not_matter(seed: u64, count in 0_usize..200, turn in 0_usize..200) {
         let mut plays = listener(seed, count);
-        let before = bytes(&plays);
+        let before = parts(&plays);
         plays.reverse();
         plays.rotate_left(turn.min(count));
-        prop_assert_eq!(bytes(&plays), before);
+        prop_assert_eq!(parts(&plays), before);
     }
 
     #[test]
@@ -38,24 +38,24 @@ proptest! {
         for play in &plays[cut..] {
             let month = Month::of(play.played_at).unwrap();
             let key = (play.provider, month);
-            let bytes = stored.remove(&key).map(|rollup| rollup.to_bytes());
-            let mut rollup = match bytes {
-                Some(bytes) => MonthRollup::from_bytes(&bytes).unwrap(),
+            let kept = stored.remove(&key).map(|rollup| rollup.to_parts());
+            let mut rollup = match kept {
+                Some(kept) => MonthRollup::from_parts(&kept).unwrap(),
                 None => MonthRollup::new(play.provider, month),
             };
             rollup.add(play).unwrap();
             stored.insert(key, rollup);
         }
-        let stored: Vec<Vec<u8>> = stored.values().map(MonthRollup::to_bytes).collect();
-        prop_assert_eq!(stored, bytes(&plays));
+        let stored: Vec<RollupParts> = stored.values().map(MonthRollup::to_parts).collect();
+        prop_assert_eq!(stored, parts(&plays));
     }
 
     #[test]
     fn no_play_is_lost_or_changed(seed: u64, count in 0_usize..200) {
         let mut plays = listener(seed, count);
         let mut kept = vec![];
-        for bytes in bytes(&plays) {
-            kept.extend(MonthRollup::from_bytes(&bytes).unwrap().plays());
+        for parts in parts(&plays) {
+            kept.extend(MonthRollup::from_parts(&parts).unwrap().plays());
         }
         let order = |play: &Play| (play.played_at, play.track.clone(), play.ms_played, play.skipped, play.source);
         plays.sort_by_key(order);
