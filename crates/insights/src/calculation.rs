@@ -228,7 +228,7 @@ fn totals(counts: &Counts, calendar: &Calendar, span: Span, which: usize) -> Tot
     let last = span.index(to).unwrap_or_default();
     let days = counts.days.get(first..=last).unwrap_or_default();
     let is_new = |first: i64| first != i64::MIN && (from..=to).contains(&calendar.day(first));
-    let tracks = counts.tracks.rows.iter().zip(&counts.first).filter(|(row, _)| row.sum.plays[which] > 0);
+    let tracks = counts.tracks.rows.iter().filter(|row| row.sum.plays[which] > 0);
     Totals {
         from: date(from),
         to: date(to),
@@ -239,7 +239,7 @@ fn totals(counts: &Counts, calendar: &Calendar, span: Span, which: usize) -> Tot
         tracks: counts.tracks.played(which),
         artists: counts.artists.played(which),
         albums: counts.albums.played(which),
-        new_tracks: tracks.filter(|(_, first)| is_new(**first)).count() as u64,
+        new_tracks: tracks.filter(|row| is_new(row.first)).count() as u64,
     }
 }
 

@@ -4,11 +4,11 @@
 //! - `heard`: `tracks 4 | first and last 4 × 2 × (polled, imported) | key 8 × tracks | minutes`. First and last are in ms since
 //!   the month began, or all ones where there is no such play. Minutes are those since the month began in which a play
 //!   ended, each once, as varints of what they are more than the one before.
-//! - `plays`: `counts 4 × (artists, albums, genres, entries, plays) | length of entries 4 | key 8 × (artists, albums,
-//!   genres) | entries | plays`, the latter two of varints. An entry is one way in which a track was told: track, count of
-//!   artists and each, album + 1 or 0, count of genres and each, length in ms + 1 or 0. A play: ms since the play before it (the
-//!   first: since the month began), entry, and `ms_played << 4 | known << 3 | skipped << 1 | imported`, where `skipped` is
-//!   0 unknown, 1 no, 2 yes.
+//! - `plays`: `counts 4 × (artists, albums, genres, entries, rows, plays) | key 8 × (artists, albums, genres) | entries | rows 4*
+//!   | plays`. An entry is one way in which a track was told: `track 4 | album 4 | length in ms 4 | first of its rows 4 | artists
+//!   2 | genres 2`, all ones being none; its rows are those of its artists, then of its genres. A play: `ms since the
+//!   month began 4 | entry 3 | says 1 | ms played 4`, where `says` is `known << 3 | skipped << 1 | imported`, known is whether the
+//!   ms played are, and `skipped` is 0 unknown, 1 no, 2 yes.
 //! - `names`: `counts 4 × (entries, artists, albums, genres)`, then of each entry 1 and a reference, or 0, and a title; of
 //!   each artist a name; of each album a title, and artist + 1 or 0; of each genre a name.
 //!
@@ -23,8 +23,10 @@ pub(crate) const VERSION: u8 = 1;
 const MAGIC: [u8; 2] = *b"LR";
 const HEADER: usize = 7;
 pub(crate) const KEY: usize = 8;
-/// Instead of a time: there is none.
-pub(crate) const NEVER: u32 = u32::MAX;
+pub(crate) const ENTRY: usize = 20;
+pub(crate) const PLAY: usize = 12;
+/// Instead of a time, a row or a length: there is none.
+pub(crate) const NONE: u32 = u32::MAX;
 
 /// The parts of a roll-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,45 +72,69 @@ fn provider_of(number: u8) -> Option<Provider> {
 
 /// What a play says besides when and what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Tag(u64);
+pub(crate) struct Tag {
+    says: u8,
+    ms: u32,
+}
+
+const IMPORTED: u8 = 1;
+const KNOWN: u8 = 8;
 
 impl Tag {
+    /// What `says` can be.
+    pub(crate) const KINDS: usize = 16;
+
     pub(crate) fn new(ms_played: Option<u32>, skipped: Option<bool>, source: PlaySource) -> Self {
         let skipped = match skipped {
             None => 0,
-            Some(false) => 1,
-            Some(true) => 2,
+            Some(false) => 1 << 1,
+            Some(true) => 2 << 1,
         };
-        let (known, ms) = ms_played.map_or((0, 0), |ms| (1, u64::from(ms)));
-        Self(ms << 4 | known << 3 | skipped << 1 | u64::from(source == PlaySource::Import))
+        let known = if ms_played.is_some() { KNOWN } else { 0 };
+        let imported = if source == PlaySource::Import { IMPORTED } else { 0 };
+        Self { says: known | skipped | imported, ms: ms_played.unwrap_or_default() }
     }
 
-    pub(crate) fn read(number: u64) -> Result<Self, InsightsError> {
-        let unknown_ms = number & 8 == 0 && number >> 4 != 0;
-        if number >> 36 != 0 || number >> 1 & 3 == 3 || unknown_ms {
-            return Err(InsightsError::Damaged("play"));
-        }
-        Ok(Self(number))
+    /// A tag that says what can be said.
+    #[inline]
+    pub(crate) fn read(says: u8, ms: u32) -> Option<Self> {
+        let refused = usize::from(says) >= Self::KINDS || says & 6 == 6 || (says & KNOWN == 0 && ms != 0);
+        (!refused).then_some(Self { says, ms })
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "reading refused what is more than 32 bits")]
+    /// Of a kind, with no time.
+    pub(crate) fn of_kind(kind: usize) -> Option<Self> {
+        Self::read(u8::try_from(kind).ok()?, 0)
+    }
+
+    #[inline]
+    pub(crate) fn kind(self) -> usize {
+        usize::from(self.says)
+    }
+
+    #[inline]
     pub(crate) fn ms_played(self) -> Option<u32> {
-        (self.0 & 8 != 0).then_some((self.0 >> 4) as u32)
+        (self.says & KNOWN != 0).then_some(self.ms)
     }
 
     pub(crate) fn skipped(self) -> Option<bool> {
-        match self.0 >> 1 & 3 {
+        match self.says >> 1 & 3 {
             0 => None,
             skipped => Some(skipped == 2),
         }
     }
 
     pub(crate) fn source(self) -> PlaySource {
-        if self.0 & 1 == 1 { PlaySource::Import } else { PlaySource::Poll }
+        if self.says & IMPORTED != 0 { PlaySource::Import } else { PlaySource::Poll }
     }
 
-    pub(crate) fn number(self) -> u64 {
-        self.0
+    /// As plays are written, with the number of the entry.
+    pub(crate) fn with_entry(self, entry: u32) -> [u8; 8] {
+        let mut bytes = [0; 8];
+        bytes[..4].copy_from_slice(&entry.to_le_bytes());
+        bytes[3] = self.says;
+        bytes[4..].copy_from_slice(&self.ms.to_le_bytes());
+        bytes
     }
 }
 
@@ -149,8 +175,8 @@ impl<'a> Reader<'a> {
         Ok(u32::from_le_bytes(word))
     }
 
-    pub(crate) fn keys(&mut self, count: u32) -> Result<&'a [u8], InsightsError> {
-        self.take((count as usize).checked_mul(KEY).ok_or_else(|| self.damaged())?)
+    pub(crate) fn rows(&mut self, count: u32, size: usize) -> Result<&'a [u8], InsightsError> {
+        self.take((count as usize).checked_mul(size).ok_or_else(|| self.damaged())?)
     }
 
     pub(crate) fn text(&mut self) -> Result<&'a str, InsightsError> {
@@ -226,17 +252,20 @@ mod tests {
         }
 
         #[test]
-        fn tags_keep_what_they_are_made_of(ms: Option<u32>, skipped: Option<bool>, imported: bool) {
+        fn tags_keep_what_they_are_made_of(ms_played: Option<u32>, skipped: Option<bool>, imported: bool) {
             let source = if imported { PlaySource::Import } else { PlaySource::Poll };
-            let tag = Tag::read(Tag::new(ms, skipped, source).number()).unwrap();
-            prop_assert_eq!((tag.ms_played(), tag.skipped(), tag.source()), (ms, skipped, source));
+            let tag = Tag::new(ms_played, skipped, source);
+            let written = tag.with_entry(7);
+            let ms = u32::from_le_bytes(written[4..].try_into().unwrap());
+            prop_assert_eq!((written[..3].to_vec(), Tag::read(written[3], ms)), (vec![7, 0, 0], Some(tag)));
+            prop_assert_eq!((tag.ms_played(), tag.skipped(), tag.source()), (ms_played, skipped, source));
         }
     }
 
     #[test]
     fn what_no_play_says_is_refused() {
-        for number in [6, 1 << 4, 1 << 36, u64::MAX] {
-            assert_eq!(Tag::read(number), Err(InsightsError::Damaged("play")), "{number}");
+        for (says, ms) in [(6, 0), (14, 1), (16, 0), (0, 1), (255, 0)] {
+            assert_eq!(Tag::read(says, ms), None, "{says} {ms}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use stagedoor_domain::music::Provider;
 
-use crate::format::{NEVER, Part, Tag, begin, put_text, put_varint};
+use crate::format::{NONE, Part, Tag, begin, put_text, put_varint};
 use crate::identity::{Key, of_album, of_artist, of_genre, of_track};
 use crate::{Month, PlaySource, PlayedTrack};
 
@@ -53,8 +53,8 @@ fn heard(mut bytes: Vec<u8>, tables: &Tables<'_>, plays: &[(u32, u32, Tag)]) -> 
         let mut times = plays.iter().filter(|(.., tag)| tag.source() == source).map(|(offset, ..)| *offset);
         let first = times.next();
         let last = times.next_back().or(first);
-        bytes.extend(first.unwrap_or(NEVER).to_le_bytes());
-        bytes.extend(last.unwrap_or(NEVER).to_le_bytes());
+        bytes.extend(first.unwrap_or(NONE).to_le_bytes());
+        bytes.extend(last.unwrap_or(NONE).to_le_bytes());
     }
     tables.tracks.keys().for_each(|key| bytes.extend(key.to_le_bytes()));
     let mut before = None;
@@ -73,12 +73,12 @@ fn played(
     entries: &[&PlayedTrack],
     plays: &[(u32, u32, Tag)],
 ) -> Vec<u8> {
-    let mut packed = vec![];
+    let (mut packed, mut rows) = (vec![], vec![]);
     for track in entries {
-        tables.put_entry(&mut packed, track);
+        tables.put_entry(&mut packed, &mut rows, track);
     }
-    let counts = [tables.artists.len(), tables.albums.len(), tables.genres.len(), entries.len(), plays.len()];
-    for number in counts.into_iter().chain([packed.len()]) {
+    let counts = [tables.artists.len(), tables.albums.len(), tables.genres.len(), entries.len()];
+    for number in counts.into_iter().chain([rows.len(), plays.len()]) {
         bytes.extend(fitting(number).to_le_bytes());
     }
     let artists = tables.artists.keys().map(|(key, _)| key);
@@ -86,12 +86,12 @@ fn played(
     let genres = tables.genres.keys().map(|(key, _)| key);
     artists.chain(albums).chain(genres).for_each(|key| bytes.extend(key.to_le_bytes()));
     bytes.extend(packed);
-    let mut before = 0;
+    for row in rows {
+        bytes.extend(row.to_le_bytes());
+    }
     for (offset, entry, tag) in plays {
-        put_varint(&mut bytes, u64::from(offset - before));
-        put_varint(&mut bytes, u64::from(*entry));
-        put_varint(&mut bytes, tag.number());
-        before = *offset;
+        bytes.extend(offset.to_le_bytes());
+        bytes.extend(tag.with_entry(*entry));
     }
     bytes
 }
@@ -157,19 +157,18 @@ impl<'a> Tables<'a> {
         }
     }
 
-    fn put_entry(&self, bytes: &mut Vec<u8>, track: &PlayedTrack) {
-        put_varint(bytes, u64::from(self.tracks[&of_track(track)]));
-        put_varint(bytes, track.artists.len() as u64);
-        for name in &track.artists {
-            put_varint(bytes, u64::from(self.artists[&(self.keys[name.as_str()].0, name.as_str())]));
-        }
+    fn put_entry(&self, bytes: &mut Vec<u8>, rows: &mut Vec<u32>, track: &PlayedTrack) {
         let album = album(track).map(|album| self.albums[&album]);
-        put_varint(bytes, album.map_or(0, |row| u64::from(row) + 1));
-        put_varint(bytes, track.genres.len() as u64);
-        for name in &track.genres {
-            put_varint(bytes, u64::from(self.genres[&(self.keys[name.as_str()].1, name.as_str())]));
+        let (begin, fixed) = (fitting(rows.len()), [self.tracks[&of_track(track)], album.unwrap_or(NONE)]);
+        for number in fixed.into_iter().chain([track.duration_ms.unwrap_or(NONE), begin]) {
+            bytes.extend(number.to_le_bytes());
         }
-        put_varint(bytes, track.duration_ms.map_or(0, |ms| u64::from(ms) + 1));
+        for names in [&track.artists, &track.genres] {
+            bytes.extend(u16::try_from(names.len()).unwrap_or(u16::MAX).to_le_bytes());
+        }
+        let keys = |name: &str| self.keys[name];
+        rows.extend(track.artists.iter().map(|name| self.artists[&(keys(name).0, name.as_str())]));
+        rows.extend(track.genres.iter().map(|name| self.genres[&(keys(name).1, name.as_str())]));
     }
 }
 

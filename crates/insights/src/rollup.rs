@@ -58,7 +58,8 @@ impl MonthRollup {
         names.belongs_to(&heard)?;
         let mut rollup = Self::new(heard.provider, heard.month);
         let mut numbers = vec![];
-        for (number, entry) in plays.entries()?.all().enumerate() {
+        for number in 0..plays.entry_count() {
+            let entry = plays.entry(number).ok_or(InsightsError::Damaged("track"))?;
             numbers.push(rollup.number(&names.track(number, &entry)?)?);
         }
         for play in plays.plays() {
@@ -133,6 +134,10 @@ impl MonthRollup {
         let full = InsightsError::TooMuch(self.month);
         if let Some(number) = self.numbers.get(track) {
             return Ok(*number);
+        }
+        let lists = track.artists.len().max(track.genres.len());
+        if lists > usize::from(u16::MAX) || track.duration_ms == Some(u32::MAX) {
+            return Err(full);
         }
         let texts = texts_of(track);
         let size = texts.map(|text| text.len() + OVERHEAD).sum::<usize>() + OVERHEAD;

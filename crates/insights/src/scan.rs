@@ -1,9 +1,10 @@
 //! One pass over the months: what was played in the period and in the one before it, and which tracks were heard earlier.
 
 use crate::calendar::{Calendar, DAY, HOUR};
+use crate::format::Tag;
 use crate::identity::Key;
 use crate::table::{Sum, Table};
-use crate::view::{Entries, HeardView, PlaysView};
+use crate::view::{Entry, HeardView, PlaysView};
 use crate::{InsightsError, PlaySource, Sources};
 
 /// The period and the one before it, side by side: days since 1970.
@@ -66,9 +67,8 @@ pub(crate) struct Counts {
     pub(crate) days: Vec<DaySum>,
     pub(crate) hours: [[u64; 24]; 7],
     pub(crate) sums: Sums,
+    /// What was heard before the months with plays was first heard at the beginning of time.
     pub(crate) tracks: Table,
-    /// When each of the tracks was first heard; what was heard before the months with plays is at the beginning of time.
-    pub(crate) first: Vec<i64>,
     pub(crate) artists: Table,
     pub(crate) albums: Table,
     pub(crate) genres: Table,
@@ -94,13 +94,20 @@ impl MonthSum {
     /// Adds another, whose name is after the one at hand.
     #[inline]
     fn add(&mut self, other: &Self) {
+        if other.sum.plays[0] > 0 && self.last <= other.last {
+            self.name = other.name;
+        }
+        self.add_unnamed(other);
+    }
+
+    /// Adds another, and keeps the name.
+    #[inline]
+    fn add_unnamed(&mut self, other: &Self) {
         self.sum.plays[0] += other.sum.plays[0];
         self.sum.plays[1] += other.sum.plays[1];
         self.sum.listened_ms += other.sum.listened_ms;
         self.first = self.first.min(other.first);
-        if other.sum.plays[0] > 0 && self.last <= other.last {
-            (self.last, self.name) = (other.last, other.name);
-        }
+        self.last = self.last.max(other.last);
     }
 }
 
@@ -121,7 +128,6 @@ impl Counts {
             hours: [[0; 24]; 7],
             sums: Sums::default(),
             tracks: Table::default(),
-            first: vec![],
             artists: Table::default(),
             albums: Table::default(),
             genres: Table::default(),
@@ -135,7 +141,7 @@ impl Counts {
         for month in months.iter().take_while(|month| month.plays.is_none()) {
             for key in month.heard.tracks() {
                 if let Some(row) = counts.tracks.get(key) {
-                    counts.first[row] = i64::MIN;
+                    counts.tracks.rows[row].first = i64::MIN;
                 }
             }
         }
@@ -150,36 +156,32 @@ impl Counts {
         calendar: &Calendar,
         span: Span,
     ) -> Result<(), InsightsError> {
-        let entries = plays.entries()?;
+        let entries = (0..plays.entry_count()).map(|number| plays.entry(number));
+        let entries = entries.collect::<Option<Vec<_>>>().ok_or(InsightsError::Damaged("track"))?;
         let sums = self.plays(heard, plays, &entries, calendar, span)?;
         let artist_keys: Vec<Key> = plays.artists().collect();
         let mut tracks = nothing(heard.tracks().len());
         let mut artists = nothing(artist_keys.len());
         let mut albums = nothing(plays.albums().len());
         let mut genres = nothing(plays.genres().len());
-        for (entry, sum) in entries.all().zip(&sums) {
-            tracks[entry.track as usize].add(sum);
-            for (place, row) in entry.artists.iter().enumerate() {
+        for (entry, sum) in entries.iter().zip(&sums) {
+            tracks[entry.track].add(sum);
+            for (place, row) in entry.artists().enumerate() {
                 // Two spellings of one name are one artist of the track.
-                let key = artist_keys[*row as usize];
-                if !entry.artists[..place].iter().any(|row| artist_keys[*row as usize] == key) {
-                    artists[*row as usize].add(&MonthSum { name: *row, ..*sum });
+                let key = artist_keys[row as usize];
+                if !entry.artists().take(place).any(|row| artist_keys[row as usize] == key) {
+                    artists[row as usize].add_unnamed(sum);
                 }
             }
             if let Some(row) = entry.album {
-                albums[row as usize].add(&MonthSum { name: row, ..*sum });
+                albums[row].add_unnamed(sum);
             }
-            for row in entry.genres {
-                genres[*row as usize].add(&MonthSum { name: *row, ..*sum });
+            for row in entry.genres() {
+                genres[row as usize].add_unnamed(sum);
             }
         }
         // A track that was heard in the month, but on no day that is counted, has a row, too: it is not new afterwards.
         let rows = self.tracks.rows_of(heard.tracks());
-        self.first.resize(self.tracks.rows.len(), i64::MAX);
-        for (row, sum) in rows.iter().zip(&tracks) {
-            let first = &mut self.first[*row as usize];
-            *first = (*first).min(sum.first);
-        }
         add(&mut self.tracks, &rows, &tracks, number);
         let rows = self.artists.rows_of(artist_keys.into_iter());
         add(&mut self.artists, &rows, &artists, number);
@@ -195,68 +197,106 @@ impl Counts {
         &mut self,
         heard: &HeardView<'_>,
         plays: &PlaysView<'_>,
-        entries: &Entries,
+        entries: &[Entry<'_>],
         calendar: &Calendar,
         span: Span,
     ) -> Result<Vec<MonthSum>, InsightsError> {
         let mut sums = nothing(entries.len());
         let (begins_at, current_from) = (heard.month.begins_at(), span.of(CURRENT).0);
-        let mut cursor = 0;
+        let (mut cursor, mut hour) = (0, Hour::default());
+        let mut kinds = [[(0, 0); 2]; Tag::KINDS];
         for play in plays.plays() {
             let (offset, entry, tag) = play?;
             let number = entry as usize;
-            let sum = sums.get_mut(number).ok_or(InsightsError::Damaged("play"))?;
+            let lost = InsightsError::Damaged("play");
+            let (sum, entry) = sums.get_mut(number).zip(entries.get(number)).ok_or(lost)?;
             let time = begins_at + i64::from(offset);
             sum.first = sum.first.min(time);
             let local = calendar.local(time, &mut cursor);
-            let day = local.div_euclid(DAY);
-            let Some(index) = span.index(day) else { continue };
-            let duration_ms = entries.duration_ms(number);
-            let listened_ms = u64::from(tag.ms_played().or(duration_ms).unwrap_or_default());
+            if !(hour.begin..hour.begin + HOUR).contains(&local) {
+                hour = Hour::of(local);
+            }
+            let Some(index) = span.index(hour.day) else { continue };
+            let listened_ms = u64::from(tag.ms_played().or(entry.duration_ms).unwrap_or_default());
             self.days[index].plays += 1;
             self.days[index].listened_ms += listened_ms;
-            if day < current_from {
+            if hour.day < current_from {
                 sum.sum.plays[PREVIOUS] += 1;
                 continue;
             }
             sum.sum.plays[CURRENT] += 1;
             sum.sum.listened_ms += listened_ms;
             sum.last = time;
-            let weekday = usize::try_from((day + 3).rem_euclid(7)).unwrap_or_default();
-            let hour = usize::try_from(local.rem_euclid(DAY) / HOUR).unwrap_or_default();
-            self.hours[weekday][hour] += 1;
-            self.sums.add(tag, duration_ms);
+            self.hours[hour.weekday][hour.of_day] += 1;
+            let kind = &mut kinds[tag.kind()][usize::from(entry.duration_ms.is_some())];
+            kind.0 += 1;
+            kind.1 += listened_ms;
+        }
+        for (kind, sums) in kinds.iter().enumerate() {
+            for (has_length, (plays, listened_ms)) in [false, true].into_iter().zip(sums) {
+                if let Some(tag) = Tag::of_kind(kind) {
+                    self.sums.add(tag, has_length, *plays, *listened_ms);
+                }
+            }
         }
         Ok(sums)
     }
 }
 
+/// An hour of the local clock.
+#[derive(Debug, Clone, Copy)]
+struct Hour {
+    begin: i64,
+    day: i64,
+    weekday: usize,
+    of_day: usize,
+}
+
+impl Hour {
+    fn of(local: i64) -> Self {
+        let (day, within) = (local.div_euclid(DAY), local.rem_euclid(DAY));
+        Self {
+            begin: local - within % HOUR,
+            day,
+            weekday: usize::try_from((day + 3).rem_euclid(7)).unwrap_or_default(),
+            of_day: usize::try_from(within / HOUR).unwrap_or_default(),
+        }
+    }
+}
+
+impl Default for Hour {
+    fn default() -> Self {
+        Self::of(0)
+    }
+}
+
 fn add(table: &mut Table, rows: &[u32], sums: &[MonthSum], month: u32) {
     for (row, sum) in rows.iter().zip(sums) {
-        table.add(*row, sum.sum, sum.last, (month, sum.name));
+        table.add(*row, sum.sum, (sum.first, sum.last), (month, sum.name));
     }
 }
 
 impl Sums {
-    fn add(&mut self, tag: crate::format::Tag, duration_ms: Option<u32>) {
-        match (tag.ms_played(), duration_ms) {
-            (Some(ms), _) => {
-                self.exact_plays += 1;
-                self.exact_ms += u64::from(ms);
+    /// Adds plays that say the same.
+    fn add(&mut self, tag: Tag, has_length: bool, plays: u64, listened_ms: u64) {
+        match (tag.ms_played(), has_length) {
+            (Some(_), _) => {
+                self.exact_plays += plays;
+                self.exact_ms += listened_ms;
             }
-            (None, Some(ms)) => {
-                self.by_length_plays += 1;
-                self.by_length_ms += u64::from(ms);
+            (None, true) => {
+                self.by_length_plays += plays;
+                self.by_length_ms += listened_ms;
             }
-            (None, None) => self.unknown_plays += 1,
+            (None, false) => self.unknown_plays += plays,
         }
         if let Some(skipped) = tag.skipped() {
-            self.skip_known += 1;
-            self.skipped += u64::from(skipped);
+            self.skip_known += plays;
+            self.skipped += if skipped { plays } else { 0 };
         }
         match tag.source() {
-            PlaySource::Poll => self.sources.poll += 1,
-            PlaySource::Import => self.sources.import += 1,
+            PlaySource::Poll => self.sources.poll += plays,
+            PlaySource::Import => self.sources.import += plays,
         }
     }
 }

@@ -70,6 +70,8 @@ pub(crate) struct Sum {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row {
     pub(crate) sum: Sum,
+    /// When the first play that is known ended; for tracks.
+    pub(crate) first: i64,
     /// When the latest play of the period ended.
     last: i64,
     /// Where that play's name is: which of the months, and which row there.
@@ -96,21 +98,22 @@ impl Table {
             self.places.get(key).unwrap_or_else(|| {
                 let number = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
                 self.places.insert(key, number);
-                self.rows.push(Row { sum: Sum::default(), last: i64::MIN, name: (0, 0) });
+                self.rows.push(Row { sum: Sum::default(), first: i64::MAX, last: i64::MIN, name: (0, 0) });
                 number
             })
         };
         keys.map(row_of).collect()
     }
 
-    /// Adds a sum to a row; the latest play of the period ended at `last` and has its name at `name`. Names come in their
+    /// Adds a sum to a row; its first play ended at `first`, the latest of the period at `last`, with its name at `name`. Names come in their
     /// order, so that of two at one time the later counts.
     #[inline]
-    pub(crate) fn add(&mut self, row: u32, sum: Sum, last: i64, name: (u32, u32)) {
+    pub(crate) fn add(&mut self, row: u32, sum: Sum, (first, last): (i64, i64), name: (u32, u32)) {
         let row = &mut self.rows[row as usize];
         row.sum.plays[0] += sum.plays[0];
         row.sum.plays[1] += sum.plays[1];
         row.sum.listened_ms += sum.listened_ms;
+        row.first = row.first.min(first);
         if sum.plays[0] > 0 && row.last <= last {
             (row.last, row.name) = (last, name);
         }
@@ -139,7 +142,7 @@ mod tests {
                 let key = if high % 2 == 0 { u64::MAX - low } else { high << 58 | low };
                 prop_assert_eq!(table.get(key), known.get(&key).copied());
                 let row = table.rows_of([key].into_iter())[0];
-                table.add(row, Sum { plays: [1, 0], listened_ms: 2 }, 0, (0, 0));
+                table.add(row, Sum { plays: [1, 0], listened_ms: 2 }, (0, 0), (0, 0));
                 let fresh = known.len();
                 prop_assert_eq!(row as usize, *known.entry(key).or_insert(fresh));
             }
@@ -152,11 +155,11 @@ mod tests {
         let mut table = Table::default();
         let row = table.rows_of([7, 9].into_iter())[0];
         let sum = |plays| Sum { plays, listened_ms: 1 };
-        table.add(row, sum([1, 0]), 5, (0, 1));
-        table.add(row, sum([1, 0]), 4, (0, 2));
-        table.add(row, sum([0, 1]), 9, (0, 3));
+        table.add(row, sum([1, 0]), (0, 5), (0, 1));
+        table.add(row, sum([1, 0]), (0, 4), (0, 2));
+        table.add(row, sum([0, 1]), (0, 9), (0, 3));
         assert_eq!((table.rows[0].name, table.rows[0].sum.plays), ((0, 1), [2, 1]));
-        table.add(row, sum([1, 0]), 5, (0, 4));
+        table.add(row, sum([1, 0]), (0, 5), (0, 4));
         assert_eq!(table.rows[0].name, (0, 4));
         assert_eq!((table.played(0), table.played(1)), (1, 1));
     }

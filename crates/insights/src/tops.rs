@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::answer::{TopAlbum, TopArtist, TopGenre, TopTrack};
 use crate::scan::{CURRENT, MonthView};
 use crate::table::{Row, Table};
-use crate::view::{Entries, NamesView};
+use crate::view::NamesView;
 use crate::{InsightsError, Month, PlayedTrack};
 
 /// The rows that may be among the first `count` by plays and time listened: all that are equal to the last one of them are, as
@@ -60,7 +60,6 @@ fn weight(row: &Row) -> (u32, u64) {
 pub(crate) struct Names<'a> {
     months: &'a [MonthView<'a>],
     by_month: BTreeMap<Month, NamesView<'a>>,
-    entries: BTreeMap<Month, Entries>,
 }
 
 impl<'a> Names<'a> {
@@ -69,18 +68,14 @@ impl<'a> Names<'a> {
         given: impl Iterator<Item = Result<NamesView<'a>, InsightsError>>,
     ) -> Result<Self, InsightsError> {
         let mut by_month = BTreeMap::new();
-        let mut entries = BTreeMap::new();
         for view in given {
             let view = view?;
             let month = months.iter().find(|month| month.heard.month == view.month);
             let month = month.ok_or(InsightsError::Mixed)?;
             view.belongs_to(&month.heard)?;
-            if let Some(plays) = &month.plays {
-                entries.insert(view.month, plays.entries()?);
-            }
             by_month.insert(view.month, view);
         }
-        Ok(Self { months, by_month, entries })
+        Ok(Self { months, by_month })
     }
 
     fn of(&self, month: usize) -> Result<&NamesView<'a>, InsightsError> {
@@ -90,8 +85,8 @@ impl<'a> Names<'a> {
 
     fn track(&self, month: usize, number: u32) -> Result<PlayedTrack, InsightsError> {
         let names = self.of(month)?;
-        let entries = self.entries.get(&names.month).ok_or(InsightsError::Missing(names.month))?;
-        let entry = entries.at(number as usize).ok_or(InsightsError::Damaged("track"))?;
+        let plays = self.months[month].plays.as_ref().ok_or(InsightsError::Missing(names.month))?;
+        let entry = plays.entry(number as usize).ok_or(InsightsError::Damaged("track"))?;
         names.track(number as usize, &entry)
     }
 
@@ -126,7 +121,7 @@ impl<'a> Names<'a> {
 
     pub(crate) fn albums(&self, foremost: &Foremost) -> Result<Vec<TopAlbum>, InsightsError> {
         let found = foremost.named(|month, place| {
-            let (title, artist) = self.of(month)?.album(place)?;
+            let (title, artist) = self.of(month)?.album(place as usize)?;
             let name = (title.to_owned(), artist.map(str::to_owned));
             Ok((name.clone(), name))
         })?;

@@ -2,7 +2,7 @@
 
 use stagedoor_domain::music::Provider;
 
-use crate::format::{KEY, NEVER, Part, Reader, Tag, open};
+use crate::format::{ENTRY, KEY, NONE, PLAY, Part, Reader, Tag, open};
 use crate::identity::Key;
 use crate::{InsightsError, Month, PlaySource, PlayedTrack};
 
@@ -26,9 +26,9 @@ impl<'a> HeardView<'a> {
         let mut known = [None; 2];
         for known in &mut known {
             let (first, last) = (reader.word()?, reader.word()?);
-            *known = (first != NEVER).then_some((first, last));
+            *known = (first != NONE).then_some((first, last));
         }
-        Ok(Self { provider, month, tracks: reader.keys(tracks)?, minutes: reader.rest(), known })
+        Ok(Self { provider, month, tracks: reader.rows(tracks, KEY)?, minutes: reader.rest(), known })
     }
 
     /// When the first and the last play of a source ended: milliseconds since 1970.
@@ -68,52 +68,28 @@ pub(crate) struct PlaysView<'a> {
     albums: &'a [u8],
     genres: &'a [u8],
     entries: &'a [u8],
-    entry_count: usize,
+    rows: &'a [u8],
     plays: &'a [u8],
-    play_count: usize,
     track_count: usize,
 }
 
-/// One way in which a track was told, by rows.
+/// One way in which a track was told, by rows, all of which are there.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Entry<'e> {
-    pub(crate) track: u32,
-    pub(crate) artists: &'e [u32],
-    pub(crate) album: Option<u32>,
-    pub(crate) genres: &'e [u32],
+pub(crate) struct Entry<'a> {
+    pub(crate) track: usize,
+    pub(crate) album: Option<usize>,
     pub(crate) duration_ms: Option<u32>,
+    artists: &'a [u8],
+    genres: &'a [u8],
 }
 
-/// All entries of a month.
-#[derive(Debug, Default)]
-pub(crate) struct Entries {
-    fixed: Vec<(u32, Option<u32>, Option<u32>)>,
-    /// Where the artists of an entry end among `rows`, then where its genres do.
-    ends: Vec<(usize, usize)>,
-    rows: Vec<u32>,
-}
-
-impl Entries {
-    pub(crate) fn len(&self) -> usize {
-        self.fixed.len()
+impl<'a> Entry<'a> {
+    pub(crate) fn artists(&self) -> impl ExactSizeIterator<Item = u32> + Clone + 'a {
+        words(self.artists)
     }
 
-    pub(crate) fn duration_ms(&self, number: usize) -> Option<u32> {
-        self.fixed[number].2
-    }
-
-    /// One of them.
-    pub(crate) fn at(&self, number: usize) -> Option<Entry<'_>> {
-        let begin = number.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |ends| ends.1);
-        let (track, album, duration_ms) = *self.fixed.get(number)?;
-        let (middle, end) = self.ends[number];
-        let (artists, genres) = (&self.rows[begin..middle], &self.rows[middle..end]);
-        Some(Entry { track, artists, album, genres, duration_ms })
-    }
-
-    /// In their order.
-    pub(crate) fn all(&self) -> impl Iterator<Item = Entry<'_>> {
-        (0..self.len()).filter_map(|number| self.at(number))
+    pub(crate) fn genres(&self) -> impl ExactSizeIterator<Item = u32> + Clone + 'a {
+        words(self.genres)
     }
 }
 
@@ -128,17 +104,17 @@ impl<'a> PlaysView<'a> {
         for count in &mut counts {
             *count = reader.word()?;
         }
-        let [artists, albums, genres, entry_count, play_count, length] = counts;
-        Ok(Self {
-            artists: reader.keys(artists)?,
-            albums: reader.keys(albums)?,
-            genres: reader.keys(genres)?,
-            entries: reader.take(length as usize)?,
-            entry_count: entry_count as usize,
-            plays: reader.rest(),
-            play_count: play_count as usize,
+        let [artists, albums, genres, entries, rows, plays] = counts;
+        let view = Self {
+            artists: reader.rows(artists, KEY)?,
+            albums: reader.rows(albums, KEY)?,
+            genres: reader.rows(genres, KEY)?,
+            entries: reader.rows(entries, ENTRY)?,
+            rows: reader.rows(rows, 4)?,
+            plays: reader.rows(plays, PLAY)?,
             track_count: heard.tracks().len(),
-        })
+        };
+        if reader.is_done() { Ok(view) } else { Err(reader.damaged()) }
     }
 
     /// The key of each spelling of an artist.
@@ -156,43 +132,39 @@ impl<'a> PlaysView<'a> {
         keys(self.genres)
     }
 
-    /// Every way in which a track was told; all of its rows are there.
-    pub(crate) fn entries(&self) -> Result<Entries, InsightsError> {
-        let mut reader = Reader::new(self.entries, 0, "track");
-        let mut entries = Entries::default();
-        let [artists, albums, genres] = [self.artists, self.albums, self.genres].map(|keys| keys.len() / KEY);
-        let within = |row: u32, count: usize| {
-            if (row as usize) < count { Ok(row) } else { Err(InsightsError::Damaged("track")) }
+    pub(crate) fn entry_count(&self) -> usize {
+        self.entries.len() / ENTRY
+    }
+
+    /// One of the ways in which a track was told.
+    #[inline]
+    pub(crate) fn entry(&self, number: usize) -> Option<Entry<'a>> {
+        let at = number * ENTRY;
+        let fixed = self.entries.get(at..at + ENTRY)?;
+        let some = |number: u32| (number != NONE).then_some(number);
+        let entry = |track: u32, album: Option<u32>, rows: &'a [u8], artists: usize| {
+            let (artists, genres) = rows.split_at_checked(artists)?;
+            let (track, album) = (track as usize, album.map(|row| row as usize));
+            let within = track < self.track_count
+                && album.is_none_or(|row| row < self.albums.len() / KEY)
+                && words(artists).all(|row| (row as usize) < self.artists.len() / KEY)
+                && words(genres).all(|row| (row as usize) < self.genres.len() / KEY);
+            let duration_ms = some(word(fixed, 8));
+            within.then_some(Entry { track, album, duration_ms, artists, genres })
         };
-        for _ in 0..self.entry_count {
-            let track = within(reader.index()?, self.track_count)?;
-            for _ in 0..reader.index()? {
-                entries.rows.push(within(reader.index()?, artists)?);
-            }
-            let middle = entries.rows.len();
-            let album = reader.option()?.map(|row| within(row, albums)).transpose()?;
-            for _ in 0..reader.index()? {
-                entries.rows.push(within(reader.index()?, genres)?);
-            }
-            entries.ends.push((middle, entries.rows.len()));
-            entries.fixed.push((track, album, reader.option()?));
-        }
-        if reader.is_done() { Ok(entries) } else { Err(reader.damaged()) }
+        let begin = word(fixed, 12) as usize * 4;
+        let counts = word(fixed, 16);
+        let (artists, genres) = ((counts & 0xffff) as usize * 4, (counts >> 16) as usize * 4);
+        let rows = self.rows.get(begin..begin + artists + genres)?;
+        entry(word(fixed, 0), some(word(fixed, 4)), rows, artists)
     }
 
     /// Every play in the order of their times: milliseconds since the month began, entry, and what else it says.
     pub(crate) fn plays(&self) -> impl Iterator<Item = Result<(u32, u32, Tag), InsightsError>> + 'a {
-        let mut reader = Reader::new(self.plays, 0, "play");
-        let (mut offset, count) = (0_u32, self.play_count);
-        (0..count).map(move |number| {
-            let since = reader.index()?;
-            offset = offset.checked_add(since).ok_or_else(|| reader.damaged())?;
-            let entry = reader.index()?;
-            let tag = Tag::read(reader.varint()?)?;
-            if number + 1 == count && !reader.is_done() {
-                return Err(reader.damaged());
-            }
-            Ok((offset, entry, tag))
+        self.plays.chunks_exact(PLAY).map(|play| {
+            let entry = word(play, 4);
+            let tag = Tag::read(play[7], word(play, 8)).ok_or(InsightsError::Damaged("play"))?;
+            Ok((word(play, 0), entry & 0x00ff_ffff, tag))
         })
     }
 }
@@ -248,8 +220,8 @@ impl<'a> NamesView<'a> {
     }
 
     /// Title, and first artist of its tracks.
-    pub(crate) fn album(&self, row: u32) -> Result<(&'a str, Option<&'a str>), InsightsError> {
-        let (title, artist) = self.albums.get(row as usize).ok_or(lost())?;
+    pub(crate) fn album(&self, row: usize) -> Result<(&'a str, Option<&'a str>), InsightsError> {
+        let (title, artist) = self.albums.get(row).ok_or(lost())?;
         Ok((title, artist.map(|row| self.artist(row)).transpose()?))
     }
 
@@ -260,9 +232,9 @@ impl<'a> NamesView<'a> {
         Ok(PlayedTrack {
             reference: reference.map(str::to_owned),
             title: (*title).to_owned(),
-            artists: entry.artists.iter().map(|row| owned(self.artist(*row))).collect::<Result<_, _>>()?,
+            artists: entry.artists().map(|row| owned(self.artist(row))).collect::<Result<_, _>>()?,
             album: entry.album.map(|row| owned(self.album(row).map(|(title, _)| title))).transpose()?,
-            genres: entry.genres.iter().map(|row| owned(self.genre(*row))).collect::<Result<_, _>>()?,
+            genres: entry.genres().map(|row| owned(self.genre(row))).collect::<Result<_, _>>()?,
             duration_ms: entry.duration_ms,
         })
     }
@@ -278,4 +250,16 @@ fn keys(bytes: &[u8]) -> impl ExactSizeIterator<Item = Key> + '_ {
         key.copy_from_slice(bytes);
         Key::from_le_bytes(key)
     })
+}
+
+#[inline]
+fn words(bytes: &[u8]) -> impl ExactSizeIterator<Item = u32> + Clone + '_ {
+    bytes.chunks_exact(4).map(|bytes| word(bytes, 0))
+}
+
+#[inline]
+fn word(bytes: &[u8], at: usize) -> u32 {
+    let mut word = [0; 4];
+    word.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(word)
 }
