@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::model::{Model, fingerprint};
-use crate::{PersonIndex, Signals, Taste};
+use crate::model::Model;
+use crate::person::{PersonTaste, fingerprint};
+use crate::{Signals, Taste};
 
 /// A person's likings in terms of one model.
 #[derive(Debug, Default)]
@@ -15,13 +16,13 @@ pub(crate) struct Anchors {
 }
 
 impl Anchors {
-    /// Of a person in the model, if there is one, with what they did since it was trained, which counts instead of what
+    /// Of a person from whom the model was trained, if it is one, with what they did since it was trained, which counts instead of what
     /// the model has of the same track.
-    pub(crate) fn of(model: &Model, person: Option<PersonIndex>, since: &[(String, Signals)]) -> Self {
+    pub(crate) fn of(model: &Model, person: Option<&PersonTaste>, since: &[(String, Signals)]) -> Self {
         let mut liked: HashMap<u32, f32> = HashMap::new();
         let mut disliked: HashSet<u32> = HashSet::new();
         let mut known = HashSet::new();
-        if let Some(taste) = person.and_then(|person| model.taste(person)) {
+        if let Some(taste) = person.filter(|taste| taste.model == model.checksum) {
             liked.extend(taste.liked.iter().copied());
             disliked.extend(&taste.disliked);
             known.extend(&taste.known);

@@ -2,7 +2,7 @@
 
 use crate::model::Model;
 use crate::question::Question;
-use crate::{Mood, MoodFit, PersonIndex, Signals, TrackFacts};
+use crate::{Mood, MoodFit, PersonTaste, Signals, TrackFacts};
 
 /// How much unlikeness counts beside worth, 0 to 1.
 const DIVERSITY: f32 = 0.1;
@@ -12,8 +12,8 @@ const FOR_AN_ARTIST: usize = 2;
 /// What is asked.
 #[derive(Debug, Clone, Default)]
 pub struct Request<'a> {
-    /// The person's number in the model, if they are in it.
-    pub person: Option<PersonIndex>,
+    /// What the person likes, if the model was trained from it. One of another model counts as none.
+    pub person: Option<&'a PersonTaste>,
     /// What the person did since the model was trained.
     pub since: &'a [(String, Signals)],
     /// References of tracks that the answer should go with.

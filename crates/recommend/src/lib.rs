@@ -1,8 +1,9 @@
 //! Tracks that a person may like. [`train`] makes a [`Model`] of what consenting people did with tracks of one provider;
 //! [`recommend`] answers from it, from seeds and from candidates that the caller brings. Nothing here does I/O.
 //!
-//! A model holds nobody's id: people are numbered, and who has which number is for the caller to keep. It holds a track
-//! only if [`TrainingOptions::people_for_a_track`] people have it, so that nothing in it points at one of them.
+//! A model holds nobody: what each person likes is a [`PersonTaste`] of its own, which the caller keeps for that person
+//! alone. A model holds a track only if [`TrainingOptions::people_for_a_track`] people like it, so that nothing in it points
+//! at one of them.
 #![warn(missing_docs)]
 
 mod anchors;
@@ -16,6 +17,7 @@ mod format;
 mod fusion;
 mod model;
 mod mood;
+mod person;
 mod question;
 mod reasons;
 mod signals;
@@ -25,10 +27,11 @@ use serde::{Deserialize, Serialize};
 
 pub use answer::{Answer, Basis, Candidate, CandidateSource, Item, Reason, Request, recommend};
 pub use format::VERSION;
-pub use model::{Model, PersonIndex};
+pub use model::Model;
 pub use mood::{Mood, MoodFit};
+pub use person::PersonTaste;
 pub use signals::{Feedback, Signals, Taste};
-pub use training::{PersonSignals, TrainingOptions, TrainingSet, train};
+pub use training::{PersonSignals, Trained, TrainingOptions, TrainingSet, train};
 
 /// A track as a model knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +70,9 @@ pub enum ModelError {
     /// Bytes that were changed or cut off.
     #[error("the model's checksum does not agree with its bytes")]
     Checksum,
+    /// A person's taste in the numbers of another model.
+    #[error("the person's taste belongs to another model")]
+    OtherModel,
     /// Bytes that no model has.
     #[error("the model's {0} cannot be read")]
     Damaged(&'static str),

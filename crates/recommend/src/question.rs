@@ -6,7 +6,8 @@ use crate::anchors::Anchors;
 use crate::answer::{Answer, Basis, CandidateSource, Item, Reason, Request};
 use crate::diversity::{Choice, choose};
 use crate::fusion::{Ranking, fuse};
-use crate::model::{Model, fingerprint};
+use crate::model::Model;
+use crate::person::fingerprint;
 use crate::{MoodFit, TrackFacts};
 
 /// Liked tracks whose neighbours are looked at.

@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 
-use crate::model::{Content, Model, ModelTrack, PersonTaste, fingerprint};
+use crate::model::{Content, Model, ModelTrack};
+use crate::person::{PersonTaste, fingerprint};
 use crate::{ModelError, Signals, Taste, TrackFacts, co_occurrence, factors};
 
 /// How a model is trained, and how much it may take.
@@ -42,7 +43,7 @@ impl Default for TrainingOptions {
             regularization: 10.0,
             seed: 0x7374_6167_6564_6f6f,
             most_people: 20_000,
-            most_tracks: 50_000,
+            most_tracks: 30_000,
             most_liked: 2_000_000,
         }
     }
@@ -61,6 +62,15 @@ pub struct TrainingSet {
     people: Vec<PersonTaste>,
 }
 
+/// What a training makes.
+#[derive(Debug)]
+pub struct Trained {
+    /// The model.
+    pub model: Model,
+    /// What each person likes, in the order in which they were taken in.
+    pub people: Vec<PersonTaste>,
+}
+
 impl TrainingSet {
     /// An empty set for `expected` people; more may be added.
     pub fn new(options: TrainingOptions, expected: usize) -> Self {
@@ -68,7 +78,7 @@ impl TrainingSet {
         Self { options, most_for_a_person, index: HashMap::new(), tracks: Vec::new(), people: Vec::new() }
     }
 
-    /// Takes one person in. Their number in the model is how many were taken in before.
+    /// Takes one person in.
     ///
     /// # Errors
     /// [`ModelError::TooManyPeople`].
@@ -76,7 +86,7 @@ impl TrainingSet {
         if self.people.len() >= self.options.most_people {
             return Err(ModelError::TooManyPeople(self.options.most_people));
         }
-        let mut taste = PersonTaste::default();
+        let mut taste = PersonTaste { model: 0, liked: Vec::new(), disliked: Vec::new(), known: Vec::new() };
         let mut liked = Vec::new();
         let mut disliked = Vec::new();
         for (facts, signals) in signals {
@@ -125,7 +135,7 @@ fn complete(known: &mut TrackFacts, told: TrackFacts) {
 ///
 /// # Errors
 /// [`ModelError`] if the set is more than a model can number.
-pub fn train(set: TrainingSet) -> Result<Model, ModelError> {
+pub fn train(set: TrainingSet) -> Result<Trained, ModelError> {
     let TrainingSet { options, tracks, mut people, index, .. } = set;
     drop(index);
     let mut likers = vec![0_u32; tracks.len()];
@@ -157,14 +167,18 @@ pub fn train(set: TrainingSet) -> Result<Model, ModelError> {
             tracks[track].take().map(|facts| ModelTrack { facts, people: likers[track], neighbours })
         })
         .collect();
-    Model::from_content(Content {
+    let model = Model::from_content(Content {
         tracks,
         factors,
         width: u16::try_from(options.factors).map_err(|_| ModelError::Damaged("factors"))?,
         alpha: options.alpha,
         regularization: options.regularization,
-        people,
-    })
+        people: u32::try_from(people.len()).map_err(|_| ModelError::Damaged("people"))?,
+    })?;
+    for taste in &mut people {
+        taste.model = model.checksum;
+    }
+    Ok(Trained { model, people })
 }
 
 /// The tracks that enough people like, in the order of their references: which is nobody's order.

@@ -11,9 +11,7 @@ use rand::seq::SliceRandom;
 
 use crate::answer::Request;
 use crate::question::Question;
-use crate::{
-    ModelError, PersonIndex, PersonSignals, Signals, Taste, TrackFacts, TrainingOptions, TrainingSet, train,
-};
+use crate::{ModelError, PersonSignals, Signals, Taste, TrackFacts, TrainingOptions, TrainingSet, train};
 
 pub use population::{Population, PopulationOptions};
 
@@ -84,15 +82,16 @@ pub fn measure(
         set.add(rest)?;
         held_back.push(held);
     }
-    let model = train(set)?;
+    let trained = train(set)?;
+    let model = &trained.model;
     let measured = Part::ALL.map(|part| {
         let (mut recall, mut ndcg, mut counted) = (0.0, 0.0, 0_usize);
-        for (person, held) in (0_u32..).zip(&held_back) {
+        for (person, held) in trained.people.iter().zip(&held_back) {
             if held.is_empty() {
                 continue;
             }
-            let request = Request { person: Some(PersonIndex(person)), count: k, ..Request::default() };
-            let ranked = Question::new(&model, &request).part(part);
+            let request = Request { person: Some(person), count: k, ..Request::default() };
+            let ranked = Question::new(model, &request).part(part);
             let hits: Vec<bool> = ranked
                 .iter()
                 .take(k)

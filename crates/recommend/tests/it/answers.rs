@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use stagedoor_recommend::{
-    Basis, Candidate, CandidateSource, Feedback, Model, Mood, MoodFit, PersonIndex, Reason, Request, Scale,
-    Signals, TrackFacts, recommend,
+    Basis, Candidate, CandidateSource, Feedback, Model, Mood, MoodFit, Reason, Request, Scale, Signals,
+    TrackFacts, Trained, recommend,
 };
 
 use crate::world::{heard, reference, track, trained, two_camps};
@@ -19,9 +19,9 @@ fn candidate(number: u32, origin: u32, source: CandidateSource) -> Candidate {
 
 #[test]
 fn people_are_recommended_what_their_like_hear() {
-    let model = trained(two_camps());
-    for person in 0..24 {
-        let request = Request { person: Some(PersonIndex(person)), count: 3, ..Request::default() };
+    let Trained { model, people } = trained(two_camps());
+    for (person, taste) in people.iter().enumerate() {
+        let request = Request { person: Some(taste), count: 3, ..Request::default() };
         let answer = recommend(&model, &request);
         assert_eq!(answer.basis, Basis::Habits);
         assert_eq!(answer.items.len(), 3, "person {person}");
@@ -33,14 +33,14 @@ fn people_are_recommended_what_their_like_hear() {
 #[test]
 fn what_is_known_disliked_excluded_or_a_seed_is_never_in_an_answer() {
     let people = two_camps();
-    let model = trained(people.clone());
+    let Trained { model, people: tastes } = trained(people.clone());
     let since = [
         (reference(205), Signals { feedback: Some(Feedback::Dislike), ..Signals::default() }),
         (reference(777), Signals { plays: 1, ..Signals::default() }),
     ];
     let candidates = [777, 778, 779, 205].map(|number| candidate(number, 210, CandidateSource::Similar));
     let request = Request {
-        person: Some(PersonIndex(1)),
+        person: Some(&tastes[1]),
         since: &since,
         seeds: &[reference(210)],
         candidates: &candidates,
@@ -80,11 +80,11 @@ fn an_artist_has_at_most_two_tracks_in_an_answer() {
 #[test]
 fn every_reason_names_a_seed_or_something_the_person_likes() {
     let people = two_camps();
-    let model = trained(people.clone());
+    let Trained { model, people: tastes } = trained(people.clone());
     let candidates =
         [candidate(901, 104, CandidateSource::Similar), candidate(902, 201, CandidateSource::Radio)];
     let request = Request {
-        person: Some(PersonIndex(0)),
+        person: Some(&tastes[0]),
         seeds: &[reference(201), reference(999_999)],
         candidates: &candidates,
         count: 40,
@@ -114,7 +114,7 @@ fn every_reason_names_a_seed_or_something_the_person_likes() {
 
 #[test]
 fn without_anything_known_it_says_that_it_is_popularity() {
-    let model = trained(two_camps());
+    let model = trained(two_camps()).model;
     let answer = recommend(&model, &Request { count: 5, ..Request::default() });
     assert_eq!(answer.basis, Basis::Popularity);
     let counts: Vec<u32> = answer
@@ -136,7 +136,7 @@ fn without_anything_known_it_says_that_it_is_popularity() {
 
 #[test]
 fn what_came_since_the_training_counts() {
-    let model = trained(two_camps());
+    let model = trained(two_camps()).model;
     let liked = Signals { rating: Some(5), ..Signals::default() };
     let since: Vec<(String, Signals)> = (200..206).map(|number| (reference(number), liked)).collect();
     let answer = recommend(&model, &Request { since: &since, count: 4, ..Request::default() });
@@ -178,7 +178,7 @@ fn moods_leave_out_what_is_known_to_differ_and_say_what_is_not_known() {
 
 #[test]
 fn a_disliked_track_makes_its_like_less_likely() {
-    let model = trained(two_camps());
+    let model = trained(two_camps()).model;
     let liked = Signals { rating: Some(5), ..Signals::default() };
     let disliked = Signals { rating: Some(1), ..Signals::default() };
     let mixed: Vec<(String, Signals)> =
@@ -197,15 +197,15 @@ fn a_disliked_track_makes_its_like_less_likely() {
 fn a_person_nobody_is_like_gets_an_answer_too() {
     let mut people = two_camps();
     people.push(heard(700..720));
-    let model = trained(people);
-    let request = Request { person: Some(PersonIndex(24)), count: 5, ..Request::default() };
+    let Trained { model, people: tastes } = trained(people);
+    let request = Request { person: Some(&tastes[24]), count: 5, ..Request::default() };
     let answer = recommend(&model, &request);
     assert_eq!((answer.basis, answer.items.len()), (Basis::Popularity, 5));
 }
 
 #[test]
 fn popularity_fills_up_and_says_so() {
-    let model = trained(two_camps());
+    let model = trained(two_camps()).model;
     let candidates = [candidate(901, 7, CandidateSource::Similar)];
     let request = Request { seeds: &[reference(7)], candidates: &candidates, count: 6, ..Request::default() };
     let answer = recommend(&model, &request);

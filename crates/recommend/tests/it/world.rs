@@ -1,6 +1,6 @@
 //! Small worlds whose tastes can be told by looking.
 
-use stagedoor_recommend::{Model, PersonSignals, Signals, TrackFacts, TrainingOptions, TrainingSet, train};
+use stagedoor_recommend::{PersonSignals, Signals, TrackFacts, Trained, TrainingOptions, TrainingSet, train};
 
 /// A track; those with the same hundreds have the same taste, and two of them an artist.
 pub(crate) fn track(number: u32) -> TrackFacts {
@@ -38,7 +38,7 @@ pub(crate) fn two_camps() -> Vec<PersonSignals> {
         .collect()
 }
 
-pub(crate) fn trained(people: Vec<PersonSignals>) -> Model {
+pub(crate) fn trained(people: Vec<PersonSignals>) -> Trained {
     let mut set = TrainingSet::new(TrainingOptions::default(), people.len());
     for person in people {
         set.add(person).expect("few people");
