@@ -189,6 +189,18 @@ impl Counted<'_> {
     }
 }
 
+/// When the first play of all ended: milliseconds since 1970; of [`crate::RollupParts::heard`] of all months, in any order.
+pub fn first_play<B: AsRef<[u8]>>(heard: &[B]) -> Result<Option<i64>, InsightsError> {
+    let mut first = None;
+    for bytes in heard {
+        let heard = HeardView::new(bytes.as_ref())?;
+        let known =
+            [PlaySource::Poll, PlaySource::Import].into_iter().filter_map(|source| heard.known(source));
+        first = known.map(|(first, _)| first).chain(first).min();
+    }
+    Ok(first)
+}
+
 /// The same at once, for whoever has all parts of all months at hand.
 pub fn insights(
     provider: Provider,

@@ -33,7 +33,7 @@ pub use answer::{
     Basis, Coverage, Discovery, GapShown, HourOfWeek, Insights, Listening, Repeats, Skips, Sources, Streak,
     Streaks, TopAlbum, TopArtist, TopGenre, TopTrack, Totals, Trend, TrendBucket,
 };
-pub use calculation::{Counted, Days, Gap, MonthParts, Question, Watched, count, insights};
+pub use calculation::{Counted, Days, Gap, MonthParts, Question, Watched, count, first_play, insights};
 pub use month::Month;
 pub use pack::RollupParts;
 pub use rollup::{MonthRollup, roll_up};

@@ -24,6 +24,7 @@ mod foresight;
 pub mod fuzzing;
 mod gates;
 pub mod import;
+mod insights;
 mod items;
 mod jobs;
 mod library;
@@ -64,8 +65,9 @@ mod wishes;
 pub use audit_query::describe as audit_search;
 pub use beside::{Beside, BesideCounts, BesideOptions};
 pub use counts::{RefreshOutcome, SessionCounts};
-pub use desk::{Desk, DeskOptions, Render};
+pub use desk::{Desk, DeskOptions, Illustrate, Render};
 pub use dispatch::{Call, Dispatcher, Interaction, Outcome, UrlQuestion};
+pub use insights::{RollUpError, RolledUp, roll_up_stale};
 pub use jobs::{JobKind, JobState, JobView, Jobs, Progress};
 pub use linking::tool::limit_class;
 pub use linking::{

@@ -59,6 +59,7 @@ fn descriptor(name: ToolName) -> Descriptor {
                 | ToolName::PreferencesSet
                 | ToolName::ConsentGet
                 | ToolName::ConsentSet
+                | ToolName::Insights
                 | ToolName::AuditQuery
                 | ToolName::UsageStatus
         ),

@@ -79,6 +79,11 @@ pub(super) fn of(name: ToolName) -> (&'static str, &'static str) {
         ToolName::RecentlyPlayed => {
             ("Get recently played", "The last tracks played, newest first, about 50 in all. Spotify only.")
         }
+        ToolName::Insights => (
+            "Get listening insights",
+            "What the person's listening history comes to: top tracks, artists and albums, hours, streaks, what was new, the \
+             trend, and how much is known. The operator and the person have to allow it.",
+        ),
         ToolName::PlaybackState => ("Get playback", "What plays now and where. Spotify only."),
         ToolName::Devices => ("List devices", "Where the person can play. Spotify only."),
         ToolName::PlaybackControl => (

@@ -162,6 +162,7 @@ pub async fn assemble(
         stop: stop_streams.clone(),
         job_wait: job_wait(config),
         render: music::render,
+        illustrate: music::illustrate,
     });
     let linking = linking(config, &stop_streams);
     let dispatcher = Arc::new(Dispatcher::new(desk, audit.clone(), linking, privacy(config)));
