@@ -42,10 +42,17 @@ async fn each_resource_is_what_its_tool_answers() {
             .collect();
         assert_eq!(
             templates,
-            ["stagedoor://playlist/{ref}", "stagedoor://track/{ref}", "stagedoor://toolset/{toolset}"]
+            [
+                "stagedoor://playlist/{ref}",
+                "stagedoor://track/{ref}",
+                "stagedoor://queue/{queue}",
+                "stagedoor://toolset/{toolset}"
+            ]
         );
 
         let encoded = music.track.replace(':', "%3A");
+        let queue = client.call("shared_queue_edit", json!({ "action": "create", "name": "Friday" })).await;
+        let queue = queue["queue"].as_str().unwrap();
         for (uri, tool, arguments) in [
             ("stagedoor://accounts".to_owned(), "accounts_list", json!({})),
             (
@@ -55,6 +62,7 @@ async fn each_resource_is_what_its_tool_answers() {
             ),
             (format!("stagedoor://track/{}", music.track), "track_get", json!({ "ref": music.track })),
             (format!("stagedoor://track/{encoded}"), "track_get", json!({ "ref": music.track })),
+            (format!("stagedoor://queue/{queue}"), "shared_queue_get", json!({ "queue": queue })),
         ] {
             let answer = read(&client, &uri).await;
             let result = answer.result();

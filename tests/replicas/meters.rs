@@ -30,6 +30,10 @@ pub(crate) struct Meters {
     pub(crate) limits_commands: BTreeMap<String, u64>,
     /// Transactions of the gateways' database.
     pub(crate) transactions: u64,
+    /// Bytes of the write-ahead log of PostgreSQL so far.
+    pub(crate) log_bytes: u64,
+    /// Bytes of the gateways' database.
+    pub(crate) stored_bytes: u64,
     /// Requests that each gateway answered.
     pub(crate) requests: Vec<u64>,
     /// Calls that the cache answered, and those that asked a music service.
@@ -52,9 +56,12 @@ impl Meters {
             ("haproxy", cpu_time(town.balancer().pid())?.total()),
             ("load_and_sandbox", cpu_time(std::process::id())?.total()),
         ]);
+        let count = async |query: &str| {
+            let found = stage.sql(query).await;
+            found.parse::<u64>().with_context(|| format!("{query}: {found:?}"))
+        };
         let transactions =
             "SELECT sum(xact_commit + xact_rollback) FROM pg_stat_database WHERE datname = 'stagedoor'";
-        let transactions = stage.sql(transactions).await;
         let mut pages = Vec::new();
         for gateway in town.gateways() {
             pages.push(GatewayProcess::metrics(gateway).await);
@@ -66,7 +73,9 @@ impl Meters {
             cpu,
             cache_commands: commands(stage.redis().port()).await?,
             limits_commands: commands(limits.port()).await?,
-            transactions: transactions.parse().with_context(|| format!("transactions: {transactions:?}"))?,
+            transactions: count(transactions).await?,
+            log_bytes: count("SELECT pg_current_wal_insert_lsn() - '0/0'").await?,
+            stored_bytes: count("SELECT pg_database_size('stagedoor')").await?,
             requests: pages.iter().map(|page| page.sum("http_requests", &[])).collect(),
             cache: (SPARED.iter().map(|outcome| calls(outcome)).sum(), calls("fetched")),
         })

@@ -91,11 +91,13 @@ impl Report {
             "redis_cache_by_command": cache_commands,
             "redis_limits_by_command": limits_commands,
             "transactions": each(after.transactions.saturating_sub(before.transactions)),
+            "log_kb": each((after.log_bytes - before.log_bytes) / 1000),
+            "stored_kb": each(after.stored_bytes.saturating_sub(before.stored_bytes) / 1000),
         });
         self.say(format!(
-            "per 1,000 requests: {} PostgreSQL transactions, {cache} + {limits} Redis commands (cache + limits), CPU \
+            "per 1,000 requests: {} PostgreSQL transactions that log {} kB and keep {} kB, {cache} + {limits} Redis commands (cache + limits), CPU \
              seconds {}",
-            steady["transactions"], steady["cpu_s"]
+            steady["transactions"], steady["log_kb"], steady["stored_kb"], steady["cpu_s"]
         ));
         let ratio = rounded(precise(spared) / precise((spared + fetched).max(1)), 3);
         self.say(format!(

@@ -30,11 +30,10 @@ impl Stream {
     async fn next(&mut self, patience: Duration) -> Option<Value> {
         let read = async {
             loop {
-                if let Some((event, rest)) = self.held.split_once("\n\n") {
-                    let data = event.lines().find_map(|line| line.strip_prefix("data: ")).map(str::to_owned);
-                    self.held = rest.to_owned();
-                    if let Some(data) = data {
-                        return serde_json::from_str(&data).ok();
+                if let Some(end) = self.held.find("\n\n") {
+                    let event: String = self.held.drain(..end + 2).collect();
+                    if let Some(data) = event.lines().find_map(|line| line.strip_prefix("data: ")) {
+                        return serde_json::from_str(data).ok();
                     }
                     continue;
                 }

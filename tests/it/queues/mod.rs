@@ -61,9 +61,9 @@ impl<'a> Band<'a> {
     }
 
     fn on_it(&self, arguments: Value) -> Value {
-        let mut members = json!({ "queue": self.queue });
-        members.as_object_mut().unwrap().extend(arguments.as_object().unwrap().clone());
-        members
+        let Value::Object(mut members) = arguments else { panic!("no members: {arguments}") };
+        members.insert("queue".to_owned(), json!(self.queue));
+        Value::Object(members)
     }
 
     async fn call(&self, arguments: Value) -> Value {

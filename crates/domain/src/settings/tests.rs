@@ -5,6 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::policy::PrivacyTerms;
 use crate::preferences::{AudioQuality, CacheLayer, PreferencesLayer, PrivacyLayer, SearchLayer};
+use crate::queue::QueueLimits;
 use crate::retention::RetentionSettings;
 
 fn read(stored: &Value) -> (TenantSettings, Vec<String>) {
@@ -41,6 +42,7 @@ fn what_is_written_is_read_again_without_a_word() {
             policy_version: Some("2026-11".to_owned()),
             policy_url: Some("https://example.com/privacy".to_owned()),
         },
+        queues: QueueLimits { per_person: 3, items: 40, members: 5 },
     };
     assert_eq!(TenantSettings::read(&serde_json::to_value(&settings).unwrap()), (settings, vec![]));
     assert_eq!(TenantSettings::read(&json!({})), (TenantSettings::default(), vec![]));
@@ -72,13 +74,28 @@ fn a_slip_takes_nothing_else_with_it() {
         "devices.max: this version knows no such member; known: new_device, too_many, concurrent, window_seconds",
         "devices.too_many: it is \"forbid\"; wanted: one of allow, warn, refuse",
         "limit: this version knows no such member; known: limits, tenant_limits, penalties, concurrent_calls, \
-         cache_ttl_seconds, devices, policy_gates, audit, retention, preferences, privacy",
+         cache_ttl_seconds, devices, policy_gates, audit, retention, preferences, privacy, queues",
         "limits.playlist: it is null; wanted: a list such as [{\"capacity\": 100, \"window_seconds\": 60}], or [] for \
          no limit",
         "limits.serch: this version knows no such class; known: api, search, playlist, auth",
     ];
     let mut problems = problems;
     problems.sort();
+    assert_eq!(problems, told);
+}
+
+#[test]
+fn bounds_of_queues_stay_within_those_of_the_house() {
+    let (settings, problems) =
+        read(&json!({ "queues": { "items": 500, "members": 501, "per_person": 0, "votes": 1 } }));
+    assert_eq!(settings.queues, QueueLimits { items: 500, ..QueueLimits::default() });
+    let mut problems = problems;
+    problems.sort();
+    let told = [
+        "queues.members: it is 501; wanted: a whole number from 1 to 500",
+        "queues.per_person: it is 0; wanted: a whole number from 1 to 200",
+        "queues.votes: this version knows no such member; known: per_person, items, members",
+    ];
     assert_eq!(problems, told);
 }
 

@@ -212,6 +212,7 @@ mod tests {
                 "privacy": { "enable_analytics": false },
             },
             "privacy": { "policy_version": "2", "policy_url": "https://example.com/privacy" },
+            "queues": { "items": 40, "members": 5 },
         })
     }
 
