@@ -168,7 +168,8 @@ fn foreign_calls(tool: ToolName, owner: &Inhabited<'_>, music: &Music, cursors: 
         | ToolName::DeleteMyData
         | ToolName::PrivacyRequests
         | ToolName::AuditQuery
-        | ToolName::UsageStatus => vec![json!({})],
+        | ToolName::UsageStatus
+        | ToolName::Insights => vec![json!({})],
     }
 }
 

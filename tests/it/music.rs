@@ -189,7 +189,8 @@ impl Music {
             | ToolName::DeleteMyData
             | ToolName::PrivacyRequests
             | ToolName::AuditQuery
-            | ToolName::UsageStatus => json!({}),
+            | ToolName::UsageStatus
+            | ToolName::Insights => json!({}),
         }
     }
 
