@@ -7,6 +7,7 @@ mod run;
 
 use std::sync::{Arc, OnceLock};
 
+use stagedoor_assembly::music::{cache, limiter, limits_link, providers};
 use stagedoor_assembly::{keys, open_store};
 use stagedoor_audit::{AuditWorker, Checkpointer};
 use stagedoor_bootstrap::config::{Config, OtlpSignal};
@@ -22,9 +23,7 @@ use stagedoor_usage::UsageLog;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::parts::{
-    beside, cache, doors, job_wait, limiter, limits_link, linking, listens, privacy, providers, shield,
-};
+use self::parts::{beside, doors, job_wait, linking, listens, privacy, shield};
 use crate::admin::AdminApi;
 use crate::authn::Authenticator;
 use crate::background::Background;
