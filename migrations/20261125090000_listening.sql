@@ -45,9 +45,6 @@ CREATE TABLE listening_cursors (
     last_outcome text CHECK (last_outcome ~ '^[a-z_]{1,32}$'),
     -- Polls that failed since one succeeded.
     failures integer NOT NULL DEFAULT 0 CHECK (failures >= 0),
-    -- How many polls there were on that day (UTC): the account's budget.
-    polls_on date,
-    polls integer NOT NULL DEFAULT 0 CHECK (polls >= 0),
     PRIMARY KEY (tenant_id, account_id),
     FOREIGN KEY (tenant_id, user_id) REFERENCES users (tenant_id, user_id) ON DELETE CASCADE,
     FOREIGN KEY (tenant_id, account_id) REFERENCES linked_accounts (tenant_id, account_id) ON DELETE CASCADE

@@ -76,7 +76,7 @@ pub fn providers(
     config: &Config,
     clock: &Arc<dyn Clock>,
     entropy: &Arc<dyn Entropy>,
-    metrics: &Arc<Metrics>,
+    metrics: Option<&Arc<Metrics>>,
     limits_link: Option<&Arc<RedisLink>>,
 ) -> anyhow::Result<Providers> {
     let providers = &config.providers;
@@ -94,7 +94,7 @@ pub fn providers(
             queue: providers.queue_per_client,
         },
         shared_pauses,
-        observer: Some(provider_observer(Arc::clone(metrics))),
+        observer: metrics.map(|metrics| provider_observer(Arc::clone(metrics))),
         ..HttpOptions::new(Arc::clone(clock), Arc::clone(entropy))
     };
     Ok(Providers::new(ProviderHttp::new(options)?))

@@ -41,6 +41,7 @@ mod passing;
 mod personal;
 mod playback;
 mod playlists;
+mod polling;
 mod preferences;
 mod preferred;
 mod privacy;
@@ -70,6 +71,7 @@ pub use dispatch::{Call, Dispatcher, Interaction, Outcome, UrlQuestion};
 pub use insights::{RollUpError, RolledUp, roll_up_stale};
 pub use jobs::{JobKind, JobState, JobView, Jobs, Progress};
 pub use linking::tool::limit_class;
+pub use polling::{POLLED_WITHIN, Polled};
 pub use linking::{
     Completion, Consent, Departure, LinkOffer, LinkedPage, Linking, LinkingOptions, ProviderAnswer,
     UnlinkedAccount, WantedScope,

@@ -1,9 +1,9 @@
 //! Where polling of each account is, and when it goes on.
 
 use chrono::{DateTime, Utc};
-use stagedoor_domain::LinkedAccountId;
+use stagedoor_domain::{LinkedAccountId, Provider};
 
-use super::{Owner, lock_account, provider};
+use super::{Owner, lock_account};
 use crate::error::StoreError;
 use crate::transaction::TenantTransaction;
 
@@ -57,29 +57,54 @@ pub async fn cursor(
     }))
 }
 
-/// Accounts that can be used and whose time to be polled has come, the longest overdue first, at most `most`.
+/// An account whose time to be polled has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// The account and its person.
+    pub owner: Owner,
+    /// Since when the person has consented without a break, as far as rows tell: what they sign says it for sure.
+    pub consented_at: DateTime<Utc>,
+}
+
+/// Accounts at `of` that can be used, whose person has consented to `analytics` under that version of the policy, and
+/// whose time to be polled has come: the longest overdue first, at most `most`.
 pub async fn due(
     transaction: &mut TenantTransaction,
+    of: Provider,
+    policy_version: &str,
     now: DateTime<Utc>,
     most: i64,
-) -> Result<Vec<Owner>, StoreError> {
+) -> Result<Vec<Due>, StoreError> {
     let rows = sqlx::query!(
-        "SELECT a.account_id, a.user_id, a.provider FROM linked_accounts a
-        LEFT JOIN listening_cursors c USING (tenant_id, account_id)
-        WHERE a.tenant_id = $1 AND a.status = 'active' AND COALESCE(c.next_poll_at, '-infinity') <= $2
-        ORDER BY COALESCE(c.next_poll_at, '-infinity'), a.account_id LIMIT $3",
+        r#"SELECT a.account_id, a.user_id, d.since AS "since!" FROM linked_accounts a
+        JOIN users u ON u.tenant_id = a.tenant_id AND u.user_id = a.user_id AND u.erasing_at IS NULL
+        LEFT JOIN listening_cursors c ON c.tenant_id = a.tenant_id AND c.account_id = a.account_id
+        JOIN LATERAL (
+            SELECT min(g.decided_at) AS since FROM consents g
+            WHERE g.tenant_id = a.tenant_id AND g.user_id = a.user_id AND g.purpose = 'analytics'
+                AND g.number > COALESCE((
+                    SELECT max(o.number) FROM consents o
+                    WHERE o.tenant_id = a.tenant_id AND o.user_id = a.user_id AND o.purpose = 'analytics'
+                        AND (o.decision <> 'granted' OR o.policy_version <> $3)), 0)
+        ) d ON d.since IS NOT NULL
+        WHERE a.tenant_id = $1 AND a.provider = $2 AND a.status = 'active'
+            AND COALESCE(c.next_poll_at, '-infinity') <= $4
+        ORDER BY COALESCE(c.next_poll_at, '-infinity'), a.account_id LIMIT $5"#,
         transaction.tenant_id().0,
+        of.as_str(),
+        policy_version,
         now,
         most
     )
     .fetch_all(transaction.connection())
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let provider = provider(&row.provider, "linked_accounts.provider")?;
-            Ok(Owner { user: row.user_id.into(), account: row.account_id.into(), provider })
+    Ok(rows
+        .into_iter()
+        .map(|row| Due {
+            owner: Owner { user: row.user_id.into(), account: row.account_id.into(), provider: of },
+            consented_at: row.since,
         })
-        .collect()
+        .collect())
 }
 
 /// Notes how a poll ended. [`StoreError::Missing`] if the account is not linked any more.
@@ -92,9 +117,7 @@ pub async fn end_poll(
     lock_account(transaction, owner).await?;
     sqlx::query!(
         "UPDATE listening_cursors SET polled_to = GREATEST(polled_to, $3), next_poll_at = $4, last_poll_at = $5,
-            last_outcome = $6, failures = CASE WHEN $7 THEN failures + 1 ELSE 0 END,
-            polls = CASE WHEN polls_on = ($5 AT TIME ZONE 'UTC')::date THEN polls + 1 ELSE 1 END,
-            polls_on = ($5 AT TIME ZONE 'UTC')::date
+            last_outcome = $6, failures = CASE WHEN $7 THEN failures + 1 ELSE 0 END
         WHERE tenant_id = $1 AND account_id = $2",
         transaction.tenant_id().0,
         owner.account.0,

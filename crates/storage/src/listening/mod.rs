@@ -13,7 +13,7 @@ mod rollups;
 use chrono::{DateTime, Datelike as _, Utc};
 use stagedoor_domain::TenantContext;
 
-pub use cursors::{Cursor, PollEnd, cursor, due, end_poll};
+pub use cursors::{Cursor, Due, PollEnd, cursor, due, end_poll};
 pub use gaps::{Gap, GapReason, gaps, record_gap};
 pub use imports::{Counts, Import, ImportBegun, begin_import, finish_import, imports, note_import};
 pub use matching::TOLERANCE;

@@ -141,7 +141,7 @@ pub async fn assemble(
         keys: Arc::clone(&keys),
     };
     let metrics = Arc::new(Metrics::with(|registry| registry.register_collector(Box::new(gauges))));
-    let providers = providers(config, &clock, &entropy, &metrics, limits_link.as_ref())?;
+    let providers = providers(config, &clock, &entropy, Some(&metrics), limits_link.as_ref())?;
     let providers = brokers.get_or_init(|| providers).clone();
     let background = Background::default();
     let stop_streams = CancellationToken::new();
