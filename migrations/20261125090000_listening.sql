@@ -180,6 +180,9 @@ CREATE POLICY tenant_isolation ON listening_rollups
 -- The gateway imports and rolls up; the keeper polls and rolls up; unlinking deletes.
 GRANT SELECT, INSERT, UPDATE, DELETE ON listening_history, listening_cursors, listening_gaps, listening_imports,
     listening_rollups TO stagedoor_app, stagedoor_keeper;
+-- It asks services with people's sessions: what it refreshes it stores, what does not open it sets aside.
+GRANT UPDATE ON provider_sessions TO stagedoor_keeper;
+GRANT INSERT ON session_quarantine TO stagedoor_keeper;
 GRANT SELECT, DELETE ON listening_history, listening_cursors, listening_gaps, listening_imports, listening_rollups
     TO stagedoor_admin;
 GRANT SELECT ON listening_history, listening_cursors, listening_gaps, listening_imports, listening_rollups

@@ -169,6 +169,8 @@ fn foreign_calls(tool: ToolName, owner: &Inhabited<'_>, music: &Music, cursors: 
         | ToolName::PrivacyRequests
         | ToolName::AuditQuery
         | ToolName::UsageStatus
+        | ToolName::HistoryStatus
+        | ToolName::HistoryQuery
         | ToolName::Insights => vec![json!({})],
     }
 }

@@ -190,6 +190,8 @@ impl Music {
             | ToolName::PrivacyRequests
             | ToolName::AuditQuery
             | ToolName::UsageStatus
+            | ToolName::HistoryStatus
+            | ToolName::HistoryQuery
             | ToolName::Insights => json!({}),
         }
     }

@@ -60,6 +60,8 @@ closed_set!(
         LibraryRemove = "library_remove",
         TopItems = "top_items",
         RecentlyPlayed = "recently_played",
+        HistoryStatus = "history_status",
+        HistoryQuery = "history_query",
         Insights = "insights",
         PlaybackState = "playback_state",
         Devices = "devices",
@@ -119,6 +121,8 @@ impl ToolName {
             | Self::LibraryRemove
             | Self::TopItems
             | Self::RecentlyPlayed
+            | Self::HistoryStatus
+            | Self::HistoryQuery
             | Self::Insights
             | Self::MixesList
             | Self::MixItems => Toolset::Library,
@@ -146,7 +150,11 @@ impl ToolName {
             }
             Self::LibraryList | Self::LibraryContains => Some(Scope::LibraryRead),
             Self::LibrarySave | Self::LibraryRemove => Some(Scope::LibraryWrite),
-            Self::TopItems | Self::RecentlyPlayed | Self::Insights => Some(Scope::HistoryRead),
+            Self::TopItems
+            | Self::RecentlyPlayed
+            | Self::HistoryStatus
+            | Self::HistoryQuery
+            | Self::Insights => Some(Scope::HistoryRead),
             Self::PlaybackState | Self::Devices => Some(Scope::PlaybackRead),
             Self::PlaybackControl | Self::QueueAdd => Some(Scope::PlaybackWrite),
             Self::AccountUnlink | Self::ConsentSet | Self::ExportMyData | Self::DeleteMyData => {

@@ -23,6 +23,7 @@ mod foresight;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod gates;
+mod history;
 pub mod import;
 mod insights;
 mod items;
@@ -68,14 +69,15 @@ pub use beside::{Beside, BesideCounts, BesideOptions};
 pub use counts::{RefreshOutcome, SessionCounts};
 pub use desk::{Desk, DeskOptions, Illustrate, Render};
 pub use dispatch::{Call, Dispatcher, Interaction, Outcome, UrlQuestion};
+pub use history::{HistoryImport, HistoryImportError, HistoryImporter};
 pub use insights::{RollUpError, RolledUp, roll_up_stale};
 pub use jobs::{JobKind, JobState, JobView, Jobs, Progress};
 pub use linking::tool::limit_class;
-pub use polling::{POLLED_WITHIN, Polled};
 pub use linking::{
     Completion, Consent, Departure, LinkOffer, LinkedPage, Linking, LinkingOptions, ProviderAnswer,
     UnlinkedAccount, WantedScope,
 };
+pub use polling::{POLLED_WITHIN, Polled};
 pub use privacy::{
     ErasureSeen, Holding, PersonalData, Privacy, PrivacyKind, PrivacyOffer, PrivacyOffered, PrivacyOptions,
     PrivacyPage, offer_privacy_page,

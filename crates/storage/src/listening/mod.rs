@@ -92,7 +92,7 @@ async fn lock_account(
     let there = sqlx::query!(
         "SELECT a.account_id FROM linked_accounts a JOIN users u USING (tenant_id, user_id)
         WHERE a.tenant_id = $1 AND a.account_id = $2 AND a.user_id = $3 AND u.erasing_at IS NULL
-        FOR KEY SHARE OF a, u",
+        FOR KEY SHARE OF a",
         tenant,
         account.account.0,
         account.user.0

@@ -7,9 +7,10 @@ use stagedoor_storage::listening::{
     self, Counts, GapReason, NewPlay, Owner, PlaySource, PlayedTrack, PollEnd, Recorded, RollupParts, Source,
     StoredPlay,
 };
-use stagedoor_storage::{StoreError, linked_accounts};
+use stagedoor_storage::{StoreError, consents, linked_accounts};
 
 use crate::attempts::in_tenant;
+use crate::consents::decision;
 use crate::support::{Database, Inhabited};
 
 pub(crate) fn owner(one: &Inhabited) -> Owner {
@@ -220,10 +221,9 @@ async fn plays_go_with_their_account_and_so_do_roll_ups() {
     assert!(listening::build_rollup(&database.vault, &ada.context, &stale[0], None).await.unwrap());
     assert_eq!(months(&ada).await.len(), 0, "a month without plays has none");
     assert_eq!((all(&database, &bob).await.len(), months(&bob).await.len()), (1, 1), "another's stay");
-    let gone = listening::record(
-        &database.vault, &ada.context, &owner(&ada), Source::Poll, &[polled(&database, 5, 1)],
-    );
-    assert!(matches!(gone.await, Err(StoreError::Missing("linked account"))), "an import under way ends");
+    let (of, late) = (owner(&ada), [polled(&database, 5, 1)]);
+    let gone = listening::record(&database.vault, &ada.context, &of, Source::Poll, &late).await;
+    assert!(matches!(gone, Err(StoreError::Missing("linked account"))), "an import under way ends");
 }
 
 #[tokio::test]
@@ -273,8 +273,22 @@ async fn polling_and_imports_go_on_where_they_were() {
     let database = Database::start().await;
     let ada = database.inhabit("ada").await;
     let (vault, context, now) = (&database.vault, &ada.context, database.clock.now());
-    let due = async |at| in_tenant(&database, &ada, async |tx| listening::due(tx, at, 9).await).await;
-    assert_eq!(due(now).await, [owner(&ada)]);
+    let due = async |policy: &str, at| {
+        let read = async |tx: &mut _| listening::due(tx, Provider::Spotify, policy, at, 9).await;
+        in_tenant(&database, &ada, read).await
+    };
+    assert_eq!(due("2026-11", now).await, [], "nobody is polled who was not asked");
+    consents::decide(vault, context, decision(ada.user, true, 0)).await.unwrap();
+    let found = due("2026-11", now).await;
+    assert_eq!(found.iter().map(|due| due.owner).collect::<Vec<_>>(), [owner(&ada)]);
+    assert_eq!(found[0].consented_at, now);
+    assert_eq!(due("2026-12", now).await, [], "nor under a policy that nobody was shown");
+    consents::decide(vault, context, decision(ada.user, false, 1)).await.unwrap();
+    assert_eq!(due("2026-11", now).await, [], "nor who has taken it back");
+    consents::decide(vault, context, decision(ada.user, true, 2)).await.unwrap();
+    consents::decide(vault, context, decision(ada.user, true, 3)).await.unwrap();
+    let due = async |at| due("2026-11", at).await;
+    assert_eq!(due(now).await, found, "a consent that is given again began with the first");
     let end = PollEnd {
         polled_to: Some(noon(&database)),
         next_poll_at: now + TimeDelta::minutes(30),
@@ -287,7 +301,7 @@ async fn polling_and_imports_go_on_where_they_were() {
     };
     assert_eq!(note(&end).await.polled_to, Some(noon(&database)));
     assert_eq!(due(now).await, []);
-    assert_eq!(due(end.next_poll_at).await, [owner(&ada)]);
+    assert_eq!(due(end.next_poll_at).await, found);
     let failed = PollEnd { polled_to: None, outcome: "provider_unavailable", failed: true, ..end };
     note(&failed).await;
     let cursor = note(&failed).await;

@@ -59,6 +59,8 @@ fn descriptor(name: ToolName) -> Descriptor {
                 | ToolName::PreferencesSet
                 | ToolName::ConsentGet
                 | ToolName::ConsentSet
+                | ToolName::HistoryStatus
+                | ToolName::HistoryQuery
                 | ToolName::Insights
                 | ToolName::AuditQuery
                 | ToolName::UsageStatus

@@ -9,6 +9,7 @@ use crate::accounts::{AccountsOutput, NoArguments};
 use crate::audit_query::{QueryArguments, QueryOutput};
 use crate::consents::{ConsentOutput, ConsentsOutput, SetArguments as SetConsentArguments};
 use crate::discovery::FromItemArguments;
+use crate::history::{QueryArguments as HistoryArguments, QueryOutput as HistoryOutput, StatusOutput};
 use crate::insights::{InsightsArguments, InsightsOutput};
 use crate::items::{AlbumOutput, ArtistOutput, ItemArguments, TrackOutput};
 use crate::jobs::JobOutput;
@@ -79,6 +80,10 @@ pub(super) fn of(name: ToolName) -> (Map<String, Value>, Map<String, Value>) {
         ToolName::TopItems => (schema::of_input::<TopArguments>(), schema::of_output::<ListPage<Item>>()),
         ToolName::RecentlyPlayed => {
             (schema::of_input::<RecentArguments>(), schema::of_output::<ListPage<Played>>())
+        }
+        ToolName::HistoryStatus => (schema::of_input::<NoArguments>(), schema::of_output::<StatusOutput>()),
+        ToolName::HistoryQuery => {
+            (schema::of_input::<HistoryArguments>(), schema::of_output::<HistoryOutput>())
         }
         ToolName::Insights => {
             (schema::of_input::<InsightsArguments>(), schema::of_output::<InsightsOutput>())

@@ -9,7 +9,7 @@ use crate::linking::unlink;
 use crate::origin::Origin;
 use crate::reuse::Produced;
 use crate::{
-    accounts, arguments, audit_query, consents, discovery, insights, items, library, listening, mixes,
+    accounts, arguments, audit_query, consents, discovery, history, insights, items, library, listening, mixes,
     playback, playlists, preferences, profile, queues, resolve, search, search_all, usage,
 };
 
@@ -39,6 +39,10 @@ impl Dispatcher {
             ToolName::LibraryRemove => library::remove(desk, ctx, origin, arguments::read(given)?).await,
             ToolName::TopItems => listening::top(desk, ctx, origin, arguments::read(given)?).await,
             ToolName::RecentlyPlayed => listening::recent(desk, ctx, origin, arguments::read(given)?).await,
+            ToolName::HistoryStatus => Box::pin(history::status(desk, ctx, arguments::read(given)?)).await,
+            ToolName::HistoryQuery => {
+                Box::pin(history::query(desk, ctx, origin, arguments::read(given)?)).await
+            }
             ToolName::Insights => Box::pin(insights::run(desk, ctx, origin, arguments::read(given)?)).await,
             ToolName::PlaybackState => playback::state(desk, ctx, origin, arguments::read(given)?).await,
             ToolName::Devices => playback::devices(desk, ctx, origin, arguments::read(given)?).await,

@@ -1,7 +1,7 @@
 //! `insights`: what a person's listening history comes to. What the figures are is in `stagedoor-insights`; here is who may ask,
 //! what is read for it, and how the answer looks. Nothing is kept of an answer.
 
-mod period;
+pub(crate) mod period;
 mod reading;
 mod rolling;
 
@@ -78,7 +78,7 @@ pub(crate) async fn run(
     let asked = Asked::read(period, from.as_deref(), to.as_deref())?;
     let zone = period::zone(zone.as_deref())?;
     let top = bounded("top", top, 10, MOST_NAMED)? as usize;
-    let providers = open_providers(ctx, provider)?;
+    let providers = gates::open_providers(ctx, PolicyGate::HistoryInsights, provider)?;
     desk.require_consent(ctx, ConsentPurpose::Analytics).await?;
     let mut read = vec![];
     for provider in providers {
@@ -87,11 +87,8 @@ pub(crate) async fn run(
             read.push(found);
         }
     }
-    if read.len() > 1 {
-        for found in &read {
-            gates::check(ctx, found.provider, PolicyGate::CrossProviderView).map_err(one_at_a_time)?;
-        }
-    }
+    let found: Vec<Provider> = read.iter().map(|found| found.provider).collect();
+    gates::check_together(ctx, &found)?;
     if read.is_empty() {
         origin.warn("Nothing is known of what the person listened to. history_status says why.");
     }
@@ -104,26 +101,6 @@ pub(crate) async fn run(
     let services = tokio::task::spawn_blocking(calculate).await.map_err(|error| internal(&error))?;
     let services = services.map_err(|error| refused(&error))?;
     answer(desk, services, picture)
-}
-
-/// The services that are asked about: the one that is named, or all whose gates are open.
-fn open_providers(ctx: &TenantContext, named: Option<Provider>) -> Result<Vec<Provider>, PublicError> {
-    let gate = PolicyGate::HistoryInsights;
-    if let Some(provider) = named {
-        gates::check(ctx, provider, gate)?;
-        return Ok(vec![provider]);
-    }
-    let all = Provider::ALL.iter().copied();
-    let open: Vec<Provider> = all.filter(|provider| ctx.tenant().settings.is_open(*provider, gate)).collect();
-    match Provider::ALL.first() {
-        Some(first) if open.is_empty() => gates::check(ctx, *first, gate).map(|()| open),
-        _ => Ok(open),
-    }
-}
-
-fn one_at_a_time(error: PublicError) -> PublicError {
-    let hint = error.hint.clone().unwrap_or_default();
-    error.hint(format!("Name one `provider`, or: {hint}"))
 }
 
 fn calculated(

@@ -76,7 +76,7 @@ impl Asked {
 }
 
 /// The zone that was named.
-pub(super) fn zone(named: Option<&str>) -> Result<Tz, PublicError> {
+pub(crate) fn zone(named: Option<&str>) -> Result<Tz, PublicError> {
     let Some(named) = named else { return Ok(Tz::UTC) };
     Tz::from_str(named.trim()).map_err(|_| {
         let shown: String = named.chars().take(60).collect();
@@ -86,8 +86,8 @@ pub(super) fn zone(named: Option<&str>) -> Result<Tz, PublicError> {
     })
 }
 
-/// No service is older than this century, and none will be asked about the next.
-fn day(field: &str, text: &str) -> Result<NaiveDate, PublicError> {
+/// A day in a call's field. No service is older than this century, and none will be asked about the next.
+pub(crate) fn day(field: &str, text: &str) -> Result<NaiveDate, PublicError> {
     let years = NaiveDate::from_ymd_opt(2000, 1, 1).zip(NaiveDate::from_ymd_opt(2100, 1, 1));
     let read = NaiveDate::from_str(text.trim()).ok();
     read.filter(|day| years.is_some_and(|(first, last)| (first..last).contains(day))).ok_or_else(|| {
