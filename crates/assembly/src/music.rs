@@ -119,4 +119,3 @@ fn provider_observer(metrics: Arc<Metrics>) -> Observer {
         }
     })
 }
-

@@ -124,8 +124,11 @@ mod tests {
 
     #[test]
     fn parts_are_known_by_their_names() {
-        let extended =
-            ["Streaming_History_Audio_2019-2020_3.json", "Streaming_History_Audio_2024.json", "endsong_0.json"];
+        let extended = [
+            "Streaming_History_Audio_2019-2020_3.json",
+            "Streaming_History_Audio_2024.json",
+            "endsong_0.json",
+        ];
         assert!(extended.iter().all(|name| form_of(name) == Some(Form::Extended)));
         let short = ["StreamingHistory_music_0.json", "StreamingHistory0.json", "StreamingHistory12.json"];
         assert!(short.iter().all(|name| form_of(name) == Some(Form::Short)));

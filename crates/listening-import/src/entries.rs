@@ -92,7 +92,11 @@ fn short(entry: Value) -> Entry {
 }
 
 fn play(play: Play) -> Entry {
-    if play.title.is_empty() || play.ended_at.year() < FIRST_YEAR { Entry::Malformed } else { Entry::Play(play) }
+    if play.title.is_empty() || play.ended_at.year() < FIRST_YEAR {
+        Entry::Malformed
+    } else {
+        Entry::Play(play)
+    }
 }
 
 fn is_id(id: &str) -> bool {
@@ -127,7 +131,10 @@ mod tests {
         let Entry::Play(play) = read(Form::Extended, sample()) else { panic!("a play") };
         assert_eq!(play.ended_at.to_rfc3339(), "2023-05-04T21:09:08+00:00");
         assert_eq!((play.ms_played, play.skipped), (181_440, Some(true)));
-        assert_eq!((&*play.title, &*play.artist, play.album.as_deref()), ("Song", "The Testers", Some("Album")));
+        assert_eq!(
+            (&*play.title, &*play.artist, play.album.as_deref()),
+            ("Song", "The Testers", Some("Album"))
+        );
         let Entry::Play(old) = with("skipped", Value::Null) else { panic!("a play") };
         assert_eq!(old.skipped, None, "older entries do not tell");
         assert_eq!(with("spotify_track_uri", Value::Null), Entry::Other, "an episode");
@@ -152,7 +159,8 @@ mod tests {
     #[test]
     fn the_short_form_is_read() {
         let entry = |time: &str, ms: i64| {
-            let entry = json!({"endTime": time, "artistName": "The Testers", "trackName": "Song", "msPlayed": ms});
+            let entry =
+                json!({"endTime": time, "artistName": "The Testers", "trackName": "Song", "msPlayed": ms});
             read(Form::Short, entry)
         };
         let Entry::Play(play) = entry("2023-05-04 21:09", 181_440) else { panic!("a play") };

@@ -312,7 +312,11 @@ mod tests {
     #[test]
     fn a_gap_is_what_neither_poll_saw() {
         let early = at(-1_000);
-        assert_eq!(gap(&listed(10..60, false), None, early), None, "nothing was missed before the first poll");
+        assert_eq!(
+            gap(&listed(10..60, false), None, early),
+            None,
+            "nothing was missed before the first poll"
+        );
         assert_eq!(gap(&listed(10..60, true), Some(at(10)), early), None);
         let missed = gap(&listed(10..60, false), Some(at(0)), early);
         assert_eq!(missed, Some(((at(0), at(10)), GapReason::Missed)));

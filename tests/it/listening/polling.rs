@@ -30,7 +30,10 @@ async fn poll(keeper: &Keeper) -> Ended {
 
 async fn gaps(listener: &Listener<'_>) -> Vec<Gap> {
     let (store, user) = (listener.stage.reader().store(), listener.ada.user);
-    store.with_tenant(listener.ada.tenant.context(), async |tx| listening::gaps(tx, user).await).await.unwrap()
+    store
+        .with_tenant(listener.ada.tenant.context(), async |tx| listening::gaps(tx, user).await)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -85,7 +88,11 @@ async fn bursts_faults_and_skewed_clocks_lose_and_double_nothing() {
     let mut played = BTreeSet::new();
     let (mut failed, mut missed) = (0, 0);
     for _ in 0..rounds {
-        let tracks = if random.random_range(0..12) == 0 { random.random_range(51..90) } else { random.random_range(0..30) };
+        let tracks = if random.random_range(0..12) == 0 {
+            random.random_range(51..90)
+        } else {
+            random.random_range(0..30)
+        };
         for _ in 0..tracks {
             ada.passes(Duration::from_millis(random.random_range(31_000..240_000)));
             played.insert(ada.plays_by_clock_of_service(random.random_range(0..40), ahead));

@@ -74,7 +74,13 @@ fn parts_come_in_order_and_every_entry_once() {
     ended.unwrap();
     assert_eq!(found.iter().map(|batch| batch.plays.len()).collect::<Vec<_>>(), [BATCH, BATCH, BATCH, 200]);
     assert_eq!(found.iter().map(|batch| batch.entries).collect::<Vec<_>>(), [500, 1_000, 1_500, 1_700]);
-    assert!(found.iter().flat_map(|batch| &batch.plays).zip(0..).all(|(play, n)| play.ms_played == 30_000 + n * 61));
+    assert!(
+        found
+            .iter()
+            .flat_map(|batch| &batch.plays)
+            .zip(0..)
+            .all(|(play, n)| play.ms_played == 30_000 + n * 61)
+    );
     let (odd, ended) = batches(file.clone(), 1, 0);
     ended.unwrap();
     assert_eq!((odd[0].plays.len(), odd[0].other, odd[0].malformed, odd[0].entries), (3, 1, 2, 6));

@@ -43,18 +43,19 @@ fn polled(database: &Database, ms: i64, number: u32) -> NewPlay {
 
 /// The same as the data download has it, to the second.
 fn imported(database: &Database, second: i64, number: u32, ms_played: u32) -> NewPlay {
-    let of = PlayedTrack {
-        duration_ms: None,
-        ms_played: Some(ms_played),
-        skipped: Some(false),
-        ..track(number)
-    };
+    let of =
+        PlayedTrack { duration_ms: None, ms_played: Some(ms_played), skipped: Some(false), ..track(number) };
     NewPlay { played_at: noon(database) + TimeDelta::seconds(second), track: of }
 }
 
 /// The same in the short form, to the minute and without a reference.
 fn short(database: &Database, minute: i64, number: u32, ms_played: u32) -> NewPlay {
-    let of = PlayedTrack { reference: None, artists: vec!["The Testers".to_owned()], album: None, ..track(number) };
+    let of = PlayedTrack {
+        reference: None,
+        artists: vec!["The Testers".to_owned()],
+        album: None,
+        ..track(number)
+    };
     let of = PlayedTrack { duration_ms: None, ms_played: Some(ms_played), ..of };
     NewPlay { played_at: noon(database) + TimeDelta::minutes(minute), track: of }
 }
@@ -73,7 +74,9 @@ async fn all(database: &Database, one: &Inhabited) -> Vec<StoredPlay> {
         plays.push(play);
         Ok::<_, StoreError>(())
     };
-    listening::each_play(&database.vault, &one.context, (one.user, Provider::Spotify), span, each).await.unwrap();
+    listening::each_play(&database.vault, &one.context, (one.user, Provider::Spotify), span, each)
+        .await
+        .unwrap();
     plays
 }
 
@@ -104,7 +107,11 @@ async fn a_play_that_is_told_again_counts_once() {
     assert_eq!(record(&database, &ada, Source::Poll, &plays[..]).await, (0, 60));
     let mut twice = vec![polled(&database, 60_000_000, 1); 2];
     twice[1].track.title.push_str(" - Remastered");
-    assert_eq!(record(&database, &ada, Source::Poll, &twice).await, (1, 1), "one account, one time, one play");
+    assert_eq!(
+        record(&database, &ada, Source::Poll, &twice).await,
+        (1, 1),
+        "one account, one time, one play"
+    );
     let stored = all(&database, &ada).await;
     let times: Vec<_> = stored.iter().map(|play| play.played_at).collect();
     let expected: Vec<_> = plays.iter().chain(&twice[..1]).map(|play| play.played_at).collect();
@@ -175,14 +182,24 @@ async fn the_short_form_is_the_same_plays_too() {
     let ada = database.inhabit("ada").await;
     assert_eq!(record(&database, &ada, Source::Poll, &[polled(&database, 30_000, 1)]).await, (1, 0));
     // Two plays of one track that end in one minute.
-    let file = [short(&database, 0, 1, 180_000), short(&database, 5, 2, 40_000), short(&database, 5, 2, 12_000)];
+    let file =
+        [short(&database, 0, 1, 180_000), short(&database, 5, 2, 40_000), short(&database, 5, 2, 12_000)];
     assert_eq!(record(&database, &ada, Source::ImportByMinute, &file).await, (2, 1));
     assert_eq!(record(&database, &ada, Source::ImportByMinute, &file).await, (0, 3));
-    let exact = [imported(&database, 310, 2, 40_000), imported(&database, 330, 2, 12_000), imported(&database, 420, 2, 9)];
-    assert_eq!(record(&database, &ada, Source::ImportBySecond, &exact).await, (1, 2), "the exact times of two of them");
+    let exact = [
+        imported(&database, 310, 2, 40_000),
+        imported(&database, 330, 2, 12_000),
+        imported(&database, 420, 2, 9),
+    ];
+    assert_eq!(
+        record(&database, &ada, Source::ImportBySecond, &exact).await,
+        (1, 2),
+        "the exact times of two of them"
+    );
     assert_eq!(record(&database, &ada, Source::ImportByMinute, &file).await, (0, 3));
     let stored = all(&database, &ada).await;
-    let seconds: Vec<_> = stored.iter().map(|play| (play.played_at - noon(&database)).num_seconds()).collect();
+    let seconds: Vec<_> =
+        stored.iter().map(|play| (play.played_at - noon(&database)).num_seconds()).collect();
     assert_eq!(seconds, [30, 310, 330, 420]);
     assert!(stored[1].track.reference.is_some(), "the longer form names the track");
 }
@@ -202,13 +219,18 @@ async fn plays_go_with_their_account_and_so_do_roll_ups() {
     assert!(!before[0].stale && before[0].parts.as_ref().unwrap().plays == b"plays");
     record(&database, &ada, Source::Poll, &[polled(&database, 1, 2)]).await;
     let grown = months(&ada).await;
-    assert!(grown[0].stale && grown[0].parts.is_some(), "what was right before is shown until it is made anew");
+    assert!(
+        grown[0].stale && grown[0].parts.is_some(),
+        "what was right before is shown until it is made anew"
+    );
 
     let foreign = Owner { account: ada.account, ..owner(&bob) };
     let refused =
-        listening::record(&database.vault, &bob.context, &foreign, Source::Poll, &[polled(&database, 5, 1)]).await;
+        listening::record(&database.vault, &bob.context, &foreign, Source::Poll, &[polled(&database, 5, 1)])
+            .await;
     assert!(matches!(refused, Err(StoreError::Missing("linked account"))), "{refused:?}");
-    let unlinked = in_tenant(&database, &ada, async |tx| linked_accounts::unlink(tx, ada.account).await).await;
+    let unlinked =
+        in_tenant(&database, &ada, async |tx| linked_accounts::unlink(tx, ada.account).await).await;
     assert!(unlinked.is_some());
     assert_eq!(all(&database, &ada).await, []);
     let after = months(&ada).await;
@@ -239,7 +261,8 @@ async fn a_roll_up_of_plays_that_changed_meanwhile_is_not_kept() {
     let parts = RollupParts { heard: Vec::new(), plays: b"old".to_vec(), names: Vec::new() };
     assert!(!listening::build_rollup(vault, context, &stale[0], Some(&parts)).await.unwrap());
     assert!(!listening::build_rollup(vault, context, &stale[0], None).await.unwrap());
-    let again = in_tenant(&database, &ada, async |tx| listening::stale_months(tx, Some(ada.user), 9).await).await;
+    let again =
+        in_tenant(&database, &ada, async |tx| listening::stale_months(tx, Some(ada.user), 9).await).await;
     assert!(listening::build_rollup(vault, context, &again[0], Some(&parts)).await.unwrap());
     let none = in_tenant(&database, &ada, async |tx| listening::stale_months(tx, None, 9).await).await;
     assert_eq!(none, []);
@@ -255,8 +278,7 @@ async fn pages_of_the_newest_join_to_the_whole() {
     let (mut found, mut before) = (Vec::new(), None);
     loop {
         let of = (ada.user, &[Provider::Spotify][..]);
-        let page =
-            listening::newest(&database.vault, &ada.context, of, span, before, 6).await.unwrap();
+        let page = listening::newest(&database.vault, &ada.context, of, span, before, 6).await.unwrap();
         let Some(last) = page.last() else { break };
         before = Some((last.played_at, last.id));
         found.extend(page.into_iter().map(|play| play.played_at));
@@ -327,7 +349,8 @@ async fn polling_and_imports_go_on_where_they_were() {
     assert!(done.import.done);
     let gaps = in_tenant(&database, &ada, async |tx| listening::gaps(tx, ada.user).await).await;
     assert_eq!((gaps.len(), gaps[0].filled_at.is_some()), (1, true), "the download covers it");
-    let late = vault.store().with_tenant(context, async |tx| listening::note_import(tx, &import, now).await).await;
+    let late =
+        vault.store().with_tenant(context, async |tx| listening::note_import(tx, &import, now).await).await;
     assert!(matches!(late, Err(StoreError::Missing("import under way"))));
 }
 

@@ -9,8 +9,8 @@ use crate::linking::unlink;
 use crate::origin::Origin;
 use crate::reuse::Produced;
 use crate::{
-    accounts, arguments, audit_query, consents, discovery, history, insights, items, library, listening, mixes,
-    playback, playlists, preferences, profile, queues, resolve, search, search_all, usage,
+    accounts, arguments, audit_query, consents, discovery, history, insights, items, library, listening,
+    mixes, playback, playlists, preferences, profile, queues, resolve, search, search_all, usage,
 };
 
 impl Dispatcher {

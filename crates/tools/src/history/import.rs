@@ -8,7 +8,8 @@ use stagedoor_audit::{
     AuditAction, AuditClient, AuditEntry, AuditError, AuditLog, AuditOpening, AuditOutcome,
 };
 use stagedoor_domain::{
-    ConsentPurpose, ErrorCode, LinkedAccountId, PolicyGate, Provider, PublicError, TenantContext,
+    CallId, ConsentPurpose, ErrorCode, LinkedAccountId, PolicyGate, Principal, Provider, PublicError, Tenant,
+    TenantContext, UserId,
 };
 use stagedoor_listening_import::{Archive, Batch, Form, ImportError, Limits, Play};
 use stagedoor_storage::linked_accounts::{self, LinkedAccount};
@@ -26,6 +27,7 @@ use crate::wishes::Wishes;
 
 /// The service whose download it is.
 const SERVICE: Provider = Provider::Spotify;
+const JOB: &str = "import";
 
 /// Imports data downloads.
 #[derive(Debug)]
@@ -79,6 +81,15 @@ impl HistoryImporter {
     /// An importer that stops between two batches once `stop` is cancelled.
     pub fn new(vault: Arc<KeyVault>, audit: AuditLog, stop: CancellationToken) -> Self {
         Self { vault, audit, stop }
+    }
+
+    /// The context in which imports into `tenant` work, for a person once it is known which.
+    #[expect(clippy::disallowed_methods, reason = "the import is a named job")]
+    pub fn context(&self, tenant: Arc<Tenant>, user: Option<UserId>) -> TenantContext {
+        let call = || CallId::generate(self.vault.clock(), self.vault.entropy());
+        let ours = TenantContext::for_job(Arc::clone(&tenant), JOB, call());
+        let principal = Principal { user, ..ours.principal().clone() };
+        TenantContext::for_job_of(tenant, JOB, &principal, call())
     }
 
     /// Imports a file for the person that `ctx` acts for; `digest` is its SHA-256. With `dry_run` it is read to its end
@@ -180,8 +191,7 @@ impl HistoryImporter {
                 Step::Part => self.may(ctx).await?,
                 Step::Batch(form, batch) => {
                     let plays: Vec<NewPlay> = batch.plays.into_iter().map(new_play).collect();
-                    let recorded =
-                        listening::record(&self.vault, ctx, owner, source(form), &plays).await?;
+                    let recorded = listening::record(&self.vault, ctx, owner, source(form), &plays).await?;
                     import.counts.added += recorded.added;
                     import.counts.known += recorded.known;
                     import.counts.other += batch.other;

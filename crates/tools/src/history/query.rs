@@ -200,11 +200,7 @@ fn tells(play: &StoredPlay, text: &str) -> bool {
 }
 
 /// From the beginning of the first day to the end of the last, in the zone.
-fn span(
-    (from, to): (Option<&str>, Option<&str>),
-    zone: Tz,
-    now: DateTime<Utc>,
-) -> Result<Span, PublicError> {
+fn span((from, to): (Option<&str>, Option<&str>), zone: Tz, now: DateTime<Utc>) -> Result<Span, PublicError> {
     let from = from.map(|from| day("from", from)).transpose()?;
     let to = to.map(|to| day("to", to)).transpose()?;
     if from.zip(to).is_some_and(|(from, to)| to < from) {
@@ -224,7 +220,9 @@ fn span(
 fn begins(day: NaiveDate, zone: Tz) -> DateTime<Utc> {
     let of_day = (0..4).filter_map(|hour| day.and_hms_opt(hour, 0, 0));
     let mut known = of_day.filter_map(|time| zone.from_local_datetime(&time).earliest());
-    known.next().map_or_else(|| day.and_time(chrono::NaiveTime::MIN).and_utc(), |time| time.with_timezone(&Utc))
+    known
+        .next()
+        .map_or_else(|| day.and_time(chrono::NaiveTime::MIN).and_utc(), |time| time.with_timezone(&Utc))
 }
 
 fn mark(page: &str) -> Result<Mark, PublicError> {
@@ -259,12 +257,7 @@ fn play_output(play: StoredPlay) -> PlayOutput {
 
 fn gap_output(gap: &Gap) -> GapOutput {
     let time = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
-    GapOutput {
-        provider: gap.provider,
-        from: time(gap.from),
-        to: time(gap.to),
-        reason: gap.reason.as_str(),
-    }
+    GapOutput { provider: gap.provider, from: time(gap.from), to: time(gap.to), reason: gap.reason.as_str() }
 }
 
 #[cfg(test)]

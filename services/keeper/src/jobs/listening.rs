@@ -66,12 +66,7 @@ const COUNTS: [&str; 8] = [
     "months_rolled_up",
 ];
 
-async fn of_tenant(
-    keeper: &Keeper,
-    run: &Run,
-    desk: &Desk,
-    context: &TenantContext,
-) -> Result<(), JobError> {
+async fn of_tenant(keeper: &Keeper, run: &Run, desk: &Desk, context: &TenantContext) -> Result<(), JobError> {
     if context.tenant().status != TenantStatus::Active {
         return Ok(());
     }
