@@ -1,5 +1,7 @@
 //! What people listened to: polled and imported, asked for, and gone with whoever it is of.
 
+mod downloads;
+mod figures;
 mod polling;
 
 use std::collections::BTreeSet;

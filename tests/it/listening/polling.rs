@@ -24,7 +24,7 @@ use crate::limits_hot_reload::until;
 const MINUTE: Duration = Duration::from_secs(60);
 const OPERATION: &str = "GET /me/player/recently-played";
 
-async fn poll(keeper: &Keeper) -> Ended {
+pub(super) async fn poll(keeper: &Keeper) -> Ended {
     Box::pin(keeper.execute(&Listening::default(), RunOptions::default())).await.unwrap()
 }
 
