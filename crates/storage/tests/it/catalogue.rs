@@ -135,7 +135,8 @@ async fn nobody_holds_more_than_was_granted() {
         jobs DELETE\n\
         keeper_runs DELETE,INSERT,UPDATE\nkey_rotations INSERT,UPDATE\nlimit_violations DELETE\nlink_attempts DELETE\nlistening_cursors DELETE,INSERT,UPDATE\n\
         listening_gaps DELETE,INSERT,UPDATE\nlistening_history DELETE,INSERT,UPDATE\nlistening_imports DELETE,INSERT,UPDATE\n\
-        listening_rollups DELETE,INSERT,UPDATE\nmetric_rollups DELETE,INSERT,UPDATE\nprovider_sessions DELETE\nsession_quarantine DELETE\nshared_queue_commits DELETE\nshared_queues DELETE\nsigning_keys INSERT\n\
+        listening_rollups DELETE,INSERT,UPDATE\nmetric_rollups DELETE,INSERT,UPDATE\nprovider_sessions DELETE,UPDATE\n\
+        session_quarantine DELETE,INSERT\nshared_queue_commits DELETE\nshared_queues DELETE\nsigning_keys INSERT\n\
         usage_minutes DELETE\nusage_rollups DELETE,INSERT,UPDATE";
     assert_eq!(sorted_groups(&keeper.await), expected, "what the keeper may change past its functions");
 
