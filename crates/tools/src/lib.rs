@@ -77,7 +77,7 @@ pub use linking::{
     Completion, Consent, Departure, LinkOffer, LinkedPage, Linking, LinkingOptions, ProviderAnswer,
     UnlinkedAccount, WantedScope,
 };
-pub use polling::{POLLED_WITHIN, Polled};
+pub use polling::Polled;
 pub use privacy::{
     ErasureSeen, Holding, PersonalData, Privacy, PrivacyKind, PrivacyOffer, PrivacyOffered, PrivacyOptions,
     PrivacyPage, offer_privacy_page,

@@ -21,7 +21,7 @@ use stagedoor_testkit::{FrozenClock, TestGateway};
 use super::{Listener, stage};
 use crate::limits_hot_reload::until;
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 const OPERATION: &str = "GET /me/player/recently-played";
 
 pub(super) async fn poll(keeper: &Keeper) -> Ended {
@@ -120,7 +120,7 @@ async fn bursts_faults_and_skewed_clocks_lose_and_double_nothing() {
     // A poll of everything that is left, once the service's last word to wait has passed.
     let last = AtomicU64::new(0);
     until("a poll that succeeds", async || {
-        ada.passes(Duration::from_secs(7 * 3_600));
+        ada.passes(Duration::from_hours(7));
         let polled = poll(&keeper).await;
         last.store(polled.count("gaps_found"), Ordering::Relaxed);
         polled.count("accounts_polled") == 1

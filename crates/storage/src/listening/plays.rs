@@ -120,7 +120,6 @@ pub(super) fn digests(key: &DataKey, track: &PlayedTrack) -> ([u8; 32], [u8; 32]
     (of_track, of_names)
 }
 
-#[expect(clippy::missing_panics_doc, reason = "it cannot: a track is plain data")]
 pub(super) fn seal(
     key: &DataKey,
     context: &TenantContext,

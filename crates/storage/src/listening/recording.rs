@@ -341,7 +341,7 @@ impl New {
             (row.imported_at, row.imported_grain) = (old.imported_at, old.imported_grain);
         }
         if polled || old.source != "import" {
-            row.source = PlaySource::Both.as_str().to_owned();
+            PlaySource::Both.as_str().clone_into(&mut row.source);
         }
         if !polled && old.source != "import" {
             row.played_at = old.played_at;

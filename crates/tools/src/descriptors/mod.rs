@@ -74,7 +74,7 @@ mod tests {
 
     /// What lists of tools cost is the same for every agent and every conversation: about 4 bytes a token.
     #[test]
-    fn all_of_them_cost_an_agent_less_than_nine_thousand_tokens() {
+    fn all_of_them_cost_an_agent_less_than_ten_thousand_tokens() {
         let sizes: Vec<(ToolName, [usize; 4])> = all()
             .into_iter()
             .map(|tool| {
