@@ -27,7 +27,12 @@ pub(super) const FIXTURES: &[(&str, &str)] = &[
         "INSERT INTO usage_rollups VALUES ('$1', 'day', now(), '00000000-0000-0000-0000-000000000000', 'key:x', \
          'search', 'none', false, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 'x')",
     ),
-    // A play makes its month's roll-up, too.
+    (
+        "listening_rollups",
+        "INSERT INTO listening_rollups (tenant_id, user_id, provider, month, rollup_id) \
+         SELECT tenant_id, user_id, provider, '2020-01-01', gen_random_uuid() \
+         FROM linked_accounts WHERE tenant_id = '$1' LIMIT 1",
+    ),
     (
         "listening_history",
         "SELECT ensure_listening_partitions(2020, 2020); \
