@@ -80,6 +80,10 @@ replicas *ARGS:
     @cargo build --locked --release --workspace --bins
     @exec "${CARGO_TARGET_DIR:-target}/release/stagedoor-replicas" "$@"
 
+# How good recommendations are on seeded populations, or on a FILE of lines `person<TAB>track<TAB>rating`.
+recommendation-quality *FILE:
+    @exec cargo run --quiet --locked --release -p stagedoor-recommend --example recommendation_quality -- "$@"
+
 # The promises in figures, at full size, all areas or some (sessions): one line `PROOF area.name figure bound ok|FAIL` each.
 prove *AREAS:
     @exec scripts/prove.sh "$@"

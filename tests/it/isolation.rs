@@ -168,7 +168,10 @@ fn foreign_calls(tool: ToolName, owner: &Inhabited<'_>, music: &Music, cursors: 
         | ToolName::DeleteMyData
         | ToolName::PrivacyRequests
         | ToolName::AuditQuery
-        | ToolName::UsageStatus => vec![json!({})],
+        | ToolName::UsageStatus
+        | ToolName::HistoryStatus
+        | ToolName::HistoryQuery
+        | ToolName::Insights => vec![json!({})],
     }
 }
 

@@ -30,6 +30,7 @@ mod library;
 mod limits;
 mod limits_hot_reload;
 mod linking;
+mod listening;
 mod music;
 mod narrowing;
 mod oauth;

@@ -90,9 +90,12 @@ impl Music {
         }
     }
 
-    /// The same, and all that the other tools need. Takes open gates, and accounts at both services.
+    /// The same, and all that the other tools need, the person's consent too. Takes open gates, and accounts at both
+    /// services.
     pub(crate) async fn of_all_tools(stage: &Stage, client: &Client, provider: Provider) -> Self {
         let music = Self::of(stage, client, provider).await;
+        let agreed = json!({ "purpose": "analytics", "granted": true, "policy_version": "1" });
+        client.call("consent_set", agreed).await;
         let mixes = client.call("mixes_list", json!({})).await;
         let devices = client.call("devices", json!({})).await;
         let short = playlist(client, provider, "Short").await;
@@ -189,7 +192,10 @@ impl Music {
             | ToolName::DeleteMyData
             | ToolName::PrivacyRequests
             | ToolName::AuditQuery
-            | ToolName::UsageStatus => json!({}),
+            | ToolName::UsageStatus
+            | ToolName::HistoryStatus
+            | ToolName::HistoryQuery
+            | ToolName::Insights => json!({}),
         }
     }
 

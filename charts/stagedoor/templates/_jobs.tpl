@@ -5,6 +5,7 @@ partitions: {args: [partitions]}
 seal: {args: [seal]}
 retention-cache: {args: [retention, --part, cache], redis: true}
 rollup: {args: [rollup]}
+listening: {args: [listening], redis: true}
 backup: {args: [backup], databases: [backup], backups: true}
 verify: {args: [verify]}
 retention-daily: {args: [retention, --part, daily]}

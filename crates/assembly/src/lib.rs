@@ -1,7 +1,11 @@
-//! Opens, from a configuration, what every service needs: the store under a role, the keys, the archive of checkpoints.
+//! Opens, from a configuration, what every service needs: the store under a role, the keys, the archive of checkpoints,
+//! and what calls of music services go through.
 //! What only one service needs is opened there.
 
 pub mod keys;
+pub mod music;
+mod pauses;
+mod sealer;
 mod store;
 
 use anyhow::Context;

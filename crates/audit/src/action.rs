@@ -29,6 +29,10 @@ pub enum AuditAction {
     DevicesExceeded,
     /// A session was imported from another program's file.
     SessionImport,
+    /// A service was asked what a person played last, for their listening history.
+    ListeningPoll,
+    /// Plays of a data download were added to a person's listening history.
+    ListeningImport,
     /// An answer was fetched again beside a call that was given the one of before.
     CacheRefresh,
     /// The page after one that was asked for was fetched ahead.
@@ -85,6 +89,8 @@ impl AuditAction {
             Self::DeviceNew => "device_new",
             Self::DevicesExceeded => "devices_exceeded",
             Self::SessionImport => "session_import",
+            Self::ListeningPoll => "listening_poll",
+            Self::ListeningImport => "listening_import",
             Self::CacheRefresh => "cache_refresh",
             Self::CachePrefetch => "cache_prefetch",
             Self::Job => "job",
@@ -114,17 +120,20 @@ impl AuditAction {
                 AuditClass::Synchronous
             }
             Self::Tool(tool) if !tool.writes() => AuditClass::Deferred,
-            Self::Request | Self::CacheRefresh | Self::CachePrefetch | Self::AdminRead => {
-                AuditClass::Deferred
-            }
+            Self::Request
+            | Self::ListeningPoll
+            | Self::CacheRefresh
+            | Self::CachePrefetch
+            | Self::AdminRead => AuditClass::Deferred,
             _ => AuditClass::Synchronous,
         }
     }
 
-    /// Why such a thing touches a person's data (SEED-T §5.2). Nothing is done for analytics or marketing now.
+    /// Why such a thing touches a person's data (SEED-T §5.2). Nothing is done for marketing.
     pub const fn category(self) -> GdprCategory {
         match self {
             Self::Tool(ToolName::PreferencesGet | ToolName::PreferencesSet) => GdprCategory::Preferences,
+            Self::ListeningPoll | Self::ListeningImport => GdprCategory::Analytics,
             _ => GdprCategory::Necessary,
         }
     }
@@ -147,6 +156,8 @@ impl AuditAction {
             | Self::SessionOpen
             | Self::SessionRotate
             | Self::SessionImport
+            | Self::ListeningPoll
+            | Self::ListeningImport
             | Self::CacheRefresh
             | Self::CachePrefetch
             | Self::AuditRead

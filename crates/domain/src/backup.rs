@@ -62,6 +62,8 @@ impl BackupClass {
                 "shared_queue_items",
                 "shared_queue_votes",
                 "shared_queue_changes",
+                "listening_history",
+                "listening_gaps",
             ],
             Self::Audit => &[
                 "audit_records",
@@ -87,6 +89,9 @@ pub const NOT_BACKED_UP: &[(&str, &str)] = &[
     ("backups", "the catalogue of backups: where they are stored says the same"),
     ("idempotency_keys", "calls of the last day: what they did is not undone by a restore"),
     ("shared_queue_commits", "of the last day, and the services have seen their steps"),
+    ("listening_cursors", "an account without one is polled at once, and what is known is not added again"),
+    ("listening_imports", "a file that is imported again adds nothing that is there"),
+    ("listening_rollups", "sums of plays, which are made again from those that come back"),
     ("job_parts", "belong to jobs"),
     ("jobs", "work under way, whose steps the services have seen: begun again, it would be done twice"),
     ("admin_creates", "digests of a day, against making something twice"),

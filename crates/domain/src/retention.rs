@@ -24,6 +24,8 @@ pub enum Retained {
     Expired,
     /// Shared queues that nobody changes.
     SharedQueues,
+    /// Plays of people's listening history, by whole years (UTC).
+    Listening,
     /// Requests of people for their data that are answered; those that erased someone stay, as the proof of it.
     PrivacyRequests,
     /// What the keeper has noted of its runs.
@@ -44,7 +46,7 @@ pub struct Rule {
 }
 
 /// The policy. What is not in it stays until its person or its account goes: preferences, consents, playlists' versions.
-pub static POLICY: [Rule; 10] = [
+pub static POLICY: [Rule; 11] = [
     rule(Retained::Sessions, "sessions", 30, Some(7..=365)),
     rule(Retained::Audit, "audit", 90, Some(SHORTEST_AUDIT..=3_650)),
     rule(Retained::Metrics, "metrics", 30, Some(7..=365)),
@@ -53,6 +55,7 @@ pub static POLICY: [Rule; 10] = [
     rule(Retained::Quarantine, "quarantine", 90, None),
     rule(Retained::Expired, "expired", 0, None),
     rule(Retained::SharedQueues, "shared_queues", 180, None),
+    rule(Retained::Listening, "listening", 20 * 366, None),
     rule(Retained::PrivacyRequests, "privacy_requests", 3 * 366, None),
     rule(Retained::KeeperRuns, "keeper_runs", 90, None),
 ];

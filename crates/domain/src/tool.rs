@@ -60,6 +60,9 @@ closed_set!(
         LibraryRemove = "library_remove",
         TopItems = "top_items",
         RecentlyPlayed = "recently_played",
+        HistoryStatus = "history_status",
+        HistoryQuery = "history_query",
+        Insights = "insights",
         PlaybackState = "playback_state",
         Devices = "devices",
         PlaybackControl = "playback_control",
@@ -118,6 +121,9 @@ impl ToolName {
             | Self::LibraryRemove
             | Self::TopItems
             | Self::RecentlyPlayed
+            | Self::HistoryStatus
+            | Self::HistoryQuery
+            | Self::Insights
             | Self::MixesList
             | Self::MixItems => Toolset::Library,
             Self::PlaybackState | Self::Devices | Self::PlaybackControl | Self::QueueAdd => Toolset::Playback,
@@ -144,7 +150,11 @@ impl ToolName {
             }
             Self::LibraryList | Self::LibraryContains => Some(Scope::LibraryRead),
             Self::LibrarySave | Self::LibraryRemove => Some(Scope::LibraryWrite),
-            Self::TopItems | Self::RecentlyPlayed => Some(Scope::HistoryRead),
+            Self::TopItems
+            | Self::RecentlyPlayed
+            | Self::HistoryStatus
+            | Self::HistoryQuery
+            | Self::Insights => Some(Scope::HistoryRead),
             Self::PlaybackState | Self::Devices => Some(Scope::PlaybackRead),
             Self::PlaybackControl | Self::QueueAdd => Some(Scope::PlaybackWrite),
             Self::AccountUnlink | Self::ConsentSet | Self::ExportMyData | Self::DeleteMyData => {

@@ -13,6 +13,7 @@ use crate::config::SandboxConfig;
 use crate::faults::Faults;
 use crate::journal::{Journal, LoggedRequest};
 use crate::model::{Account, Model, Plan, Side};
+use crate::player::Play;
 use crate::playlist::{Entry, Playlist};
 use crate::quota::{OverQuota, Quotas, RequestQuota, Traffic};
 use crate::record::Recorder;
@@ -137,6 +138,16 @@ impl Sandbox {
             playlist.collaborators.push(account_id.to_owned());
             true
         })
+    }
+
+    /// Adds tracks that an account has played, by their ids and the times at which they ended; as with what its player
+    /// plays, the service remembers the last fifty.
+    pub fn has_played(&self, account_id: &str, plays: &[(String, DateTime<Utc>)]) {
+        self.with_player(account_id, |player, _, _| {
+            for (track_id, played_at) in plays {
+                player.remember(Play { track_id: track_id.clone(), context: None, played_at: *played_at });
+            }
+        });
     }
 
     /// Faults on script.

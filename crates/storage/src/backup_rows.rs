@@ -168,6 +168,18 @@ pub async fn each_row<E: From<StoreError>>(
             push,
             r#"playlist_versions t WHERE t.tenant_id = $1 ORDER BY t.account_id, t.playlist COLLATE "C", t.number"#
         ),
+        "listening_history" => each!(
+            transaction,
+            push,
+            "listening_history t WHERE t.tenant_id = $1 ORDER BY t.account_id, t.played_at, t.track_digest"
+        ),
+        "listening_gaps" => {
+            each!(
+                transaction,
+                push,
+                "listening_gaps t WHERE t.tenant_id = $1 ORDER BY t.account_id, t.from_at"
+            )
+        }
         "audit_records" => each!(
             transaction,
             push,

@@ -23,6 +23,7 @@ pub mod keys;
 pub mod limit_violations;
 pub mod link_attempts;
 pub mod linked_accounts;
+pub mod listening;
 mod migrate;
 mod options;
 mod packed;

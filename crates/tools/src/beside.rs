@@ -303,7 +303,7 @@ impl Dispatcher {
         }
         let action = match purpose {
             Purpose::Ahead => AuditAction::CachePrefetch,
-            Purpose::Refetch | Purpose::Call | Purpose::Job => AuditAction::CacheRefresh,
+            Purpose::Refetch | Purpose::Call | Purpose::Job | Purpose::Poll => AuditAction::CacheRefresh,
         };
         let about = resource(errand.arguments.as_deref());
         let about = about.unwrap_or_else(|| AuditResource { kind: "tool", id: tool.as_str().into() });

@@ -257,7 +257,8 @@ fn allows(purpose: ConsentPurpose) -> &'static str {
         ConsentPurpose::Analytics => {
             "Counting as the person's and the key's, in figures kept for 30 days, which tools their calls use, how they \
              end and how long they take, and naming key and tool in the log of requests, while the preference \
-             privacy.enable_analytics is on. Without it calls count only in sums that name neither."
+             privacy.enable_analytics is on; and, where the operator allows it, keeping what the person played and adding \
+             it up. Without it calls count only in sums that name neither, and no play is kept or shown."
         }
         ConsentPurpose::Marketing => "Nothing today; it would be asked for before anything is offered.",
     }

@@ -38,6 +38,9 @@ use crate::trail::Trail;
 /// Turns the JSON of an answer into the form that is cached and written out.
 pub type Render = fn(&[u8]) -> Bytes;
 
+/// Puts a picture (PNG) into an answer that was rendered.
+pub type Illustrate = fn(&[u8], &[u8]) -> Bytes;
+
 /// How long a provider call may take, all retries included.
 pub(crate) const PROVIDER_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -73,6 +76,8 @@ pub struct DeskOptions {
     pub job_wait: Duration,
     /// Turns the JSON of an answer into the form that is cached and written out.
     pub render: Render,
+    /// How a picture gets into a finished answer.
+    pub illustrate: Illustrate,
 }
 
 /// On whose behalf one provider call goes out; owned, so that the call's future may hold it.
@@ -123,6 +128,7 @@ pub struct Desk {
     spawn: Spawn,
     stop: CancellationToken,
     render: Render,
+    illustrate: Illustrate,
 }
 
 impl fmt::Debug for Desk {
@@ -175,6 +181,7 @@ impl Desk {
             spawn,
             stop: options.stop,
             render: options.render,
+            illustrate: options.illustrate,
         }
     }
 
@@ -221,6 +228,11 @@ impl Desk {
     /// What gives answers their form.
     pub(crate) fn renderer(&self) -> Render {
         self.render
+    }
+
+    /// A finished answer with a picture in it.
+    pub(crate) fn illustrated(&self, body: &[u8], png: &[u8]) -> Bytes {
+        (self.illustrate)(body, png)
     }
 
     /// Whether answers are given again at all.

@@ -10,6 +10,38 @@ pub(crate) fn check(ctx: &TenantContext, provider: Provider, gate: PolicyGate) -
     if ctx.tenant().settings.is_open(provider, gate) { Ok(()) } else { Err(closed(provider, gate)) }
 }
 
+/// The services that a call is about: the one that it names, if its gate is open, or all whose gates are.
+pub(crate) fn open_providers(
+    ctx: &TenantContext,
+    gate: PolicyGate,
+    named: Option<Provider>,
+) -> Result<Vec<Provider>, PublicError> {
+    if let Some(provider) = named {
+        check(ctx, provider, gate)?;
+        return Ok(vec![provider]);
+    }
+    let all = Provider::ALL.iter().copied();
+    let open: Vec<Provider> = all.filter(|provider| ctx.tenant().settings.is_open(*provider, gate)).collect();
+    match Provider::ALL.first() {
+        Some(first) if open.is_empty() => check(ctx, *first, gate).map(|()| open),
+        _ => Ok(open),
+    }
+}
+
+/// Refuses an answer about several services at once where their terms may forbid it.
+pub(crate) fn check_together(ctx: &TenantContext, providers: &[Provider]) -> Result<(), PublicError> {
+    if let [] | [_] = providers {
+        return Ok(());
+    }
+    for provider in providers {
+        check(ctx, *provider, PolicyGate::CrossProviderView).map_err(|error| {
+            let hint = error.hint.clone().unwrap_or_default();
+            error.hint(format!("Name one `provider`, or: {hint}"))
+        })?;
+    }
+    Ok(())
+}
+
 fn closed(provider: Provider, gate: PolicyGate) -> PublicError {
     let (name, setting) = (provider.title(), format!("policy_gates.{provider}.{gate}"));
     let why = if gate.is_open_by_default(provider) {

@@ -23,7 +23,9 @@ mod foresight;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod gates;
+mod history;
 pub mod import;
+mod insights;
 mod items;
 mod jobs;
 mod library;
@@ -40,6 +42,7 @@ mod passing;
 mod personal;
 mod playback;
 mod playlists;
+mod polling;
 mod preferences;
 mod preferred;
 mod privacy;
@@ -64,14 +67,17 @@ mod wishes;
 pub use audit_query::describe as audit_search;
 pub use beside::{Beside, BesideCounts, BesideOptions};
 pub use counts::{RefreshOutcome, SessionCounts};
-pub use desk::{Desk, DeskOptions, Render};
+pub use desk::{Desk, DeskOptions, Illustrate, Render};
 pub use dispatch::{Call, Dispatcher, Interaction, Outcome, UrlQuestion};
+pub use history::{HistoryImport, HistoryImportError, HistoryImporter};
+pub use insights::{RollUpError, RolledUp, roll_up_stale};
 pub use jobs::{JobKind, JobState, JobView, Jobs, Progress};
 pub use linking::tool::limit_class;
 pub use linking::{
     Completion, Consent, Departure, LinkOffer, LinkedPage, Linking, LinkingOptions, ProviderAnswer,
     UnlinkedAccount, WantedScope,
 };
+pub use polling::Polled;
 pub use privacy::{
     ErasureSeen, Holding, PersonalData, Privacy, PrivacyKind, PrivacyOffer, PrivacyOffered, PrivacyOptions,
     PrivacyPage, offer_privacy_page,

@@ -13,7 +13,7 @@ use crate::origin::Origin;
 use crate::reuse::{Produced, Question, personal_key};
 
 /// The service that tells, where a call names no account.
-const SERVICE: Provider = Provider::Spotify;
+pub(crate) const SERVICE: Provider = Provider::Spotify;
 
 /// What is listened to most of.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]

@@ -20,6 +20,8 @@ pub(crate) enum Purpose {
     Refetch,
     /// The page after one that was given is fetched before it is asked for.
     Ahead,
+    /// The keeper looks by itself what was played.
+    Poll,
     /// A step of a job. Nobody waits for the single step, but somebody may for the job: it takes its turn like a call.
     Job,
 }
@@ -42,7 +44,7 @@ impl Purpose {
     /// How the cache is asked.
     pub(crate) const fn mode(self) -> Mode {
         match self {
-            Self::Call | Self::Job => Mode::Reuse,
+            Self::Call | Self::Job | Self::Poll => Mode::Reuse,
             Self::Ahead => Mode::Ahead,
             Self::Refetch => Mode::Refetch,
         }
@@ -52,7 +54,7 @@ impl Purpose {
     pub(crate) const fn urgency(self) -> Urgency {
         match self {
             Self::Call | Self::Job => Urgency::Call,
-            Self::Refetch | Self::Ahead => Urgency::Background,
+            Self::Refetch | Self::Ahead | Self::Poll => Urgency::Background,
         }
     }
 }

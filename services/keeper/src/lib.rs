@@ -5,6 +5,7 @@ pub mod exit;
 mod figures;
 pub mod jobs;
 mod keeper;
+mod music;
 pub mod progress;
 mod run;
 mod tenancy;

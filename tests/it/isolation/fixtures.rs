@@ -28,6 +28,38 @@ pub(super) const FIXTURES: &[(&str, &str)] = &[
          'search', 'none', false, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 'x')",
     ),
     (
+        "listening_rollups",
+        "INSERT INTO listening_rollups (tenant_id, user_id, provider, month, rollup_id) \
+         SELECT tenant_id, user_id, provider, '2020-01-01', gen_random_uuid() \
+         FROM linked_accounts WHERE tenant_id = '$1' LIMIT 1",
+    ),
+    (
+        "listening_history",
+        "SELECT ensure_listening_partitions(2020, 2020); \
+         INSERT INTO listening_history (tenant_id, user_id, account_id, provider, played_at, track_digest, names_digest, \
+         play_id, source, play) \
+         SELECT tenant_id, user_id, account_id, provider, '2020-02-02T12:00:00Z', sha256('x'), sha256('y'), \
+         gen_random_uuid(), 'poll', 'x' FROM linked_accounts WHERE tenant_id = '$1' LIMIT 1",
+    ),
+    (
+        "listening_cursors",
+        "INSERT INTO listening_cursors (tenant_id, user_id, account_id, provider, next_poll_at) \
+         SELECT tenant_id, user_id, account_id, provider, now() \
+         FROM linked_accounts WHERE tenant_id = '$1' LIMIT 1",
+    ),
+    (
+        "listening_gaps",
+        "INSERT INTO listening_gaps (tenant_id, user_id, account_id, provider, from_at, to_at, reason, found_at) \
+         SELECT tenant_id, user_id, account_id, provider, now() - interval '1 hour', now(), 'missed', now() \
+         FROM linked_accounts WHERE tenant_id = '$1' LIMIT 1",
+    ),
+    (
+        "listening_imports",
+        "INSERT INTO listening_imports (tenant_id, user_id, account_id, provider, import_id, source_digest, state, started_at, changed_at) \
+         SELECT tenant_id, user_id, account_id, provider, gen_random_uuid(), sha256('x'), 'running', now(), now() \
+         FROM linked_accounts WHERE tenant_id = '$1' LIMIT 1",
+    ),
+    (
         "issuers",
         "INSERT INTO issuers (tenant_id, issuer_id, issuer, algorithms) \
          VALUES ('$1', gen_random_uuid(), 'https://login.example.com', '{RS256}')",

@@ -139,16 +139,18 @@ impl Player {
     fn leave(&mut self, now: DateTime<Utc>) {
         let Some(on) = self.on.take() else { return };
         if on.progress_ms >= LISTENED {
-            if self.history.len() == REMEMBERED {
-                self.history.pop_front();
-            }
-            self.history.push_back(Play {
-                track_id: on.track_id.clone(),
-                context: on.context.clone(),
-                played_at: now,
-            });
+            let (track_id, context) = (on.track_id.clone(), on.context.clone());
+            self.remember(Play { track_id, context, played_at: now });
         }
         self.on = Some(on);
+    }
+
+    /// Adds a play, the newest of all.
+    pub(crate) fn remember(&mut self, play: Play) {
+        if self.history.len() == REMEMBERED {
+            self.history.pop_front();
+        }
+        self.history.push_back(play);
     }
 
     /// Goes on to what comes next; after the last track it stands at the first, paused.

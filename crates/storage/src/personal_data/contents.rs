@@ -24,6 +24,7 @@ pub(super) enum Contents {
 /// The sealed columns of a table, in the order in which its query brings them.
 pub(super) fn of(table: &str) -> &'static [(&'static str, Contents)] {
     match table {
+        "listening_history" => &[("play", Contents::Document)],
         "preferences" => &[("document", Contents::Document)],
         "consents" => &[("proof", Contents::Document)],
         "playlist_versions" => &[("head", Contents::Document)],

@@ -18,6 +18,11 @@ pub async fn counts(
             r#"WITH accounts AS (SELECT account_id FROM linked_accounts WHERE tenant_id = $1 AND user_id = $2)
             SELECT 'playlist_chunks' AS "name!", count(*) AS "rows!" FROM playlist_chunks
                 WHERE tenant_id = $1 AND account_id IN (SELECT account_id FROM accounts)
+            UNION ALL SELECT 'listening_history', count(*) FROM listening_history WHERE tenant_id = $1 AND user_id = $2
+            UNION ALL SELECT 'listening_gaps', count(*) FROM listening_gaps WHERE tenant_id = $1 AND user_id = $2
+            UNION ALL SELECT 'listening_cursors', count(*) FROM listening_cursors WHERE tenant_id = $1 AND user_id = $2
+            UNION ALL SELECT 'listening_imports', count(*) FROM listening_imports WHERE tenant_id = $1 AND user_id = $2
+            UNION ALL SELECT 'listening_rollups', count(*) FROM listening_rollups WHERE tenant_id = $1 AND user_id = $2
             UNION ALL SELECT 'playlist_versions', count(*) FROM playlist_versions WHERE tenant_id = $1 AND user_id = $2
             UNION ALL SELECT 'job_parts', count(*) FROM job_parts WHERE tenant_id = $1
                 AND job_id IN (SELECT job_id FROM jobs WHERE tenant_id = $1 AND user_id = $2)

@@ -9,11 +9,37 @@ const TOKEN: &str = "a secret of the service that the account is at; with it any
 const LINK_SECRET: &str = "a secret of the link's page, of no meaning once the link is over";
 const INDEX: &str = "a keyed hash of contents that the copy contains, by which equal ones are found";
 const SKETCH: &str = "how long the calls took, in a form that only programs read";
+const SUMS: &str = "sums of the plays that the copy contains, in a form that only programs read";
 const DEVICE: &str = "a keyed hash that only this gateway can compare, and that nothing can be read from";
 
 /// Every table of the database but the migrations' own list and the partitions.
 pub const TABLES: &[Table] = &[
     // About people, in the order of erasure.
+    table(
+        "listening_history",
+        "What you listened to, play by play",
+        people(InBatches, &["play"], &[("track_digest", INDEX), ("names_digest", INDEX)]),
+    ),
+    table(
+        "listening_gaps",
+        "Times of which what you listened to may be missing",
+        people(InBatches, &[], &[]),
+    ),
+    table(
+        "listening_cursors",
+        "When the services were last asked what you listened to",
+        people(InBatches, &[], &[]),
+    ),
+    table(
+        "listening_imports",
+        "Data downloads of what you listened to that were imported",
+        people(InBatches, &[], &[("source_digest", "a keyed hash of the file that was imported")]),
+    ),
+    table(
+        "listening_rollups",
+        "For which months sums of what you listened to are kept",
+        people(InBatches, &[], &[("heard", SUMS), ("plays", SUMS), ("names", SUMS)]),
+    ),
     table(
         "playlist_chunks",
         "The entries of your playlists, as the gateway has seen them",

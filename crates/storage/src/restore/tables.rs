@@ -89,6 +89,13 @@ pub const PLACES: &[Place] = &[
     place("shared_queue_items", &["queue_id", "item_id"], Whose::User, &[]),
     place("shared_queue_votes", &["queue_id", "item_id", "user_id"], Whose::User, &[]),
     place("shared_queue_changes", &["queue_id", "version"], Whose::User, &[]),
+    place(
+        "listening_history",
+        &["account_id", "played_at", "track_digest"],
+        Whose::User,
+        &[fixed("play", "play_id", 1)],
+    ),
+    place("listening_gaps", &["account_id", "from_at"], Whose::User, &[]),
     place("privacy_requests", &["request_id"], Whose::Tenant, &[]),
     place("erasure_tombstones", &["subject_digest"], Whose::Tenant, &[]),
     place("audit_chain_heads", &["day"], Whose::Trail, &[]),

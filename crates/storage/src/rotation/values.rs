@@ -147,6 +147,46 @@ pub(super) async fn read(
                     COALESCE(($3::text[])[3]::uuid, '00000000-0000-0000-0000-000000000000'))
             ORDER BY t.account_id, t.playlist, t.chunk_id"
         ),
+        ("listening_history", "play") => read!(
+            "listening_history",
+            "play",
+            "t.account_id::text, t.played_at::text, encode(t.track_digest, 'hex')",
+            ("t.play_id", "1::bigint"),
+            "(t.account_id, t.played_at, t.track_digest)
+                > (COALESCE(($3::text[])[1]::uuid, '00000000-0000-0000-0000-000000000000'),
+                    COALESCE(($3::text[])[2]::timestamptz, '-infinity'), decode(COALESCE(($3::text[])[3], ''), 'hex'))
+            ORDER BY t.account_id, t.played_at, t.track_digest"
+        ),
+        ("listening_rollups", "heard") => read!(
+            "listening_rollups",
+            "heard",
+            "t.user_id::text, t.provider, t.month::text",
+            ("t.rollup_id", "t.built"),
+            "(t.user_id, t.provider, t.month)
+                > (COALESCE(($3::text[])[1]::uuid, '00000000-0000-0000-0000-000000000000'),
+                    COALESCE(($3::text[])[2], ''), COALESCE(($3::text[])[3]::date, '-infinity'))
+            ORDER BY t.user_id, t.provider, t.month"
+        ),
+        ("listening_rollups", "plays") => read!(
+            "listening_rollups",
+            "plays",
+            "t.user_id::text, t.provider, t.month::text",
+            ("t.rollup_id", "t.built"),
+            "(t.user_id, t.provider, t.month)
+                > (COALESCE(($3::text[])[1]::uuid, '00000000-0000-0000-0000-000000000000'),
+                    COALESCE(($3::text[])[2], ''), COALESCE(($3::text[])[3]::date, '-infinity'))
+            ORDER BY t.user_id, t.provider, t.month"
+        ),
+        ("listening_rollups", "names") => read!(
+            "listening_rollups",
+            "names",
+            "t.user_id::text, t.provider, t.month::text",
+            ("t.rollup_id", "t.built"),
+            "(t.user_id, t.provider, t.month)
+                > (COALESCE(($3::text[])[1]::uuid, '00000000-0000-0000-0000-000000000000'),
+                    COALESCE(($3::text[])[2], ''), COALESCE(($3::text[])[3]::date, '-infinity'))
+            ORDER BY t.user_id, t.provider, t.month"
+        ),
         ("idempotency_keys", "note") => {
             read!("idempotency_keys", "note", "record_id", "record_id", "t.revision")
         }
@@ -252,6 +292,26 @@ pub(super) async fn write(
             "entries",
             "t.account_id = n.a::uuid AND t.playlist = n.b AND t.chunk_id = n.c::uuid"
         ),
+        ("listening_history", "play") => write!(
+            "listening_history",
+            "play",
+            "t.account_id = n.a::uuid AND t.played_at = n.b::timestamptz AND t.track_digest = decode(n.c, 'hex')"
+        ),
+        ("listening_rollups", "heard") => write!(
+            "listening_rollups",
+            "heard",
+            "t.user_id = n.a::uuid AND t.provider = n.b AND t.month = n.c::date"
+        ),
+        ("listening_rollups", "plays") => write!(
+            "listening_rollups",
+            "plays",
+            "t.user_id = n.a::uuid AND t.provider = n.b AND t.month = n.c::date"
+        ),
+        ("listening_rollups", "names") => write!(
+            "listening_rollups",
+            "names",
+            "t.user_id = n.a::uuid AND t.provider = n.b AND t.month = n.c::date"
+        ),
         ("idempotency_keys", "note") => write!("idempotency_keys", "note", "t.record_id = n.a::uuid"),
         ("idempotency_keys", "answer") => write!("idempotency_keys", "answer", "t.record_id = n.a::uuid"),
         ("jobs", "message") => write!("jobs", "message", "t.job_id = n.a::uuid"),
@@ -307,6 +367,10 @@ pub(super) async fn references(
         ("consents", "proof") => count!("consents", "proof"),
         ("playlist_versions", "head") => count!("playlist_versions", "head"),
         ("playlist_chunks", "entries") => count!("playlist_chunks", "entries"),
+        ("listening_history", "play") => count!("listening_history", "play"),
+        ("listening_rollups", "heard") => count!("listening_rollups", "heard"),
+        ("listening_rollups", "plays") => count!("listening_rollups", "plays"),
+        ("listening_rollups", "names") => count!("listening_rollups", "names"),
         ("idempotency_keys", "note") => count!("idempotency_keys", "note"),
         ("idempotency_keys", "answer") => count!("idempotency_keys", "answer"),
         ("jobs", "message") => count!("jobs", "message"),

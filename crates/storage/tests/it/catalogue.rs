@@ -1,7 +1,7 @@
 //! Walks the database's catalogue: rules that hold for every tenant table, those of later migrations too.
 
 use stagedoor_domain::Clock as _;
-use stagedoor_storage::usage;
+use stagedoor_storage::{listening, usage};
 
 use crate::support::Database;
 
@@ -21,10 +21,12 @@ async fn every_tenant_table_is_isolated_and_ready_to_be_distributed() {
     database.vault.store().ensure_audit_partitions(today, 3).await.unwrap();
     usage::ensure_partitions(database.vault.store(), today, 3).await.unwrap();
     usage::ensure_partitions(database.vault.store(), today, 3).await.unwrap();
+    listening::ensure_partitions(database.vault.store(), (2006, 2008)).await.unwrap();
+    listening::ensure_partitions(database.vault.store(), (2008, 2009)).await.unwrap();
     let rows = async |sql: String| database.tamper(&sql).await;
 
     let tables = rows(format!("SELECT count(*) FROM ({TABLES}) t")).await;
-    assert_eq!(tables, "52", "40 tables and 4 × 3 partitions");
+    assert_eq!(tables, "61", "45 tables, 4 × 3 partitions of days and 4 of years");
     let partitions =
         rows("SELECT count(*) FROM pg_inherits WHERE inhparent = 'audit_records'::regclass".into()).await;
     assert_eq!(partitions, "3");
@@ -98,7 +100,9 @@ async fn nobody_holds_more_than_was_granted() {
     let expected = "audit_chain_heads SELECT\naudit_checkpoint_heads SELECT\naudit_checkpoints SELECT\naudit_payloads SELECT\naudit_records SELECT\n\
         consents INSERT,SELECT\ndata_keys INSERT,SELECT\nerasure_tombstones SELECT\nidempotency_keys DELETE,INSERT,SELECT,UPDATE\nissuers SELECT\n\
         job_parts DELETE,INSERT,SELECT,UPDATE\njobs DELETE,INSERT,SELECT,UPDATE\nkey_encryption_keys INSERT,SELECT\nlimit_violations INSERT,SELECT,UPDATE\nlink_attempts DELETE,INSERT,SELECT,UPDATE\n\
-        linked_accounts DELETE,INSERT,SELECT,UPDATE\nplaylist_chunks DELETE,INSERT,SELECT\n\
+        linked_accounts DELETE,INSERT,SELECT,UPDATE\nlistening_cursors DELETE,INSERT,SELECT,UPDATE\n\
+        listening_gaps DELETE,INSERT,SELECT,UPDATE\nlistening_history DELETE,INSERT,SELECT,UPDATE\n\
+        listening_imports DELETE,INSERT,SELECT,UPDATE\nlistening_rollups DELETE,INSERT,SELECT,UPDATE\nplaylist_chunks DELETE,INSERT,SELECT\n\
         playlist_versions DELETE,INSERT,SELECT\npreferences DELETE,INSERT,SELECT,UPDATE\n\
         privacy_requests SELECT\nprovider_apps SELECT\n\
         provider_sessions DELETE,INSERT,SELECT,UPDATE\nreplicas DELETE,INSERT,SELECT,UPDATE\nsession_devices DELETE,INSERT,SELECT,UPDATE\n\
@@ -129,8 +133,10 @@ async fn nobody_holds_more_than_was_granted() {
     );
     let expected = "admin_creates DELETE\nbackups INSERT,UPDATE\ndata_keys INSERT\nidempotency_keys DELETE\njob_parts DELETE\n\
         jobs DELETE\n\
-        keeper_runs DELETE,INSERT,UPDATE\nkey_rotations INSERT,UPDATE\nlimit_violations DELETE\nlink_attempts DELETE\n\
-        metric_rollups DELETE,INSERT,UPDATE\nprovider_sessions DELETE\nsession_quarantine DELETE\nshared_queue_commits DELETE\nshared_queues DELETE\nsigning_keys INSERT\n\
+        keeper_runs DELETE,INSERT,UPDATE\nkey_rotations INSERT,UPDATE\nlimit_violations DELETE\nlink_attempts DELETE\nlistening_cursors DELETE,INSERT,UPDATE\n\
+        listening_gaps DELETE,INSERT,UPDATE\nlistening_history DELETE,INSERT,UPDATE\nlistening_imports DELETE,INSERT,UPDATE\n\
+        listening_rollups DELETE,INSERT,UPDATE\nmetric_rollups DELETE,INSERT,UPDATE\nprovider_sessions DELETE,UPDATE\n\
+        session_quarantine DELETE,INSERT\nshared_queue_commits DELETE\nshared_queues DELETE\nsigning_keys INSERT\n\
         usage_minutes DELETE\nusage_rollups DELETE,INSERT,UPDATE";
     assert_eq!(sorted_groups(&keeper.await), expected, "what the keeper may change past its functions");
 

@@ -17,6 +17,7 @@ use crate::attempts::attempt;
 use crate::consents::decision;
 use crate::idempotency::begin_one;
 use crate::jobs::queued;
+use crate::listening::listened;
 use crate::support::{Database, Inhabited, account_of, tokens};
 use crate::usage::used;
 use crate::versions::store_one;
@@ -51,6 +52,11 @@ const TENANT_TABLES: &[&str] = &[
     "audit_checkpoints",
     "privacy_requests",
     "erasure_tombstones",
+    "listening_history",
+    "listening_gaps",
+    "listening_cursors",
+    "listening_imports",
+    "listening_rollups",
 ];
 
 #[tokio::test]
@@ -256,6 +262,7 @@ pub(crate) async fn furnish(database: &Database, one: &Inhabited) {
     queued(database, one).await;
     used(database, one).await;
     shared(database, one).await;
+    listened(database, one).await;
 }
 
 /// A shared queue of the person's, with an item, a vote and a commit.

@@ -20,6 +20,7 @@ mod key_changes;
 mod key_rotation;
 mod keys;
 mod linking;
+mod listening;
 mod personal_data;
 mod persons;
 mod preferences;

@@ -59,6 +59,9 @@ fn descriptor(name: ToolName) -> Descriptor {
                 | ToolName::PreferencesSet
                 | ToolName::ConsentGet
                 | ToolName::ConsentSet
+                | ToolName::HistoryStatus
+                | ToolName::HistoryQuery
+                | ToolName::Insights
                 | ToolName::AuditQuery
                 | ToolName::UsageStatus
         ),
@@ -71,7 +74,7 @@ mod tests {
 
     /// What lists of tools cost is the same for every agent and every conversation: about 4 bytes a token.
     #[test]
-    fn all_of_them_cost_an_agent_less_than_nine_thousand_tokens() {
+    fn all_of_them_cost_an_agent_less_than_ten_thousand_tokens() {
         let sizes: Vec<(ToolName, [usize; 4])> = all()
             .into_iter()
             .map(|tool| {
@@ -83,7 +86,7 @@ mod tests {
             })
             .collect();
         let all: usize = sizes.iter().flat_map(|(_, sizes)| sizes).sum();
-        assert!(all < 36_000, "{all} bytes: {sizes:?}");
+        assert!(all < 38_400, "{all} bytes: {sizes:?}");
         for tool in self::all() {
             assert!(tool.title.len() <= 30 && !tool.title.is_empty(), "{}: {}", tool.name, tool.title);
             assert!((10..=300).contains(&tool.description.len()), "{}: {}", tool.name, tool.description);

@@ -9,6 +9,8 @@ use crate::accounts::{AccountsOutput, NoArguments};
 use crate::audit_query::{QueryArguments, QueryOutput};
 use crate::consents::{ConsentOutput, ConsentsOutput, SetArguments as SetConsentArguments};
 use crate::discovery::FromItemArguments;
+use crate::history::{QueryArguments as HistoryArguments, QueryOutput as HistoryOutput, StatusOutput};
+use crate::insights::{InsightsArguments, InsightsOutput};
 use crate::items::{AlbumOutput, ArtistOutput, ItemArguments, TrackOutput};
 use crate::jobs::JobOutput;
 use crate::jobs::owned::{CancelArguments, GetArguments as GetJobArguments};
@@ -78,6 +80,13 @@ pub(super) fn of(name: ToolName) -> (Map<String, Value>, Map<String, Value>) {
         ToolName::TopItems => (schema::of_input::<TopArguments>(), schema::of_output::<ListPage<Item>>()),
         ToolName::RecentlyPlayed => {
             (schema::of_input::<RecentArguments>(), schema::of_output::<ListPage<Played>>())
+        }
+        ToolName::HistoryStatus => (schema::of_input::<NoArguments>(), schema::of_output::<StatusOutput>()),
+        ToolName::HistoryQuery => {
+            (schema::of_input::<HistoryArguments>(), schema::of_output::<HistoryOutput>())
+        }
+        ToolName::Insights => {
+            (schema::of_input::<InsightsArguments>(), schema::of_output::<InsightsOutput>())
         }
         ToolName::PlaybackState => (schema::of_input::<StateArguments>(), schema::of_output::<StateOutput>()),
         ToolName::Devices => (schema::of_input::<DevicesArguments>(), schema::of_output::<DevicesOutput>()),

@@ -79,6 +79,19 @@ pub(super) fn of(name: ToolName) -> (&'static str, &'static str) {
         ToolName::RecentlyPlayed => {
             ("Get recently played", "The last tracks played, newest first, about 50 in all. Spotify only.")
         }
+        ToolName::HistoryStatus => (
+            "Get listening history status",
+            "Of which accounts plays are kept, since when, what is missing, and what is in the way.",
+        ),
+        ToolName::HistoryQuery => (
+            "Query listening history",
+            "What the person played, newest first, by days and words. The operator and the person have to allow it.",
+        ),
+        ToolName::Insights => (
+            "Get listening insights",
+            "What the person's listening history comes to: top tracks, artists and albums, hours, streaks, what was new, the \
+             trend, and how much is known. The operator and the person have to allow it.",
+        ),
         ToolName::PlaybackState => ("Get playback", "What plays now and where. Spotify only."),
         ToolName::Devices => ("List devices", "Where the person can play. Spotify only."),
         ToolName::PlaybackControl => (

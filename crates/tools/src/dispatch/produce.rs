@@ -9,8 +9,8 @@ use crate::linking::unlink;
 use crate::origin::Origin;
 use crate::reuse::Produced;
 use crate::{
-    accounts, arguments, audit_query, consents, discovery, items, library, listening, mixes, playback,
-    playlists, preferences, profile, queues, resolve, search, search_all, usage,
+    accounts, arguments, audit_query, consents, discovery, history, insights, items, library, listening,
+    mixes, playback, playlists, preferences, profile, queues, resolve, search, search_all, usage,
 };
 
 impl Dispatcher {
@@ -39,6 +39,11 @@ impl Dispatcher {
             ToolName::LibraryRemove => library::remove(desk, ctx, origin, arguments::read(given)?).await,
             ToolName::TopItems => listening::top(desk, ctx, origin, arguments::read(given)?).await,
             ToolName::RecentlyPlayed => listening::recent(desk, ctx, origin, arguments::read(given)?).await,
+            ToolName::HistoryStatus => Box::pin(history::status(desk, ctx, arguments::read(given)?)).await,
+            ToolName::HistoryQuery => {
+                Box::pin(history::query(desk, ctx, origin, arguments::read(given)?)).await
+            }
+            ToolName::Insights => Box::pin(insights::run(desk, ctx, origin, arguments::read(given)?)).await,
             ToolName::PlaybackState => playback::state(desk, ctx, origin, arguments::read(given)?).await,
             ToolName::Devices => playback::devices(desk, ctx, origin, arguments::read(given)?).await,
             ToolName::PlaybackControl => playback::control(desk, ctx, origin, arguments::read(given)?).await,

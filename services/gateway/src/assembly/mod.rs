@@ -7,6 +7,7 @@ mod run;
 
 use std::sync::{Arc, OnceLock};
 
+use stagedoor_assembly::music::{cache, limiter, limits_link, providers};
 use stagedoor_assembly::{keys, open_store};
 use stagedoor_audit::{AuditWorker, Checkpointer};
 use stagedoor_bootstrap::config::{Config, OtlpSignal};
@@ -22,9 +23,7 @@ use stagedoor_usage::UsageLog;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use self::parts::{
-    beside, cache, doors, job_wait, limiter, limits_link, linking, listens, privacy, providers, shield,
-};
+use self::parts::{beside, doors, job_wait, linking, listens, privacy, shield};
 use crate::admin::AdminApi;
 use crate::authn::Authenticator;
 use crate::background::Background;
@@ -142,7 +141,7 @@ pub async fn assemble(
         keys: Arc::clone(&keys),
     };
     let metrics = Arc::new(Metrics::with(|registry| registry.register_collector(Box::new(gauges))));
-    let providers = providers(config, &clock, &entropy, &metrics, limits_link.as_ref())?;
+    let providers = providers(config, &clock, &entropy, Some(&metrics), limits_link.as_ref())?;
     let providers = brokers.get_or_init(|| providers).clone();
     let background = Background::default();
     let stop_streams = CancellationToken::new();
@@ -162,6 +161,7 @@ pub async fn assemble(
         stop: stop_streams.clone(),
         job_wait: job_wait(config),
         render: music::render,
+        illustrate: music::illustrate,
     });
     let linking = linking(config, &stop_streams);
     let dispatcher = Arc::new(Dispatcher::new(desk, audit.clone(), linking, privacy(config)));

@@ -1,8 +1,10 @@
 //! `stagedoor import sessions`: the files, one after the other, through `legacy_sessions` and `tools::import`, and a
-//! line for each. Source files are only ever read.
+//! line for each. `stagedoor import history` is in `history`. Source files are only ever read.
 
 mod clients;
 mod files;
+mod history;
+mod installation;
 mod report;
 mod signals;
 
@@ -11,25 +13,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
-use stagedoor_assembly::{keys, open_store};
-use stagedoor_audit::{AuditLog, AuditOptions};
 use stagedoor_bootstrap::config::{Config, LoadOptions};
-use stagedoor_bootstrap::{tasks, telemetry};
-use stagedoor_crypto::{KekProvider, SystemEntropy};
-use stagedoor_domain::{
-    Clock, Entropy, Provider, SystemClock, Tenant, TenantContext, TenantSlug, TenantStatus, UserId,
-};
+use stagedoor_bootstrap::telemetry;
+use stagedoor_domain::{Clock, Entropy, Provider};
 use stagedoor_legacy_sessions::{Found, Reading, Zone};
 use stagedoor_providers::{HttpOptions, ProviderHttp, Providers};
-use stagedoor_storage::{KeyVault, Purpose, Store, users};
 use stagedoor_tools::import::{ImportRequest, Importer, LONGEST_PATIENCE};
-use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use clients::{ClientArgument, Clients};
 use files::SourceFile;
+use history::HistoryArguments;
+use installation::Installation;
 use report::{Line, Report};
 use signals::Signals;
 
@@ -40,6 +35,8 @@ const ACQUIRE_TIMEOUT_MS: u64 = 5_000;
 pub enum ImportCommand {
     /// Import sessions that other programs left in files, so that their people need not sign in again.
     Sessions(SessionsArguments),
+    /// Import what a person listened to, from the data download that they asked the service for.
+    History(HistoryArguments),
 }
 
 /// Which sessions to import, and for whom.
@@ -84,12 +81,18 @@ pub struct SessionsArguments {
 
 /// Runs it. Ends with 0 if every file can be used, 2 if some cannot, 1 if something failed that is no file's fault.
 pub async fn run(command: ImportCommand) -> anyhow::Result<ExitCode> {
-    let ImportCommand::Sessions(arguments) = command;
-    let mut config = Config::load(&LoadOptions::from_process(arguments.config.clone()))?;
+    let file = match &command {
+        ImportCommand::Sessions(arguments) => arguments.config.clone(),
+        ImportCommand::History(arguments) => arguments.config.clone(),
+    };
+    let mut config = Config::load(&LoadOptions::from_process(file))?;
     // A gateway refuses a call rather than letting it wait; tokens in hand are worth waiting for.
     config.storage.acquire_timeout_ms = config.storage.acquire_timeout_ms.max(ACQUIRE_TIMEOUT_MS);
     let telemetry = telemetry::init(&config.telemetry, "stagedoor-import")?;
-    let ended = sessions(&config, &arguments).await;
+    let ended = match &command {
+        ImportCommand::Sessions(arguments) => Box::pin(sessions(&config, arguments)).await,
+        ImportCommand::History(arguments) => Box::pin(history::run(&config, arguments)).await,
+    };
     telemetry.flush().await;
     ended
 }
@@ -97,32 +100,20 @@ pub async fn run(command: ImportCommand) -> anyhow::Result<ExitCode> {
 async fn sessions(config: &Config, arguments: &SessionsArguments) -> anyhow::Result<ExitCode> {
     let files = read_all(arguments);
     let clients = clients_of(arguments, &files)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
-    let store = open_store(config, Purpose::Serve).await?;
-    let (keys, _) = keys::open(&config.encryption, &clock, &*entropy).await?;
-    let keys: Arc<dyn KekProvider> = keys;
-    let vault = Arc::new(
-        KeyVault::new(store.clone(), keys, Arc::clone(&clock), Arc::clone(&entropy))
-            .with_memory(config.encryption.opened_key()),
-    );
-    let tenant = find_tenant(&store, &arguments.tenant).await?;
-
-    let audit_options = AuditOptions { enabled: config.audit.enabled, ..AuditOptions::default() };
-    let (audit, audit_writer) = AuditLog::new(Arc::clone(&vault), audit_options);
-    let finished = CancellationToken::new();
-    let writer = tasks::spawn("audit", audit_writer.run(finished.clone()));
-    let signals = Signals::listen()?;
+    let installation = Installation::open(config).await?;
+    let tenant = installation.tenant(&arguments.tenant).await?;
+    let Installation { clock, entropy, vault, audit, .. } = &installation;
+    let signals = Signals::listen("after this file; once more gives up tokens that are not stored")?;
     let importer = Importer::new(
-        vault,
-        providers(config, &clock, &entropy)?,
+        Arc::clone(vault),
+        providers(config, clock, entropy)?,
         audit.clone(),
-        clock,
+        Arc::clone(clock),
         Duration::from_secs(arguments.patience),
         signals.give_up(),
     );
     let context = importer.context(tenant);
-    let user = find_user(&store, &context, &arguments.user).await?;
+    let user = installation.person(&context, &arguments.user).await?;
     let mut report = Report::new(arguments.json, arguments.dry_run);
     for (line, found) in files {
         let line = match found {
@@ -136,10 +127,7 @@ async fn sessions(config: &Config, arguments: &SessionsArguments) -> anyhow::Res
         };
         report.add(&line);
     }
-    audit.flush().await.context("the last audit records were not written")?;
-    finished.cancel();
-    writer.await?;
-    store.close().await;
+    installation.close().await?;
     Ok(report.exit_code())
 }
 
@@ -174,37 +162,6 @@ fn clients_of(arguments: &SessionsArguments, files: &[(Line, Option<Found>)]) ->
         files.iter().filter_map(|(_, found)| Some(found.as_ref()?.session.provider)).collect();
     clients.check(&of_files)?;
     Ok(clients)
-}
-
-async fn find_tenant(store: &Store, slug: &str) -> anyhow::Result<Arc<Tenant>> {
-    let slug: TenantSlug = slug.parse().context("--tenant")?;
-    let tenant = store.find_tenant(&slug).await?;
-    let tenant = tenant.with_context(|| format!("--tenant: there is no tenant {slug}"))?;
-    anyhow::ensure!(tenant.status == TenantStatus::Active, "--tenant: {slug} is suspended");
-    Ok(Arc::new(tenant))
-}
-
-/// The person of that id, or of that subject; never one of two.
-async fn find_user(store: &Store, context: &TenantContext, text: &str) -> anyhow::Result<UserId> {
-    let id: Option<Uuid> = text.parse().ok();
-    let (by_id, by_subject) = store
-        .with_tenant(context, async |tx| {
-            let by_id = match id {
-                Some(id) => users::find(tx, id.into()).await?,
-                None => None,
-            };
-            Ok::<_, stagedoor_storage::StoreError>((by_id, users::find_by_subject(tx, text).await?))
-        })
-        .await?;
-    match (by_id, by_subject) {
-        (Some(one), Some(other)) if one.id != other.id => {
-            anyhow::bail!("--user: {text} is the id of one person and the subject of another")
-        }
-        (Some(user), _) | (None, Some(user)) => Ok(user.id),
-        (None, None) => {
-            anyhow::bail!("--user: the tenant has no person of the id or external subject {text:?}")
-        }
-    }
 }
 
 fn providers(

@@ -12,8 +12,8 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on.
-    pub(super) fn listen() -> anyhow::Result<Self> {
+    /// Listens from now on; `ends` says when the first one takes effect.
+    pub(super) fn listen(ends: &'static str) -> anyhow::Result<Self> {
         let (mut interrupt, mut terminate) =
             (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let (stop, give_up) = (CancellationToken::new(), CancellationToken::new());
@@ -28,12 +28,17 @@ impl Signals {
                     tracing::warn!("giving up what is not stored");
                     given_up.cancel();
                 } else {
-                    tracing::warn!("ending after this file; once more gives up tokens that are not stored");
+                    tracing::warn!("ending {ends}");
                     stopped.cancel();
                 }
             }
         });
         Ok(Self { stop, give_up })
+    }
+
+    /// Cancelled with the first.
+    pub(super) fn stopping(&self) -> CancellationToken {
+        self.stop.clone()
     }
 
     /// Whether no further file is to be tried.

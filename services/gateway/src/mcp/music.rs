@@ -25,7 +25,7 @@ use stagedoor_tools::{Call, Desk, Dispatcher, Interaction, Outcome, Progress, Ur
 use tokio::sync::broadcast;
 
 pub(super) use self::answers::{failed_with, outcome_class};
-pub use self::answers::{failure, render};
+pub use self::answers::{failure, illustrate, render};
 use self::answers::{rendered_result, rendered_structure, rendered_text};
 use self::listing::Listing;
 use self::progress::Steps;

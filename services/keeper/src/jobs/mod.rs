@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod doctor;
+pub mod listening;
 pub mod migrate;
 pub mod partitions;
 pub mod restore;
@@ -80,6 +81,8 @@ pub enum JobCommand {
     VerifyBackups(backup::VerifyBackups),
     /// Look at everything that an installation needs, and say what is wrong: 0 all is well, 3 warnings, 1 something fails.
     Doctor(doctor::Doctor),
+    /// Ask music services what people played who consented to that, and roll it up.
+    Listening(listening::Listening),
     /// Make the partitions of the coming days, of the audit trail and of usage.
     Partitions(partitions::Partitions),
     /// List what the backups hold, restore it, or try out whether it can be.
@@ -115,6 +118,7 @@ impl JobCommand {
             Self::Backup(job) => Box::new(job),
             Self::VerifyBackups(job) => Box::new(job),
             Self::Doctor(job) => Box::new(job),
+            Self::Listening(job) => Box::new(job),
             Self::Partitions(job) => Box::new(job),
             Self::Restore(job) => Box::new(job),
             Self::Retention(job) => Box::new(job),

@@ -1,9 +1,12 @@
-//! `partitions`: the partitions of today and the coming days, of the audit trail and of usage. The gateway makes one that is missing when it
-//! needs it; made ahead, no call waits for that, and a gateway that could not is no outage.
+//! `partitions`: the partitions of today and the coming days, of the audit trail and of usage, and those of this year and
+//! the next of what people listened to. Who needs one that is missing makes it; made ahead, no call waits for that, and a
+//! gateway that could not is no outage.
 
 use async_trait::async_trait;
+use chrono::Datelike as _;
 use clap::Args;
 use stagedoor_storage::audit::partition_days;
+use stagedoor_storage::listening;
 use stagedoor_storage::usage::{self, UsageTable};
 
 use super::{Job, JobError};
@@ -54,6 +57,13 @@ impl Job for Partitions {
             usage::ensure_partitions(&keeper.store, today, self.days).await?;
         }
         run.count("usage_days_made", missing as u64);
+        let years = [today.year(), today.year() + 1];
+        let there = listening::partition_years(&keeper.store).await?;
+        let missing = years.iter().filter(|year| !there.contains(year)).count();
+        if missing > 0 && !run.dry_run() {
+            listening::ensure_partitions(&keeper.store, years.into()).await?;
+        }
+        run.count("listening_years_made", missing as u64);
         Ok(())
     }
 }

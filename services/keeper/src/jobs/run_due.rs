@@ -9,6 +9,7 @@ use stagedoor_storage::StoreError;
 use stagedoor_storage::keeper_runs::RunOutcome;
 
 use super::backup::{Backup, VerifyBackups};
+use super::listening::Listening;
 use super::partitions::Partitions;
 use super::restore::{Drill, Restore};
 use super::retention::{Part, Retention};
@@ -21,6 +22,7 @@ use super::{Job, JobError};
 use crate::keeper::Keeper;
 use crate::run::{Ended, Ending, Run};
 
+const QUARTER: u64 = 900;
 const HOUR: u64 = 3_600;
 const DAY: u64 = 24 * HOUR;
 const WEEK: u64 = 7 * DAY;
@@ -56,6 +58,7 @@ pub struct Scheduled {
 /// anything is recorded, and nothing is removed before it was counted and saved.
 pub static SCHEDULE: &[Scheduled] = &[
     every("partitions", HOUR, None, || Box::<Partitions>::default()),
+    every("listening", QUARTER, None, || Box::<Listening>::default()),
     every("seal", HOUR, None, || Box::<Seal>::default()),
     every("retention-cache", HOUR, Some("retention"), || Box::new(Retention::of(Part::Cache))),
     every("rollup", HOUR, None, || Box::<Rollup>::default()),

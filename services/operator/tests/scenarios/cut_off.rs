@@ -24,16 +24,19 @@ async fn a_tenant_that_was_made_before_the_first_status_is_erased_with_its_objec
     stage.make::<Tenant>("never", json!({"deletionPolicy": "Delete"})).await;
     stage.ready::<Tenant>("acme", "AdminApiUnavailable").await;
     stage.ready::<Tenant>("never", "AdminApiUnavailable").await;
-    stage.cluster.state().refused = vec![(Method::PATCH, "/tenants/acme/status", 503)];
+    // Nobody is about to make a tenant for what is deleted now.
+    running.kill().await;
     stage.delete::<Tenant>("never").await;
+    stage.cluster.state().refused = vec![(Method::PATCH, "/tenants/acme/status", 503)];
     stage.installation().seen().away = false;
+    let running = stage.operator("two");
     until("the tenant is made", async || stage.installation().seen().tenants.get("acme").map(drop)).await;
     running.kill().await;
     stage.cluster.state().refused.clear();
     stage.delete::<Tenant>("acme").await;
     let status = stage.api::<Tenant>().get("acme").await.unwrap().status.unwrap();
     assert_eq!(status.tenant_id, None);
-    let running = stage.operator("two");
+    let running = stage.operator("three");
     until("it is being erased", async || {
         (stage.installation().seen().tenants["acme"].state() == TenantState::Deleting).then_some(())
     })

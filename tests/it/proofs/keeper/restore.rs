@@ -40,7 +40,7 @@ async fn a_drill_finds_every_table_equal_and_leaves_nothing_behind() {
 
     let drill = keep(&stage, &Restore::drill(Drill::default())).await;
     assert_eq!(drill.ending, Ending::Succeeded, "{drill}");
-    let tables = u64::try_from(tenants).unwrap() * 28;
+    let tables = u64::try_from(tenants).unwrap() * 30;
     prove_equal("keeper.drill_tables_equal", drill.count("tables_equal"), tables);
     prove_equal("keeper.drill_tables_different", drill.count("tables_different"), 0);
     let left = stage.sql("SELECT count(*) FROM pg_database WHERE datname ~ '^stagedoor_drill'").await;
@@ -57,7 +57,7 @@ async fn a_drill_finds_every_table_equal_and_leaves_nothing_behind() {
     std::fs::write(backup.join("chunk-00000"), "nothing").unwrap();
     let drill = keep(&stage, &Restore::drill(Drill::default())).await;
     assert_eq!(drill.ending, Ending::Partly, "{drill}");
-    let others = u64::try_from(tenants - 1).unwrap() * 28;
+    let others = u64::try_from(tenants - 1).unwrap() * 30;
     prove_equal("keeper.drill_tables_equal_beside_damage", drill.count("tables_equal"), others);
     let left = stage.sql("SELECT count(*) FROM pg_database WHERE datname ~ '^stagedoor_drill'").await;
     assert_eq!(left, "0");

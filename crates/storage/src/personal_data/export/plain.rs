@@ -51,6 +51,39 @@ pub(super) async fn read(
             AND t.user_id > COALESCE(($3::text[])[1]::uuid, '00000000-0000-0000-0000-000000000000')
             ORDER BY t.user_id LIMIT $4"
         ),
+        "listening_gaps" => read!(
+            "to_jsonb(t)",
+            "t.account_id::text, t.from_at::text",
+            "FROM listening_gaps t
+            WHERE t.tenant_id = $1 AND t.user_id = $2
+            AND (t.account_id, t.from_at) > (COALESCE(($3::text[])[1]::uuid, '00000000-0000-0000-0000-000000000000'),
+                COALESCE(($3::text[])[2]::timestamptz, '-infinity'))
+            ORDER BY t.account_id, t.from_at LIMIT $4"
+        ),
+        "listening_cursors" => read!(
+            "to_jsonb(t)",
+            "t.account_id::text",
+            "FROM listening_cursors t
+            WHERE t.tenant_id = $1 AND t.user_id = $2
+            AND t.account_id > COALESCE(($3::text[])[1]::uuid, '00000000-0000-0000-0000-000000000000')
+            ORDER BY t.account_id LIMIT $4"
+        ),
+        "listening_imports" => read!(
+            "to_jsonb(t) - ARRAY['source_digest']",
+            "t.import_id::text",
+            "FROM listening_imports t
+            WHERE t.tenant_id = $1 AND t.user_id = $2
+            AND t.import_id > COALESCE(($3::text[])[1]::uuid, '00000000-0000-0000-0000-000000000000')
+            ORDER BY t.import_id LIMIT $4"
+        ),
+        "listening_rollups" => read!(
+            "to_jsonb(t) - ARRAY['heard', 'plays', 'names']",
+            "t.provider, t.month::text",
+            "FROM listening_rollups t
+            WHERE t.tenant_id = $1 AND t.user_id = $2
+            AND (t.provider, t.month) > (COALESCE(($3::text[])[1], ''), COALESCE(($3::text[])[2]::date, '-infinity'))
+            ORDER BY t.provider, t.month LIMIT $4"
+        ),
         "data_keys" => read!(
             "to_jsonb(t) - ARRAY['wrapped_key', 'indexes']",
             "t.key_id::text",

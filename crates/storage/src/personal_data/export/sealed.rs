@@ -57,6 +57,17 @@ pub(super) async fn read(
         };
     }
     let rows = match table {
+        "listening_history" => read!(
+            "to_jsonb(t) - ARRAY['play', 'track_digest', 'names_digest']",
+            "t.played_at::text, t.play_id::text",
+            ("t.play_id", "t.play", "1::bigint"),
+            "FROM listening_history t
+            WHERE t.tenant_id = $1 AND t.user_id = $2
+            AND t.played_at >= COALESCE(($3::text[])[1]::timestamptz, '-infinity')
+            AND (t.played_at, t.play_id) > (COALESCE(($3::text[])[1]::timestamptz, '-infinity'),
+                COALESCE(($3::text[])[2]::uuid, '00000000-0000-0000-0000-000000000000'))
+            ORDER BY t.played_at, t.play_id LIMIT $4"
+        ),
         "preferences" => read!(
             "to_jsonb(t) - ARRAY['document']",
             "t.user_id::text",

@@ -1,5 +1,7 @@
 //! Answers and failures of tools as MCP writes them, and read back where another form of them is wanted.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use rmcp::model::JsonObject;
 use serde::de::DeserializeOwned;
@@ -26,6 +28,15 @@ pub fn render(structured: &[u8]) -> Bytes {
         members.extend_from_slice(part);
     }
     members.into()
+}
+
+/// An answer that was rendered, with a picture behind its text.
+pub fn illustrate(members: &[u8], png: &[u8]) -> Bytes {
+    let Some(text) = rendered_text(members) else { return Bytes::copy_from_slice(members) };
+    let (before, after) = members.split_at(BEFORE_TEXT.len() + text.get().len());
+    let picture = BASE64_STANDARD.encode(png);
+    let image = format!("}},{{\"type\":\"image\",\"mimeType\":\"image/png\",\"data\":\"{picture}\"");
+    [before, image.as_bytes(), after].concat().into()
 }
 
 /// The text of an answer that was rendered, still quoted.
@@ -112,6 +123,18 @@ mod tests {
         assert_eq!(result["structuredContent"]["title"], "So \"What\"");
         let text = result["content"][0]["text"].as_str().unwrap();
         assert_eq!(serde_json::from_str::<Value>(text).unwrap(), result["structuredContent"]);
+    }
+
+    #[test]
+    fn pictures_stand_behind_the_text_and_before_the_structure() {
+        let one = illustrate(&render(br#"{"figure":1}"#), b"\x89PNG");
+        let both = rendered_result(&illustrate(&one, b"second")).unwrap();
+        assert_eq!(both["structuredContent"], json!({ "figure": 1 }));
+        let content = both["content"].as_array().unwrap();
+        assert_eq!(content[0]["text"], r#"{"figure":1}"#);
+        let images: Vec<&Value> = content[1..].iter().map(|image| &image["data"]).collect();
+        assert_eq!(images, [&json!("c2Vjb25k"), &json!("iVBORw==")]);
+        assert_eq!((&content[1]["type"], &content[1]["mimeType"]), (&json!("image"), &json!("image/png")));
     }
 
     #[test]

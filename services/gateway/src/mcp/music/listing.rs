@@ -97,6 +97,6 @@ mod tests {
     fn the_whole_list_costs_an_agent_little() {
         let list: Value = descriptors::all().into_iter().map(|tool| json!(shown(tool))).collect();
         let list = list.to_string();
-        assert!(list.len() < 36_000, "the tool list costs about {} tokens", list.len() / 4);
+        assert!(list.len() < 38_400, "the tool list costs about {} tokens", list.len() / 4);
     }
 }

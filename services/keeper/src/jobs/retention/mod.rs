@@ -3,6 +3,7 @@
 
 mod audit;
 mod cache;
+mod listening;
 mod rows;
 mod sessions;
 mod usage;
@@ -71,6 +72,7 @@ impl Job for Retention {
             };
             keeper.each_tenant(self.name(), run, None, daily).await?;
             usage::drop_days(keeper, run).await?;
+            listening::drop_years(keeper, run).await?;
             rows::forget_runs(keeper, run).await?;
         }
         if self.does(Part::Audit) {

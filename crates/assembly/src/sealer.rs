@@ -11,11 +11,11 @@ use uuid::Uuid;
 
 /// Seals with the keys of the vault.
 #[derive(Debug)]
-pub struct VaultSealer(Arc<KeyVault>);
+pub(crate) struct VaultSealer(Arc<KeyVault>);
 
 impl VaultSealer {
     /// A sealer over `vault`.
-    pub fn new(vault: Arc<KeyVault>) -> Self {
+    pub(crate) fn new(vault: Arc<KeyVault>) -> Self {
         Self(vault)
     }
 }

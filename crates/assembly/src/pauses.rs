@@ -12,13 +12,13 @@ use stagedoor_providers::{QuotaKey, SharedPauses};
 
 /// Pauses in Redis, or in this process where there is none.
 #[derive(Debug)]
-pub struct SharedProviderPauses {
+pub(crate) struct SharedProviderPauses {
     pauses: Arc<ProviderPauses>,
 }
 
 impl SharedProviderPauses {
     /// The broker's view of `pauses`.
-    pub fn new(pauses: Arc<ProviderPauses>) -> Self {
+    pub(crate) fn new(pauses: Arc<ProviderPauses>) -> Self {
         Self { pauses }
     }
 }

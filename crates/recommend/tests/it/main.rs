@@ -1,0 +1,7 @@
+//! The crate's tests through its front door.
+
+mod answers;
+mod bytes;
+mod quality;
+mod training;
+mod world;
