@@ -42,6 +42,9 @@ CREATE TABLE listening_cursors (
     polled_to timestamptz,
     next_poll_at timestamptz NOT NULL,
     last_poll_at timestamptz,
+    -- The first and the last poll that succeeded: plays in between are known, or in a gap.
+    first_success_at timestamptz,
+    last_success_at timestamptz CHECK ((last_success_at IS NULL) = (first_success_at IS NULL)),
     last_outcome text CHECK (last_outcome ~ '^[a-z_]{1,32}$'),
     -- Polls that failed since one succeeded.
     failures integer NOT NULL DEFAULT 0 CHECK (failures >= 0),

@@ -258,8 +258,9 @@ impl JobLock {
         Ok(held.fetch_one(&mut self.connection).await?)
     }
 
-    /// Lets go of it.
-    pub async fn release(self) -> Result<(), StoreError> {
+    /// Lets go of it, and answers when it is free: a connection that was closed here ends a moment later there.
+    pub async fn release(mut self) -> Result<(), StoreError> {
+        sqlx::query("SELECT pg_advisory_unlock_all()").execute(&mut self.connection).await?;
         Ok(self.connection.close().await?)
     }
 }

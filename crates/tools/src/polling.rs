@@ -10,7 +10,7 @@ use stagedoor_storage::listening::{
     self, Due, GapReason, NewPlay, Owner, PlayedTrack, PollEnd, Source, Span,
 };
 
-use crate::consents::{State, required};
+use crate::consents::required;
 use crate::desk::Desk;
 use crate::gates;
 use crate::listening::SERVICE;
@@ -61,11 +61,7 @@ impl Desk {
         gates::check(ctx, owner.provider, PolicyGate::HistoryInsights)?;
         // Rows say that there is a consent; that its statement opens and says the same, is looked at here.
         let standing = self.wishes(ctx).await.consent(ctx, ConsentPurpose::Analytics);
-        required(ctx, ConsentPurpose::Analytics, standing).inspect_err(|_| {
-            if standing == State::Granted {
-                tracing::warn!(call = %ctx.call(), "a consent was taken back while plays were to be polled");
-            }
-        })?;
+        required(ctx, ConsentPurpose::Analytics, standing)?;
         let client = AuditClient::default();
         let record =
             self.trail().open(ctx, AuditAction::ListeningPoll, &client, of_account(owner.account)).await?;

@@ -139,6 +139,18 @@ async fn a_polled_play_that_the_download_has_too_counts_once_and_its_gap_is_fill
     }
     assert_eq!(poll(&keeper).await.count("gaps_found"), 1);
     assert_eq!(ada.history().await.len(), 55);
+    let (mut gaps, mut plays, mut arguments) = (Vec::new(), 0, json!({ "limit": 5 }));
+    loop {
+        let page = ada.client.call("history_query", arguments.clone()).await;
+        plays += page["plays"].as_array().unwrap().len();
+        gaps.extend(page["gaps"].as_array().unwrap().clone());
+        if page["next_cursor"].is_null() {
+            break;
+        }
+        arguments["cursor"] = page["next_cursor"].clone();
+    }
+    assert_eq!((plays, gaps.len()), (55, 1), "each page has its own gaps: {gaps:?}");
+    assert_eq!(gaps[0]["reason"], "missed");
     let entries: Vec<Value> = all
         .iter()
         .map(|(uri, at)| {

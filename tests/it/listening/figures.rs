@@ -89,6 +89,12 @@ async fn a_play_counts_as_soon_as_it_is_kept_and_no_longer_than_its_account() {
     let keeper = stage.keeper().await;
     assert_eq!(poll(&keeper).await.count("plays_added"), 1);
     assert_eq!(plays().await, 41);
+    ada.passes(std::time::Duration::from_hours(3));
+    poll(&keeper).await;
+    let today = ada.now().date_naive().to_string();
+    let told = ada.client.call("insights", json!({ "from": today })).await;
+    let covered = told["services"][0]["coverage"]["rate"].as_f64().unwrap();
+    assert!(covered > 0.0, "what was watched between two polls is known, plays or not: {told}");
     ada.client.call("account_unlink", json!({ "provider": "spotify" })).await;
     assert_eq!(plays().await, 0);
 }

@@ -16,7 +16,9 @@ pub struct Cursor {
     pub next_poll_at: DateTime<Utc>,
     /// When it was polled last.
     pub last_poll_at: Option<DateTime<Utc>>,
-    /// What that came to, in a word.
+    /// When polls succeeded first and last: plays in between are known, or in a gap.
+    pub succeeded: Option<(DateTime<Utc>, DateTime<Utc>)>,
+    /// What the last one came to, in a word.
     pub last_outcome: Option<String>,
     /// Polls that failed since one succeeded.
     pub failures: u32,
@@ -41,8 +43,8 @@ pub async fn cursor(
     account: LinkedAccountId,
 ) -> Result<Option<Cursor>, StoreError> {
     let row = sqlx::query!(
-        "SELECT polled_to, next_poll_at, last_poll_at, last_outcome, failures FROM listening_cursors
-        WHERE tenant_id = $1 AND account_id = $2 AND last_poll_at IS NOT NULL",
+        "SELECT polled_to, next_poll_at, last_poll_at, first_success_at, last_success_at, last_outcome, failures
+        FROM listening_cursors WHERE tenant_id = $1 AND account_id = $2 AND last_poll_at IS NOT NULL",
         transaction.tenant_id().0,
         account.0
     )
@@ -52,6 +54,7 @@ pub async fn cursor(
         polled_to: row.polled_to,
         next_poll_at: row.next_poll_at,
         last_poll_at: row.last_poll_at,
+        succeeded: row.first_success_at.zip(row.last_success_at),
         last_outcome: row.last_outcome,
         failures: row.failures.unsigned_abs(),
     }))
@@ -117,6 +120,8 @@ pub async fn end_poll(
     lock_account(transaction, owner).await?;
     sqlx::query!(
         "UPDATE listening_cursors SET polled_to = GREATEST(polled_to, $3), next_poll_at = $4, last_poll_at = $5,
+            first_success_at = COALESCE(first_success_at, CASE WHEN NOT $7 THEN $5::timestamptz END),
+            last_success_at = CASE WHEN $7 THEN last_success_at ELSE $5 END,
             last_outcome = $6, failures = CASE WHEN $7 THEN failures + 1 ELSE 0 END
         WHERE tenant_id = $1 AND account_id = $2",
         transaction.tenant_id().0,

@@ -115,12 +115,11 @@ pub(crate) async fn query(
         None => None,
     };
     let found = Box::pin(find(desk, ctx, (user, &of), span, before, (text.as_deref(), limit))).await?;
-    let newer = before.map_or(span.1, |(at, _)| at);
     let older = found.next.map_or(span.0, |(at, _)| at);
-    // Each gap stands on the page on which it ends.
-    let gaps = gaps.iter().rev().filter(|gap| of.contains(&gap.provider) && gap.filled_at.is_none());
-    let gaps = gaps.filter(|gap| gap.to > older && gap.from < newer && gap.to <= newer.max(span.1));
-    let gaps = gaps.filter(|gap| before.is_none() || gap.to <= newer).map(gap_output).collect();
+    // Each gap stands on the page on which it ends, or on the first if it ends later than all of them.
+    let here = |gap: &&Gap| gap.to > older && before.map_or(gap.from < span.1, |(newer, _)| gap.to <= newer);
+    let missing = |gap: &&Gap| of.contains(&gap.provider) && gap.filled_at.is_none();
+    let gaps = gaps.iter().rev().filter(missing).filter(here).map(gap_output).collect();
     let next_cursor = match found.next {
         Some((at, id)) => {
             let page = format!("{} {id}", at.timestamp_micros());

@@ -66,8 +66,12 @@ pub(super) async fn read(
     };
     let (gaps, polls) = Box::pin(vault.store().with_tenant(ctx, around)).await.map_err(failed)?;
     let missing = |gap: &listening::Gap| gap.provider == provider && gap.filled_at.is_none();
-    // Polls that failed tell nothing; the first one that succeeded is where polled plays begin.
-    let polled = polls.iter().filter(|poll| poll.failures == 0).filter_map(|poll| poll.last_poll_at);
+    // Polls that failed tell nothing. Of several accounts, what is known of the one is not known of the other.
+    let watched = polls
+        .iter()
+        .filter_map(|poll| poll.succeeded)
+        .reduce(|one, other| (one.0.max(other.0), one.1.min(other.1)));
+    let watched = watched.filter(|(since, until)| since <= until);
     Ok(Read {
         provider,
         rollups: rollups.collect(),
@@ -80,6 +84,9 @@ pub(super) async fn read(
                 reason: gap.reason.as_str().to_owned(),
             })
             .collect(),
-        watched: polled.max().map(|at| at.timestamp_millis()).map(|at| Watched { since: at, until: at }),
+        watched: watched.map(|(since, until)| Watched {
+            since: since.timestamp_millis(),
+            until: until.timestamp_millis(),
+        }),
     })
 }

@@ -2,6 +2,7 @@
 //! One account after the other is due at a time of its own, so that each run asks few; whoever is killed asks again, and
 //! what is known is not added twice.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 
 use async_trait::async_trait;
@@ -102,8 +103,10 @@ async fn poll_due(
         if run.dry_run() {
             return Ok(());
         }
+        // What is under way is finished, and what is left is due in the next run.
+        let pressed = &Cell::new(false);
         let polls = due.iter().map(|due| async move {
-            if run.must_stop() {
+            if run.must_stop() || pressed.get() {
                 return None;
             }
             let person = keeper.context_of(context, due.owner.user);
@@ -113,9 +116,11 @@ async fn poll_due(
         while let Some(polled) = polls.next().await {
             let Some((due, polled)) = polled else { continue };
             if tell(run, context, due, polled) == Client::Pressed {
-                // What is left is due in the next run.
-                return Ok(());
+                pressed.set(true);
             }
+        }
+        if pressed.get() {
+            return Ok(());
         }
     }
 }
